@@ -1,0 +1,271 @@
+package frame
+
+// ID names a conversation, or is a client's own id of a message it sends: 16 bytes, bin 16 on the msgpack wire and 32
+// lower-case hex digits in JSON, URLs and logs. The zero ID is not valid on the wire; nil stands for "none".
+type ID [16]byte
+
+// Type is the first element of every frame.
+type Type uint8
+
+// The frame types, in three groups: the connection (0x01-0x0f), conversations (0x10-0x2f) and the desk (0x30-0x4f).
+// C is the client, S the server. PROTOCOL.md has the fields, byte by byte.
+const (
+	TypeHeartbeat    Type = 0x01 // C->S [t, client_ms]; S->C [t, client_ms, server_ms]
+	TypeHello        Type = 0x02 // C->S
+	TypeWelcome      Type = 0x03 // S->C
+	TypeError        Type = 0x04 // S->C
+	TypeDrain        Type = 0x05 // S->C
+	TypeOpen         Type = 0x10 // C->S
+	TypeConversation Type = 0x11 // S->C, the answer to open, and a notice
+	TypeAttach       Type = 0x12 // C->S
+	TypeResume       Type = 0x13 // C->S
+	TypeResumed      Type = 0x14 // S->C
+	TypeDetach       Type = 0x15 // C->S
+	TypeClose        Type = 0x16 // C->S
+	TypeSend         Type = 0x20 // C->S
+	TypeAck          Type = 0x21 // S->C
+	TypeMessage      Type = 0x22 // S->C, and the stored form
+	TypeDelivered    Type = 0x23 // C->S
+	TypeRead         Type = 0x24 // C->S
+	TypeReceipt      Type = 0x25 // S->C
+	TypeSignal       Type = 0x26 // C->S
+	TypeSignaled     Type = 0x27 // S->C
+	TypeHistory      Type = 0x28 // C->S
+	TypePage         Type = 0x29 // S->C
+	TypePresence     Type = 0x30 // S->C
+	TypeStatus       Type = 0x31 // C->S
+)
+
+// In every struct below, []byte fields borrow from the bytes that were parsed and expire with them. A field that is a
+// Go string would cost an allocation, so names and texts are []byte too. Times are milliseconds since the Unix epoch.
+// A Ref is the client's number for a request; the answer repeats it. Ref 0 asks for no answer but errors.
+
+// Heartbeat is [0x01, client_ms] from the client and [0x01, client_ms, server_ms] from the server.
+type Heartbeat struct {
+	ClientMS uint64
+	ServerMS uint64 // zero in the client's
+}
+
+// Hello is [0x02, ref, token, agent, flags]: authenticates the connection, or refreshes its token. An empty token means
+// the bearer token of the upgrade request. Agent names the client software. Flag 1 asks for a Conversation frame for
+// each open conversation of the user.
+type Hello struct {
+	Ref   uint64
+	Token []byte
+	Agent []byte
+	Flags uint64
+}
+
+// HelloList in Hello.Flags asks for the user's open conversations.
+const HelloList = 1
+
+// Welcome is [0x03, ref, session, user, role, server_ms, expires_ms, heartbeat_ms, max_message, retry_min_ms, retry_max_ms, retry_jitter_ms].
+type Welcome struct {
+	Ref           uint64
+	Session       ID     // names the connection in the server's logs (trace_id)
+	User          []byte // the token's sub
+	Role          []byte // visitor, agent or supervisor
+	ServerMS      uint64
+	ExpiresMS     uint64 // when the token expires
+	HeartbeatMS   uint64 // the server pings after this much silence
+	MaxMessage    uint64 // bytes of one WebSocket message that the server accepts
+	RetryMinMS    uint64 // reconnect policy: first wait after the immediate try
+	RetryMaxMS    uint64
+	RetryJitterMS uint64
+}
+
+// Error is [0x04, ref, code, text, retry_ms]. Code is one of the table in codes; retry_ms is 0 where a retry is no use.
+type Error struct {
+	Ref     uint64
+	Code    uint64
+	Text    []byte
+	RetryMS uint64
+}
+
+// Drain is [0x05, delay_ms, window_ms, target]: the server is going away; reconnect after delay plus a random part of window,
+// to target if it is not empty.
+type Drain struct {
+	DelayMS  uint64
+	WindowMS uint64
+	Target   []byte
+}
+
+// Open is [0x10, ref, key, group]. The key is the client's own id for this conversation, so that a retry opens no second one:
+// the conversation's id is derived from (user, key).
+type Open struct {
+	Ref   uint64
+	Key   ID
+	Group []byte
+}
+
+// ConversationState is the life of a conversation as the wire shows it.
+type ConversationState uint8
+
+// The states of a conversation.
+const (
+	StateQueued   ConversationState = 1
+	StateAssigned ConversationState = 2
+	StateClosed   ConversationState = 3
+)
+
+// Conversation is [0x11, ref, conv, state, group, visitor, agent, head]: the answer to Open (ref), and without ref a notice to
+// each device of a user who became part of a conversation. It attaches nothing: the device that wants the messages resumes.
+// The device that sent Open is attached.
+type Conversation struct {
+	Ref     uint64
+	Conv    ID
+	State   ConversationState
+	Group   []byte
+	Visitor []byte
+	Agent   []byte // empty while queued
+	Head    uint64 // the sequence of the last message, 0 if none
+}
+
+// Attach is [0x12, ref, conv]: from now on deliver this conversation to this connection; answered by Resumed with count 0.
+type Attach struct {
+	Ref  uint64
+	Conv ID
+}
+
+// Resume is [0x13, ref, conv, after]: attach, and first replay every message after that sequence.
+type Resume struct {
+	Ref   uint64
+	Conv  ID
+	After uint64
+}
+
+// Resumed is [0x14, ref, conv, recovered, after, head, count]: count messages follow, from after (exclusive) to head, before any
+// newer one. If recovered is false, none follow: reload the history down from head.
+type Resumed struct {
+	Ref       uint64
+	Conv      ID
+	Recovered bool
+	After     uint64
+	Head      uint64
+	Count     uint64
+}
+
+// Detach is [0x15, ref, conv]. Answered by Ack with the sequence at which delivery ended.
+type Detach struct {
+	Ref  uint64
+	Conv ID
+}
+
+// Close is [0x16, ref, conv]: ends the conversation; answered by Ack with the sequence of the closing event.
+type Close struct {
+	Ref  uint64
+	Conv ID
+}
+
+// Send is [0x20, ref, conv, level, id, base, body]. Level 2: the message is stored once for (conversation, sender, id), however
+// often it is sent. Base is the last sequence of the conversation that the client knew when it first sent this id; the server
+// looks for an earlier copy after it, so it must not grow on a retry. Level 1: id is nil, and a retry may store it twice.
+type Send struct {
+	Ref   uint64
+	Conv  ID
+	Level uint8
+	ID    ID     // zero: none
+	Base  uint64 // 0: not known
+	Body  []byte // one msgpack value of any kind, as it stands in the frame
+}
+
+// Ack is [0x21, ref, seq, time_ms]: the request ref is durable; the message has this sequence. A retry gets the first answer.
+type Ack struct {
+	Ref    uint64
+	Seq    uint64
+	TimeMS uint64
+}
+
+// Kind tells what the body of a message is.
+type Kind uint8
+
+// The kinds of a message.
+const (
+	KindChat  Kind = 0 // written by a participant
+	KindEvent Kind = 1 // written by the server: body is a map with "event": opened, assigned, closed, ...
+)
+
+// Message is [0x22, conv, seq, prev, time_ms, sender, id, kind, body]: delivered to each attached connection but the one that sent
+// it, and stored in just these bytes. Prev is the sequence before this one in the conversation (0: none), so a gap shows.
+type Message struct {
+	Conv   ID
+	Seq    uint64
+	Prev   uint64
+	TimeMS uint64
+	Sender []byte // empty: the server
+	ID     ID     // zero: none
+	Kind   Kind
+	Body   []byte // one msgpack value
+}
+
+// Mark is [0x23 or 0x24, conv, seq]: everything up to seq was delivered to (0x23) or read by (0x24) this user. Cumulative.
+type Mark struct {
+	Type Type // TypeDelivered or TypeRead
+	Conv ID
+	Seq  uint64
+}
+
+// Receipt is [0x25, conv, user, delivered, read]: the marks of another participant, highest values.
+type Receipt struct {
+	Conv      ID
+	User      []byte
+	Delivered uint64
+	Read      uint64
+}
+
+// Signal is [0x26, conv, name, body]: typing and other transient notices; level 0, never stored, the last one of a name wins.
+type Signal struct {
+	Conv ID
+	Name []byte // for example "typing"; at most 32 bytes
+	Body []byte // one msgpack value
+}
+
+// Signaled is [0x27, conv, sender, name, body].
+type Signaled struct {
+	Conv   ID
+	Sender []byte
+	Name   []byte
+	Body   []byte
+}
+
+// History is [0x28, ref, conv, before, limit]: the limit messages before a sequence (0: from the head), newest page first.
+type History struct {
+	Ref    uint64
+	Conv   ID
+	Before uint64
+	Limit  uint64 // 0: the default of 50; at most 200
+}
+
+// Page is [0x29, ref, conv, more, [message, ...]]: messages in ascending order; more tells whether older ones exist.
+type Page struct {
+	Ref      uint64
+	Conv     ID
+	More     bool
+	Count    int
+	Messages []byte // Count message frames one after the other
+}
+
+// Presence is [0x30, conv, user, online]: a participant's devices came or went. Level 0.
+type Presence struct {
+	Conv   ID
+	User   []byte
+	Online bool
+}
+
+// AgentStatus is what an agent says of itself.
+type AgentStatus uint8
+
+// The statuses of an agent.
+const (
+	AgentOffline AgentStatus = 0
+	AgentOnline  AgentStatus = 1
+	AgentAway    AgentStatus = 2
+)
+
+// Status is [0x31, ref, status, capacity]: an agent takes conversations (online) or not; capacity 0 keeps the configured one.
+// Answered by Ack.
+type Status struct {
+	Ref      uint64
+	Status   AgentStatus
+	Capacity uint64
+}
