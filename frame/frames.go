@@ -1,9 +1,5 @@
 package frame
 
-// ID names a conversation, or is a client's own id of a message it sends: 16 bytes, bin 16 on the msgpack wire and 32
-// lower-case hex digits in JSON, URLs and logs. The zero ID is not valid on the wire; nil stands for "none".
-type ID [16]byte
-
 // Type is the first element of every frame.
 type Type uint8
 
