@@ -1,0 +1,66 @@
+package config
+
+import (
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// check finds values that are each allowed but do not go together, and elements of lists that are wrong.
+func (l *Loaded) check(dev bool) Problems {
+	var ps Problems
+	l.checkLess(&ps, "websocket.ping_after", int64(l.Websocket.PingAfter), "websocket.close_after", int64(l.Websocket.CloseAfter), "or every quiet connection is closed before it is asked")
+	l.checkLess(&ps, "websocket.output_soft", int64(l.Websocket.OutputSoft), "websocket.output_hard", int64(l.Websocket.OutputHard), "or nothing is dropped before the connection is closed")
+	l.checkLess(&ps, "websocket.max_message", int64(l.Websocket.MaxMessage), "websocket.output_hard", int64(l.Websocket.OutputHard), "or one message closes its receivers as slow consumers")
+	l.checkLess(&ps, "reconnect.min", int64(l.Reconnect.Min), "reconnect.max", int64(l.Reconnect.Max)+1, "since the wait grows from the one to the other")
+	l.checkListeners(&ps)
+	l.checkOrigins(&ps)
+	l.checkKeys(&ps, dev)
+	return ps
+}
+
+// checkLess requires a < b, and names the place of whichever the operator set.
+func (l *Loaded) checkLess(ps *Problems, a string, av int64, b string, bv int64, why string) {
+	if av < bv {
+		return
+	}
+	at, other := l.Origins[a], l.Origins[b]
+	if at == fromDefault {
+		at, other = other, at
+	}
+	ps.add(at, a, "must be less than %s (%s), %s; change one of them", b, other, why)
+}
+
+func (l *Loaded) checkListeners(ps *Problems) {
+	if l.Server.Listen == l.Admin.Listen && !strings.HasSuffix(string(l.Admin.Listen), ":0") {
+		ps.add(l.Origins["admin.listen"], "admin.listen", "is the address of server.listen too (%s); give it a port of its own", l.Origins["server.listen"])
+	}
+}
+
+func (l *Loaded) checkOrigins(ps *Problems) {
+	for _, o := range l.Server.AllowedOrigins {
+		u, err := url.Parse(o)
+		if o != "*" && (err != nil || !slices.Contains([]string{"http", "https"}, u.Scheme) || u.Host == "" || u.Scheme+"://"+u.Host != o) {
+			ps.add(l.Origins["server.allowed_origins"], "server.allowed_origins", "%q is not an origin; write scheme and host without a path, like https://www.example.com", o)
+		}
+	}
+}
+
+func (l *Loaded) checkKeys(ps *Problems, dev bool) {
+	if len(l.Auth.Keys) == 0 && !dev {
+		ps.add(l.Origins["auth.keys"], "auth.keys", `no key is configured, and there is no default one; make one with "openssl rand -hex 32 > token.key" and name its file here, or use --dev to try things out`)
+	}
+	for _, k := range l.Auth.Keys {
+		if _, file := KeyFile(k); file == "" {
+			ps.add(l.Origins["auth.keys"], "auth.keys", "%q names no file; write FILE or KID=FILE", k)
+		}
+	}
+}
+
+// KeyFile splits an element of auth.keys into the key id, which may be empty, and the file.
+func KeyFile(element string) (kid, file string) {
+	if kid, file, found := strings.Cut(element, "="); found {
+		return kid, file
+	}
+	return "", element
+}

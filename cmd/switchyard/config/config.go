@@ -1,0 +1,104 @@
+// Package config is the server's configuration: one struct, from which the file format, the environment variables, the
+// defaults, the checks and the documentation are all derived.
+//
+// A value comes from the first of: a flag, an environment variable (SWITCHYARD_ and the path in capitals, with _ for each
+// dot), the YAML file, the default. Load reports every problem at once, each with its place, what is allowed and a remedy.
+// It is called once at start, by cmd; the parts of the server get their own structs and know nothing of this one.
+package config
+
+// Config is the whole configuration. A field's tags are its name in the file, its default in the file's spelling, its
+// bounds or choices, and the sentence that documents it. Lists have no default; a section has only a name and a sentence.
+type Config struct {
+	Server    Server    `name:"server" doc:"The address that clients connect to, and how connections are taken and drained."`
+	Admin     Admin     `name:"admin" doc:"The address for operators: metrics, health and profiles. It has no access control, so keep it private."`
+	Websocket Websocket `name:"websocket" doc:"Limits and deadlines of each connection."`
+	Reconnect Reconnect `name:"reconnect" doc:"What clients are told about coming back after a lost connection. The first try is at once."`
+	Auth      Auth      `name:"auth" doc:"Who may connect."`
+	Store     Store     `name:"store" doc:"The journal and the history on the local disk."`
+	Routing   Routing   `name:"routing" doc:"How conversations find agents."`
+	Pools     Pools     `name:"pools" doc:"Bounded pools for work that may block, one for each class, so that none starves another."`
+	Log       Log       `name:"log" doc:"Logs go to standard error."`
+}
+
+// Server is the listener.
+type Server struct {
+	ID               string   `name:"id" doc:"The name of this server in answers and logs. Empty: the host name."`
+	Node             int      `name:"node" default:"0" min:"0" max:"1023" doc:"This node's number in connection ids."`
+	Listen           Address  `name:"listen" default:"127.0.0.1:8080" doc:"Host and port for clients; an empty host is every interface."`
+	Loops            int      `name:"loops" default:"0" min:"0" max:"64" doc:"Event loops. 0: half of the processors."`
+	MaxConnections   int      `name:"max_connections" default:"1000000" min:"1" max:"16000000" doc:"Further connections are answered 503."`
+	AllowedOrigins   []string `name:"allowed_origins" doc:"Browser origins that may connect besides the server's own host, such as https://www.example.com or https://*.example.com; \"*\" allows all and is dangerous."`
+	HandshakeTimeout Duration `name:"handshake_timeout" default:"10s" min:"100ms" max:"5m" doc:"From accept to a complete upgrade request."`
+	MaxHeader        Size     `name:"max_header" default:"8KiB" min:"1KiB" max:"64KiB" doc:"Bytes of the upgrade request; larger ones are answered 431."`
+	DrainTimeout     Duration `name:"drain_timeout" default:"20s" min:"0s" max:"1h" doc:"After SIGTERM, how long the connections have to take what is waiting for them and to leave."`
+	ReadBudget       Size     `name:"read_budget" default:"64KiB" min:"4KiB" max:"1MiB" doc:"Bytes read from one connection in a turn, so that a busy one does not starve the rest."`
+	Mailbox          Size     `name:"mailbox" default:"16MiB" min:"64KiB" max:"1GiB" doc:"Bytes of deliveries that wait for one event loop; whoever delivers more waits."`
+}
+
+// Admin is the operators' listener.
+type Admin struct {
+	Listen Address `name:"listen" default:"127.0.0.1:8081" doc:"Host and port for /metrics, /healthz, /readyz, /varz and /debug/pprof/."`
+}
+
+// Websocket is what one connection may do.
+type Websocket struct {
+	MaxMessage    Size     `name:"max_message" default:"64KiB" min:"1KiB" max:"16MiB" doc:"Bytes of one message from a client; a larger one closes the connection with 1009."`
+	MaxMerge      Size     `name:"max_merge" default:"256KiB" min:"1KiB" max:"16MiB" doc:"Bytes of one merged message to a client, unless a single frame is larger."`
+	PingAfter     Duration `name:"ping_after" default:"30s" min:"1s" max:"1h" doc:"The server pings a connection that was silent for this long."`
+	CloseAfter    Duration `name:"close_after" default:"60s" min:"2s" max:"2h" doc:"A connection that was silent for this long, pings unanswered, is closed."`
+	WriteTimeout  Duration `name:"write_timeout" default:"10s" min:"1s" max:"5m" doc:"A connection that takes no bytes for this long, while some wait, is closed."`
+	LingerTimeout Duration `name:"linger_timeout" default:"5s" min:"100ms" max:"1m" doc:"The longest wait for the peer to close after the server's last byte."`
+	OutputSoft    Size     `name:"output_soft" default:"256KiB" min:"4KiB" max:"64MiB" doc:"With more than this waiting for one connection, typing and presence are dropped for it."`
+	OutputHard    Size     `name:"output_hard" default:"1MiB" min:"16KiB" max:"256MiB" doc:"With more than this waiting, the connection is closed as a slow consumer; it resumes without loss."`
+}
+
+// Reconnect is the advice in the welcome frame.
+type Reconnect struct {
+	Min    Duration `name:"min" default:"1s" min:"100ms" max:"1m" doc:"The wait before the second try; it doubles from there."`
+	Max    Duration `name:"max" default:"60s" min:"1s" max:"1h" doc:"The longest wait."`
+	Jitter Duration `name:"jitter" default:"1s" min:"0s" max:"1m" doc:"A random part up to this is added to each wait."`
+}
+
+// Auth names the keys.
+type Auth struct {
+	Keys         []string `name:"keys" doc:"Files with the keys that tokens are signed with, as FILE or KID=FILE: an Ed25519 key in PEM, or an HS256 secret of at least 32 bytes in hex or base64. Several keys allow rotation."`
+	Leeway       Duration `name:"leeway" default:"10s" min:"1s" max:"5m" doc:"How far an issuer's clock may be ahead (claims nbf and iat)."`
+	HelloTimeout Duration `name:"hello_timeout" default:"10s" min:"1s" max:"5m" doc:"From the WebSocket handshake to a valid hello frame."`
+}
+
+// Store is the embedded engine.
+type Store struct {
+	Dir      string `name:"dir" default:"data" doc:"The directory of the store; made if it does not exist."`
+	Cache    Size   `name:"cache" default:"16MiB" min:"1MiB" max:"64GiB" doc:"Memory for blocks that were read from disk."`
+	Memtable Size   `name:"memtable" default:"16MiB" min:"1MiB" max:"1GiB" doc:"Memory for what is not yet in a table; larger means fewer, longer compactions."`
+	MinFree  Size   `name:"min_free" default:"64MiB" min:"0B" max:"1TiB" doc:"New messages are refused while the disk has less free space than this."`
+	InFlight Size   `name:"in_flight" default:"32MiB" min:"1MiB" max:"1GiB" doc:"Bytes handed to the store and not yet durable; shards wait when it is reached."`
+}
+
+// Routing is the desk.
+type Routing struct {
+	Capacity int      `name:"capacity" default:"8" min:"1" max:"10000" doc:"Conversations that an agent takes at a time, unless the token or the agent says otherwise."`
+	Runners  int      `name:"runners" default:"0" min:"0" max:"1024" doc:"Goroutines that run the conversation shards. 0: chosen by the number of processors."`
+	Ring     Size     `name:"ring" default:"256KiB" min:"64KiB" max:"64MiB" doc:"Frames that wait between one event loop and one runner; a full ring answers overloaded."`
+	Signals  Duration `name:"signal_window" default:"50ms" min:"0s" max:"5s" doc:"Typing and presence are merged over this long."`
+}
+
+// Pools are the bulkheads.
+type Pools struct {
+	Auth       Pool `name:"auth" doc:"Checks tokens." defaults:"10 100 500ms"`
+	Message    Pool `name:"message" doc:"Loads conversations, replays and history." defaults:"20 200 1s"`
+	Background Pool `name:"background" doc:"Everything that nobody waits for." defaults:"5 50 2s"`
+}
+
+// Pool is one bulkhead. Its defaults stand in the tag of the field in Pools, in the order of its fields.
+type Pool struct {
+	Workers  int      `name:"workers" min:"1" max:"1000" doc:"Jobs at a time."`
+	Queue    int      `name:"queue" min:"1" max:"1000000" doc:"Jobs that may wait; further ones are answered overloaded at once."`
+	Deadline Duration `name:"deadline" min:"10ms" max:"5m" doc:"A job that waited longer is answered overloaded."`
+}
+
+// Log is the process's log.
+type Log struct {
+	Level  string `name:"level" default:"info" one_of:"debug info warn error" doc:"The least level that is written."`
+	Format string `name:"format" default:"auto" one_of:"auto json text" doc:"auto is text on a terminal and JSON elsewhere."`
+}

@@ -1,0 +1,97 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Duration is a time span, spelled with its units: "1m30s".
+type Duration time.Duration
+
+// UnmarshalText reads the spelling of time.ParseDuration; a number alone is refused unless it is 0.
+func (d *Duration) UnmarshalText(text []byte) error {
+	v, err := time.ParseDuration(string(text))
+	if err != nil || v < 0 {
+		return errors.New(`is not a duration; write it with a unit, like 250ms, "30s" or "1m30s"`)
+	}
+	*d = Duration(v)
+	return nil
+}
+
+// String drops the zero units that time.Duration writes: 1m, not 1m0s.
+func (d Duration) String() string {
+	s := time.Duration(d).String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
+
+// Size is a number of bytes, spelled with its unit: "64KiB".
+type Size int64
+
+var units = []struct {
+	name  string
+	bytes int64
+}{
+	{"TiB", 1 << 40}, {"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10},
+	{"TB", 1e12}, {"GB", 1e9}, {"MB", 1e6}, {"KB", 1e3}, {"kB", 1e3}, {"B", 1},
+}
+
+// UnmarshalText reads a whole number and a unit: B, KiB, MiB, GiB, TiB, or their decimal cousins.
+func (s *Size) UnmarshalText(text []byte) error {
+	for _, u := range units {
+		number, found := strings.CutSuffix(string(text), u.name)
+		if !found {
+			continue
+		}
+		n, err := strconv.ParseInt(strings.TrimSpace(number), 10, 64)
+		if err != nil || n < 0 || n > math.MaxInt64/u.bytes {
+			break
+		}
+		*s = Size(n * u.bytes)
+		return nil
+	}
+	return errors.New(`is not a size; write a whole number with a unit, like "512B", "64KiB" or "1GiB"`)
+}
+
+// String uses the largest binary unit that divides the size.
+func (s Size) String() string {
+	for _, u := range units[:4] {
+		if s != 0 && int64(s)%u.bytes == 0 {
+			return strconv.FormatInt(int64(s)/u.bytes, 10) + u.name
+		}
+	}
+	return strconv.FormatInt(int64(s), 10) + "B"
+}
+
+// Address is a TCP host and port.
+type Address string
+
+// UnmarshalText checks the form; whether the host exists is found out by listening.
+func (a *Address) UnmarshalText(text []byte) error {
+	_, port, err := net.SplitHostPort(string(text))
+	if err != nil {
+		return errors.New(`is not an address; write host and port, like "127.0.0.1:8080", "[::1]:8080" or ":8080"`)
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || strconv.FormatUint(n, 10) != port {
+		return fmt.Errorf("has the port %q; a port is a number from 0 to 65535", port)
+	}
+	*a = Address(text)
+	return nil
+}
+
+// IsLoopback tells whether only this machine can reach the address.
+func (a Address) IsLoopback() bool {
+	host, _, _ := net.SplitHostPort(string(a))
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
