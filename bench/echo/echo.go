@@ -1,0 +1,233 @@
+// Package echo measures a WebSocket echo server: any server that sends every binary message back. Each connection keeps a number of
+// messages in flight; every answer is checked against what was sent.
+package echo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/switchyard-im/switchyard/bench/client"
+	"github.com/switchyard-im/switchyard/bench/observe"
+	"github.com/switchyard-im/switchyard/bench/report"
+)
+
+// Config of a run.
+type Config struct {
+	URL        string        // ws://HOST:PORT/PATH
+	Conns      int           // connections; default 100
+	Inflight   int           // messages in flight on each; default 1
+	Size       int           // bytes of a message, at least 8; default 128
+	Warmup     time.Duration // before the measured window; default 1 s
+	Duration   time.Duration // the measured window; default 10 s
+	OpenWithin time.Duration // for opening all connections; default 60 s
+	Threads    int           // event loops; default 1
+	PerSource  int           // connections on each loopback source address; default 4,000
+
+	Server   observe.Source // of the server's figures; nil: none
+	Progress func(Progress) // called each second of the run; nil: not
+}
+
+// Progress is where a run stands.
+type Progress struct {
+	Elapsed  time.Duration
+	Messages int64 // since the start of the run
+}
+
+// Report is the outcome of a run.
+type Report struct {
+	Conns            int                `json:"conns"`
+	Messages         int64              `json:"messages"` // echoed in the measured window
+	Seconds          float64            `json:"seconds"`
+	Rate             float64            `json:"rate"`   // messages per second
+	Errors           int64              `json:"errors"` // wrong answers and lost connections
+	FirstError       string             `json:"first_error,omitempty"`
+	RTT              report.Percentiles `json:"rtt_ms"`
+	Server           *report.Server     `json:"server,omitempty"`
+	ClientCPUSeconds float64            `json:"client_cpu_seconds"`
+}
+
+func (c Config) withDefaults() Config {
+	orInt := func(v *int, d int) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	orInt(&c.Conns, 100)
+	orInt(&c.Inflight, 1)
+	orInt(&c.Size, 128)
+	orInt(&c.Threads, 1)
+	orInt(&c.PerSource, 4000)
+	if c.Duration == 0 {
+		c.Duration = 10 * time.Second
+	}
+	if c.OpenWithin == 0 {
+		c.OpenWithin = time.Minute
+	}
+	return c
+}
+
+func (c Config) validate() error {
+	switch {
+	case c.Conns < 1 || c.Inflight < 1 || c.Threads < 1 || c.PerSource < 1 || c.Duration < 0 || c.Warmup < 0:
+		return errors.New("echo: conns, inflight, threads and durations must be positive")
+	case c.Inflight > 4096:
+		return fmt.Errorf("echo: %d in flight on a connection is too many, the limit is 4096", c.Inflight)
+	case c.Size < minSize || c.Size > maxSize:
+		return fmt.Errorf("echo: a size of %d bytes is out of range, use %d to %d", c.Size, minSize, maxSize)
+	}
+	return client.CheckDescriptors(c.Conns)
+}
+
+// Rows is the report as a table.
+func (r *Report) Rows() []report.Row {
+	return []report.Row{
+		{Name: "connections", Value: r.Conns},
+		{Name: "messages", Value: fmt.Sprintf("%d in %.1f s", r.Messages, r.Seconds)},
+		{Name: "rate", Value: fmt.Sprintf("%.0f messages/s", r.Rate)},
+		{Name: "round trip", Value: r.RTT},
+		{Name: "errors", Value: fmt.Sprintf("%d %s", r.Errors, r.FirstError)},
+		{Name: "server", Value: r.Server},
+		{Name: "generator", Value: fmt.Sprintf("%.2f us of CPU per message", report.PerMessage(r.ClientCPUSeconds, r.Messages))},
+	}
+}
+
+// Run opens the connections, runs the load and returns what it measured. Wrong answers are counted in the report; the error is a run that
+// could not take place.
+func Run(ctx context.Context, cfg Config) (*Report, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	target, err := client.ParseTarget(cfg.URL, "")
+	if err != nil {
+		return nil, err
+	}
+	fleet, err := client.NewFleet(cfg.Threads)
+	if err != nil {
+		return nil, err
+	}
+	r := &run{cfg: cfg, target: target, fleet: fleet, opened: make(chan struct{}, cfg.Conns), failed: make(chan error, 1)}
+	rep, err := r.do(ctx)
+	return rep, errors.Join(err, fleet.Stop())
+}
+
+// run is one run. Its fields are set before the loops see it.
+type run struct {
+	cfg    Config
+	target *client.Target
+	fleet  *client.Fleet
+	shares []*share
+	opened chan struct{} // one element for each connection that opens
+	failed chan error    // the first failure of a dial
+}
+
+func (r *run) do(ctx context.Context) (*Report, error) {
+	for range r.fleet.Loops {
+		r.shares = append(r.shares, &share{run: r, rtt: report.NewLatency()})
+	}
+	if err := r.open(ctx); err != nil {
+		return nil, err
+	}
+	r.fleet.Each(func(i int, _ *client.Loop) { r.shares[i].start() })
+	r.watch(ctx, r.cfg.Warmup)
+	before, cpu, began, err := r.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r.fleet.Each(func(i int, _ *client.Loop) { r.shares[i].measure() })
+	r.watch(ctx, r.cfg.Duration)
+	after, cpuAfter, ended, err := r.read(context.WithoutCancel(ctx))
+	if err != nil {
+		return nil, err
+	}
+	rep := r.collect()
+	rep.Seconds = float64(ended-began) / 1e9
+	rep.Rate = float64(rep.Messages) / rep.Seconds
+	rep.ClientCPUSeconds = cpuAfter - cpu
+	if r.cfg.Server != nil {
+		used, err := observe.Between(before, after)
+		if err != nil {
+			return nil, err
+		}
+		rep.Server = &report.Server{RSSBytes: used.RSSBytes, CPUSeconds: used.CPUSeconds, CPUUSPerMessage: report.PerMessage(used.CPUSeconds, rep.Messages)}
+	}
+	return rep, nil
+}
+
+// open dials everything and waits until all are open.
+func (r *run) open(ctx context.Context) error {
+	r.fleet.Each(func(i int, l *client.Loop) {
+		for n := i; n < r.cfg.Conns; n += len(r.fleet.Loops) {
+			r.shares[i].add(l, r.target, r.target.SourceFor(n, r.cfg.PerSource))
+		}
+	})
+	late := time.NewTimer(r.cfg.OpenWithin)
+	defer late.Stop()
+	for n := range r.cfg.Conns {
+		select {
+		case <-r.opened:
+		case err := <-r.failed:
+			return fmt.Errorf("echo: cannot connect to %s (is the server running?): %w", r.cfg.URL, err)
+		case <-late.C:
+			return fmt.Errorf("echo: only %d of %d connections opened within %s", n, r.cfg.Conns, r.cfg.OpenWithin)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// watch lets the run go on for d, or until ctx ends, and reports progress.
+func (r *run) watch(ctx context.Context, d time.Duration) {
+	end := time.NewTimer(d)
+	defer end.Stop()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	start := time.Now()
+	for {
+		select {
+		case <-end.C:
+			return
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if r.cfg.Progress != nil {
+				r.cfg.Progress(Progress{Elapsed: time.Since(start), Messages: r.messages()})
+			}
+		}
+	}
+}
+
+func (r *run) messages() int64 {
+	var n int64
+	for _, s := range r.shares {
+		n += s.published.Load()
+	}
+	return n
+}
+
+// read takes the server's usage, this process's CPU and the time.
+func (r *run) read(ctx context.Context) (server observe.Usage, cpu float64, at int64, err error) {
+	if r.cfg.Server != nil {
+		server, err = r.cfg.Server.Read(ctx)
+	}
+	return server, observe.Self(), client.Now(), err
+}
+
+func (r *run) collect() *Report {
+	rep := &Report{Conns: r.cfg.Conns}
+	rtt := report.NewLatency()
+	r.fleet.Each(func(i int, _ *client.Loop) { r.shares[i].stop() })
+	for _, s := range r.shares {
+		rep.Messages += s.echoed
+		rep.Errors += s.errors
+		if rep.FirstError == "" {
+			rep.FirstError = s.firstError
+		}
+		rtt.Merge(s.rtt)
+	}
+	rep.RTT = rtt.Percentiles()
+	return rep
+}

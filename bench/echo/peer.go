@@ -1,0 +1,112 @@
+package echo
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"sync/atomic"
+
+	"github.com/gobwas/ws"
+
+	"github.com/switchyard-im/switchyard/bench/client"
+	"github.com/switchyard-im/switchyard/bench/report"
+)
+
+// Sizes of a message: 8 bytes of number, and what servers usually take.
+const (
+	minSize = 8
+	maxSize = 1 << 19
+)
+
+// share is what one loop has of the run. Owned by the loop; the rest of the process reads published, and the other fields once the share is stopped.
+type share struct {
+	run        *run
+	peers      []*peer
+	rtt        *report.Latency
+	stopped    bool
+	echoed     int64 // since measure
+	errors     int64
+	firstError string
+	published  atomic.Int64 // all messages; atomic, because the progress line reads it
+}
+
+// peer is one connection: it sends numbered messages and expects them back in order.
+type peer struct {
+	share  *share
+	conn   *client.Conn
+	sent   uint64
+	echoed uint64
+	filler []byte
+	at     []int64 // when message n was sent, at n modulo the number in flight
+}
+
+func (s *share) add(l *client.Loop, target *client.Target, source netip.Addr) {
+	cfg := &s.run.cfg
+	p := &peer{share: s, filler: bytes.Repeat([]byte{'x'}, cfg.Size-minSize), at: make([]int64, cfg.Inflight)}
+	p.conn = l.NewConn(target, source, p)
+	s.peers = append(s.peers, p)
+	p.conn.Dial()
+}
+
+func (s *share) start() {
+	for _, p := range s.peers {
+		p.conn.Wake()
+	}
+}
+
+// measure starts the measured window: what was counted before is warm-up.
+func (s *share) measure() {
+	s.echoed = 0
+	s.rtt = report.NewLatency()
+}
+
+func (s *share) stop() { s.stopped = true }
+
+func (s *share) fail(err error) {
+	if s.errors++; s.firstError == "" {
+		s.firstError = err.Error()
+	}
+}
+
+// Opened implements client.Handler.
+func (p *peer) Opened() { p.share.run.opened <- struct{}{} }
+
+// Flush fills the connection up to its number in flight.
+func (p *peer) Flush() {
+	for ; p.sent-p.echoed < uint64(len(p.at)) && !p.share.stopped; p.sent++ {
+		p.at[p.sent%uint64(len(p.at))] = client.Now()
+		buf := binary.LittleEndian.AppendUint64(p.conn.Begin(ws.OpBinary), p.sent)
+		p.conn.End(append(buf, p.filler...))
+	}
+}
+
+// Message checks one answer.
+func (p *peer) Message(op ws.OpCode, payload []byte) {
+	s := p.share
+	if s.stopped {
+		return
+	}
+	if op != ws.OpBinary || p.echoed == p.sent || len(payload) != minSize+len(p.filler) ||
+		binary.LittleEndian.Uint64(payload) != p.echoed || !bytes.Equal(payload[minSize:], p.filler) {
+		s.fail(fmt.Errorf("echo: want message %d of %d bytes back, got opcode %d with %d bytes", p.echoed, minSize+len(p.filler), op, len(payload)))
+		p.conn.Close(ws.StatusProtocolError)
+		return
+	}
+	s.rtt.Record(client.Now() - p.at[p.echoed%uint64(len(p.at))])
+	p.echoed++
+	s.echoed++
+	s.published.Add(1)
+	p.conn.Wake()
+}
+
+// Closed implements client.Handler. A connection that ends is not replaced: it counts as an error.
+func (p *peer) Closed(err error) {
+	if !p.share.stopped {
+		p.share.fail(err)
+	}
+	select {
+	case p.share.run.failed <- err:
+	default:
+	}
+}

@@ -1,0 +1,151 @@
+// Package observe reads what a server process uses, from outside: from /proc if it runs on this machine, or from the process_* metrics
+// on its admin address. A scenario reads before and after the measured window and takes the difference.
+package observe
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Usage is what a process had used at one moment.
+type Usage struct {
+	CPUSeconds float64 // user and system, since it started
+	RSSBytes   int64
+}
+
+// Source reads the usage of one process. Safe for use by one goroutine at a time.
+type Source interface {
+	Read(ctx context.Context) (Usage, error)
+}
+
+// ErrRestarted is returned by Between when the second reading is of another process.
+var ErrRestarted = errors.New("observe: the server restarted between the readings")
+
+// New returns the source for a process id (if not 0) or else an admin URL; nil if neither is given.
+func New(pid int, admin string) Source {
+	switch {
+	case pid != 0:
+		return process(pid)
+	case admin != "":
+		return &metrics{url: strings.TrimSuffix(admin, "/") + "/metrics", client: http.Client{Timeout: 5 * time.Second}}
+	}
+	return nil
+}
+
+// Between returns what was used from one reading to a later one: the difference of CPU, and the later RSS.
+func Between(before, after Usage) (Usage, error) {
+	if after.CPUSeconds < before.CPUSeconds {
+		return Usage{}, ErrRestarted
+	}
+	return Usage{CPUSeconds: after.CPUSeconds - before.CPUSeconds, RSSBytes: after.RSSBytes}, nil
+}
+
+// Self is the CPU that this process has used, in seconds.
+func Self() float64 {
+	var r unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &r); err != nil {
+		return 0
+	}
+	return float64(r.Utime.Nano()+r.Stime.Nano()) / 1e9
+}
+
+// process is a process id of this machine.
+type process int
+
+// ticksPerSecond is USER_HZ, which Linux fixes at 100 for everything that user space sees.
+const ticksPerSecond = 100
+
+// Read reads /proc/PID/stat and statm.
+func (p process) Read(context.Context) (Usage, error) {
+	dir := "/proc/" + strconv.Itoa(int(p))
+	stat, err := os.ReadFile(dir + "/stat")
+	if err != nil {
+		return Usage{}, fmt.Errorf("observe: no process %d: %w", int(p), err)
+	}
+	statm, err := os.ReadFile(dir + "/statm")
+	if err != nil {
+		return Usage{}, fmt.Errorf("observe: %w", err)
+	}
+	return parseProc(string(stat), string(statm))
+}
+
+// parseProc takes utime and stime, fields 14 and 15 of stat (the name in parentheses may contain blanks), and the second of statm.
+func parseProc(stat, statm string) (Usage, error) {
+	fields := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:])
+	memory := strings.Fields(statm)
+	if len(fields) < 13 || len(memory) < 2 {
+		return Usage{}, fmt.Errorf("observe: cannot read stat %q, statm %q", stat, statm)
+	}
+	user, err1 := strconv.ParseInt(fields[11], 10, 64)
+	system, err2 := strconv.ParseInt(fields[12], 10, 64)
+	pages, err3 := strconv.ParseInt(memory[1], 10, 64)
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return Usage{}, fmt.Errorf("observe: %w", err)
+	}
+	return Usage{CPUSeconds: float64(user+system) / ticksPerSecond, RSSBytes: pages * int64(os.Getpagesize())}, nil
+}
+
+// metrics is a Prometheus endpoint.
+type metrics struct {
+	url    string
+	client http.Client
+}
+
+// Read fetches the metrics and takes two of them.
+func (m *metrics) Read(ctx context.Context) (Usage, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, m.url, nil)
+	if err != nil {
+		return Usage{}, fmt.Errorf("observe: %w", err)
+	}
+	resp, err := m.client.Do(req)
+	if err != nil {
+		return Usage{}, fmt.Errorf("observe: %w (is --admin the server's admin address?)", err)
+	}
+	defer resp.Body.Close()
+	defer m.client.CloseIdleConnections()
+	if resp.StatusCode != http.StatusOK {
+		return Usage{}, fmt.Errorf("observe: %s answered %s", m.url, resp.Status)
+	}
+	return parseMetrics(io.LimitReader(resp.Body, 16<<20))
+}
+
+// parseMetrics finds the two samples in the text format. They carry no labels, so a line is a name and a number.
+func parseMetrics(r io.Reader) (Usage, error) {
+	var u Usage
+	found := 0
+	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		name, value, _ := strings.Cut(lines.Text(), " ")
+		if name != "process_cpu_seconds_total" && name != "process_resident_memory_bytes" {
+			continue
+		}
+		n, err := strconv.ParseFloat(value, 64)
+		if err != nil {
+			return Usage{}, fmt.Errorf("observe: %s: %w", name, err)
+		}
+		found++
+		if name == "process_cpu_seconds_total" {
+			u.CPUSeconds = n
+		} else {
+			u.RSSBytes = int64(n)
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return Usage{}, fmt.Errorf("observe: %w", err)
+	}
+	if found != 2 {
+		return Usage{}, errors.New("observe: no process_cpu_seconds_total and process_resident_memory_bytes among the metrics")
+	}
+	return u, nil
+}

@@ -1,0 +1,75 @@
+// Command switchyard-bench loads a server over real sockets and verifies every answer. See `switchyard-bench --help`.
+//
+// It exits with 0 if all went well, 1 if an answer was wrong (the first cases are named), 2 if the command line was, and 3 if the run could
+// not take place.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// Exit codes.
+const (
+	exitOK        = 0
+	exitViolation = 1
+	exitUsage     = 2
+	exitCannotRun = 3
+)
+
+// errViolation ends a run whose oracle found something; the table has named it.
+var errViolation = errors.New("the server broke its promises")
+
+type commands struct {
+	Echo echoCommand `cmd:"" help:"Measure any WebSocket echo server."`
+}
+
+// terminal is where a command writes.
+type terminal struct {
+	out      io.Writer // the table
+	progress *progress
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// run is main without the process: it returns the exit code.
+func run(ctx context.Context, args []string, out, errOut io.Writer) int {
+	var cmds commands
+	help := false
+	parser, err := kong.New(&cmds, kong.Name("switchyard-bench"), kong.Writers(out, errOut), kong.Exit(func(int) { help = true }),
+		kong.Description("Load generator with an oracle for Switchyard: real clients over real sockets, every message checked."),
+		kong.BindTo(ctx, (*context.Context)(nil)))
+	if err != nil {
+		panic("BUG: switchyard-bench: " + err.Error())
+	}
+	parsed, err := parser.Parse(args)
+	if help {
+		return exitOK
+	}
+	if err != nil {
+		fmt.Fprintf(errOut, "switchyard-bench: %v (see switchyard-bench --help)\n", err)
+		return exitUsage
+	}
+	err = parsed.Run(&terminal{out: out, progress: newProgress(errOut)})
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.Is(err, errViolation):
+		fmt.Fprintf(errOut, "switchyard-bench: %v\n", err)
+		return exitViolation
+	}
+	fmt.Fprintf(errOut, "switchyard-bench: %v\n", err)
+	return exitCannotRun
+}
