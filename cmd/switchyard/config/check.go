@@ -2,7 +2,6 @@ package config
 
 import (
 	"net/url"
-	"slices"
 	"strings"
 )
 
@@ -39,11 +38,20 @@ func (l *Loaded) checkListeners(ps *Problems) {
 
 func (l *Loaded) checkOrigins(ps *Problems) {
 	for _, o := range l.Server.AllowedOrigins {
-		u, err := url.Parse(o)
-		if o != "*" && (err != nil || !slices.Contains([]string{"http", "https"}, u.Scheme) || u.Host == "" || u.Scheme+"://"+u.Host != o) {
-			ps.add(l.Origins["server.allowed_origins"], "server.allowed_origins", "%q is not an origin; write scheme and host without a path, like https://www.example.com", o)
+		if !validOrigin(o) {
+			ps.add(l.Origins["server.allowed_origins"], "server.allowed_origins", "%q is not an origin; write scheme and host without a path, like https://www.example.com or https://*.example.com", o)
 		}
 	}
+}
+
+// validOrigin takes http or https, a host that may begin with "*.", and nothing else; or "*" alone.
+func validOrigin(o string) bool {
+	u, err := url.Parse(o)
+	if err != nil {
+		return false
+	}
+	exact := (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.Scheme+"://"+u.Host == o
+	return o == "*" || exact && !strings.Contains(strings.TrimPrefix(u.Host, "*."), "*")
 }
 
 func (l *Loaded) checkKeys(ps *Problems, dev bool) {

@@ -24,11 +24,11 @@ type Config struct {
 type Server struct {
 	ID               string   `name:"id" doc:"The name of this server in answers and logs. Empty: the host name."`
 	Node             int      `name:"node" default:"0" min:"0" max:"1023" doc:"This node's number in connection ids."`
-	Listen           Address  `name:"listen" default:"127.0.0.1:8080" doc:"Host and port for clients; an empty host is every interface."`
+	Listen           Address  `name:"listen" default:"127.0.0.1:8080" doc:"IP address and port for clients; without an address, every interface."`
 	Loops            int      `name:"loops" default:"0" min:"0" max:"64" doc:"Event loops. 0: half of the processors."`
 	MaxConnections   int      `name:"max_connections" default:"1000000" min:"1" max:"16000000" doc:"Further connections are answered 503."`
 	AllowedOrigins   []string `name:"allowed_origins" doc:"Browser origins that may connect besides the server's own host, such as https://www.example.com or https://*.example.com; \"*\" allows all and is dangerous."`
-	HandshakeTimeout Duration `name:"handshake_timeout" default:"10s" min:"100ms" max:"5m" doc:"From accept to a complete upgrade request."`
+	HandshakeTimeout Duration `name:"handshake_timeout" default:"10s" min:"1s" max:"5m" doc:"From accept to a complete upgrade request."`
 	MaxHeader        Size     `name:"max_header" default:"8KiB" min:"1KiB" max:"64KiB" doc:"Bytes of the upgrade request; larger ones are answered 431."`
 	DrainTimeout     Duration `name:"drain_timeout" default:"20s" min:"0s" max:"1h" doc:"After SIGTERM, how long the connections have to take what is waiting for them and to leave."`
 	ReadBudget       Size     `name:"read_budget" default:"64KiB" min:"4KiB" max:"1MiB" doc:"Bytes read from one connection in a turn, so that a busy one does not starve the rest."`
@@ -37,7 +37,7 @@ type Server struct {
 
 // Admin is the operators' listener.
 type Admin struct {
-	Listen Address `name:"listen" default:"127.0.0.1:8081" doc:"Host and port for /metrics, /healthz, /readyz, /varz and /debug/pprof/."`
+	Listen Address `name:"listen" default:"127.0.0.1:8081" doc:"IP address and port for /metrics, /healthz, /readyz, /varz and /debug/pprof/."`
 }
 
 // Websocket is what one connection may do.
@@ -47,7 +47,7 @@ type Websocket struct {
 	PingAfter     Duration `name:"ping_after" default:"30s" min:"1s" max:"1h" doc:"The server pings a connection that was silent for this long."`
 	CloseAfter    Duration `name:"close_after" default:"60s" min:"2s" max:"2h" doc:"A connection that was silent for this long, pings unanswered, is closed."`
 	WriteTimeout  Duration `name:"write_timeout" default:"10s" min:"1s" max:"5m" doc:"A connection that takes no bytes for this long, while some wait, is closed."`
-	LingerTimeout Duration `name:"linger_timeout" default:"5s" min:"100ms" max:"1m" doc:"The longest wait for the peer to close after the server's last byte."`
+	LingerTimeout Duration `name:"linger_timeout" default:"5s" min:"1s" max:"1m" doc:"The longest wait for the peer to close after the server's last byte."`
 	OutputSoft    Size     `name:"output_soft" default:"256KiB" min:"4KiB" max:"64MiB" doc:"With more than this waiting for one connection, typing and presence are dropped for it."`
 	OutputHard    Size     `name:"output_hard" default:"1MiB" min:"16KiB" max:"256MiB" doc:"With more than this waiting, the connection is closed as a slow consumer; it resumes without loss."`
 }
@@ -68,11 +68,14 @@ type Auth struct {
 
 // Store is the embedded engine.
 type Store struct {
-	Dir      string `name:"dir" default:"data" doc:"The directory of the store; made if it does not exist."`
-	Cache    Size   `name:"cache" default:"16MiB" min:"1MiB" max:"64GiB" doc:"Memory for blocks that were read from disk."`
-	Memtable Size   `name:"memtable" default:"16MiB" min:"1MiB" max:"1GiB" doc:"Memory for what is not yet in a table; larger means fewer, longer compactions."`
-	MinFree  Size   `name:"min_free" default:"64MiB" min:"0B" max:"1TiB" doc:"New messages are refused while the disk has less free space than this."`
-	InFlight Size   `name:"in_flight" default:"32MiB" min:"1MiB" max:"1GiB" doc:"Bytes handed to the store and not yet durable; shards wait when it is reached."`
+	Dir         string   `name:"dir" default:"data" doc:"The directory of the store; made if it does not exist."`
+	Durability  string   `name:"durability" default:"sync" one_of:"sync unsafe-no-fsync" doc:"What accepted means. sync: the message survives the loss of power. unsafe-no-fsync: it survives the end of the process only, and a loss of power may damage the store."`
+	Cache       Size     `name:"cache" default:"16MiB" min:"1MiB" max:"64GiB" doc:"Memory for blocks that were read from disk."`
+	Memtable    Size     `name:"memtable" default:"16MiB" min:"1MiB" max:"1GiB" doc:"Memory for what is not yet in a table, and about the size of the journal that is replayed at start."`
+	MinFree     Size     `name:"min_free" default:"256MiB" min:"1MiB" max:"1TiB" doc:"New messages are refused while the disk has less free space than this."`
+	MaxInFlight int      `name:"max_in_flight" default:"256" min:"1" max:"65536" doc:"Transactions handed to the store and not yet durable; further ones wait."`
+	MaxBatch    Size     `name:"max_batch" default:"4MiB" min:"64KiB" max:"1GiB" doc:"Bytes of transactions that share one fsync."`
+	ReopenMax   Duration `name:"reopen_max" default:"5s" min:"100ms" max:"5m" doc:"The longest wait before the store is opened again after the disk failed."`
 }
 
 // Routing is the desk.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -73,25 +74,35 @@ func (s Size) String() string {
 	return strconv.FormatInt(int64(s), 10) + "B"
 }
 
-// Address is a TCP host and port.
+// Address is a TCP address of this machine: an IP address, or nothing for every interface, and a port.
 type Address string
 
-// UnmarshalText checks the form; whether the host exists is found out by listening.
+// UnmarshalText checks the form; whether the address exists is found out by listening.
 func (a *Address) UnmarshalText(text []byte) error {
-	_, port, err := net.SplitHostPort(string(text))
+	host, port, err := net.SplitHostPort(string(text))
 	if err != nil {
-		return errors.New(`is not an address; write host and port, like "127.0.0.1:8080", "[::1]:8080" or ":8080"`)
+		return errors.New(`is not an address; write IP:PORT, like "127.0.0.1:8080", "[::1]:8080" or ":8080"`)
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || strconv.FormatUint(n, 10) != port {
 		return fmt.Errorf("has the port %q; a port is a number from 0 to 65535", port)
+	}
+	if _, err := netip.ParseAddr(host); host != "" && err != nil {
+		return fmt.Errorf("has the host %q; write an IP address, like 127.0.0.1, or nothing for every interface", host)
 	}
 	*a = Address(text)
 	return nil
 }
 
+// AddrPort is the address as IP:PORT, where no host is [::], which takes IPv4 too.
+func (a Address) AddrPort() string {
+	if strings.HasPrefix(string(a), ":") {
+		return "[::]" + string(a)
+	}
+	return string(a)
+}
+
 // IsLoopback tells whether only this machine can reach the address.
 func (a Address) IsLoopback() bool {
-	host, _, _ := net.SplitHostPort(string(a))
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
+	addr, err := netip.ParseAddrPort(string(a))
+	return err == nil && addr.Addr().IsLoopback()
 }

@@ -34,7 +34,7 @@ func TestSizeText(t *testing.T) {
 }
 
 func TestAddressIsLoopback(t *testing.T) {
-	for a, want := range map[Address]bool{"127.0.0.1:1": true, "127.9.9.9:1": true, "[::1]:1": true, "localhost:1": true, ":1": false, "0.0.0.0:1": false, "10.0.0.1:1": false, "example.com:1": false} {
+	for a, want := range map[Address]bool{"127.0.0.1:1": true, "127.9.9.9:1": true, "[::1]:1": true, ":1": false, "0.0.0.0:1": false, "10.0.0.1:1": false, "[fe80::1]:1": false} {
 		if a.IsLoopback() != want {
 			t.Errorf("%s: %v", a, !want)
 		}
@@ -47,6 +47,14 @@ func TestDidYouMean(t *testing.T) {
 		got := didYouMean(name, names)
 		if want == "" && got != "" || want != "" && got != `; did you mean "`+want+`"?` {
 			t.Errorf("%q: %q, want %q", name, got, want)
+		}
+	}
+}
+
+func TestAddrPort(t *testing.T) {
+	for a, want := range map[Address]string{":80": "[::]:80", "127.0.0.1:0": "127.0.0.1:0"} {
+		if a.AddrPort() != want {
+			t.Errorf("%s: %s, want %s", a, a.AddrPort(), want)
 		}
 	}
 }
