@@ -2,6 +2,7 @@ package frame
 
 import (
 	"encoding/binary"
+	"math"
 
 	"github.com/vmihailenco/msgpack/v5/msgpcode"
 )
@@ -180,6 +181,10 @@ func appendInt(dst []byte, v int64) []byte {
 	default:
 		return binary.BigEndian.AppendUint64(append(dst, codeInt64), uint64(v))
 	}
+}
+
+func appendFloat(dst []byte, f float64) []byte {
+	return binary.BigEndian.AppendUint64(append(dst, codeFloat64), math.Float64bits(f))
 }
 
 func appendBool(dst []byte, v bool) []byte {
