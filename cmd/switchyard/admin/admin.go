@@ -1,0 +1,156 @@
+// Package admin serves the operators' side of the server over plain HTTP: metrics, health, the process's own figures and
+// profiles. It has no access control, so it listens on loopback unless it is told otherwise.
+//
+// cmd starts it before everything else, so that a slow recovery can be watched, and stops it last. What it shows comes from
+// functions that cmd passes in; they are called on the goroutines of requests and must be quick and safe for concurrent use.
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"os"
+	"runtime"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Readiness is what /readyz answers: 200 if Ready, else 503.
+type Readiness struct {
+	Ready  bool              `json:"ready"`
+	Checks map[string]string `json:"checks"` // part -> "ok" or what is wrong with it
+}
+
+// Config says what is shown. All fields are required but Vars.
+type Config struct {
+	Listen   string // IP:PORT
+	ServerID string
+	Version  string
+	Gatherer prometheus.Gatherer
+	Ready    func() Readiness
+	Vars     func() map[string]any // further figures of /varz, snake_case
+	Log      *slog.Logger
+}
+
+// Server is the listener and its goroutine.
+type Server struct {
+	cfg      Config
+	listener net.Listener
+	http     *http.Server
+	done     chan struct{} // closed when Serve returned
+	started  time.Time
+}
+
+// Start listens and serves until Close.
+func Start(cfg Config) (*Server, error) {
+	l, err := net.Listen("tcp", cfg.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("admin: cannot listen: %w; is another server running? Give this one its own address with --admin", err)
+	}
+	s := &Server{cfg: cfg, listener: l, done: make(chan struct{}), started: time.Now()}
+	s.http = &http.Server{
+		Handler:           s.routes(),
+		ReadHeaderTimeout: 5 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(cfg.Log.Handler(), slog.LevelWarn),
+	}
+	go s.serve() // ends with Close, which waits for it
+	return s, nil
+}
+
+func (s *Server) serve() {
+	defer close(s.done)
+	if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+		s.cfg.Log.Error("the admin listener ended", "error", err)
+	}
+}
+
+// Addr is the address that is listened on, with its real port.
+func (s *Server) Addr() string { return s.listener.Addr().String() }
+
+// Close lets requests end until ctx is done and then cuts them off.
+func (s *Server) Close(ctx context.Context) {
+	if s.http.Shutdown(ctx) != nil {
+		s.http.Close()
+	}
+	<-s.done
+}
+
+func (s *Server) routes() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(s.cfg.Gatherer, promhttp.HandlerOpts{
+		ErrorLog:            slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelWarn),
+		ErrorHandling:       promhttp.ContinueOnError, // one bad collector must not hide the rest
+		MaxRequestsInFlight: 4,
+	}))
+	mux.HandleFunc("GET /healthz", s.health)
+	mux.HandleFunc("GET /readyz", s.ready)
+	mux.HandleFunc("GET /varz", s.vars)
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	mux.HandleFunc("GET /{$}", s.index)
+	return mux
+}
+
+// health answers that the process runs and serves requests. What it depends on belongs in ready: a restart would not help.
+func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
+	s.answer(w, http.StatusOK, map[string]any{"status": "ok"})
+}
+
+func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
+	r := s.cfg.Ready()
+	code := http.StatusOK
+	if !r.Ready {
+		code = http.StatusServiceUnavailable
+	}
+	s.answer(w, code, map[string]any{"ready": r.Ready, "checks": r.Checks})
+}
+
+func (s *Server) vars(w http.ResponseWriter, _ *http.Request) {
+	v := map[string]any{
+		"version":        s.cfg.Version,
+		"go_version":     runtime.Version(),
+		"pid":            os.Getpid(),
+		"started":        s.started.UTC().Format(time.RFC3339Nano),
+		"uptime_seconds": time.Since(s.started).Seconds(),
+		"processors":     runtime.GOMAXPROCS(0),
+		"goroutines":     runtime.NumGoroutine(),
+	}
+	if s.cfg.Vars != nil {
+		for name, value := range s.cfg.Vars() {
+			v[name] = value
+		}
+	}
+	s.answer(w, http.StatusOK, v)
+}
+
+func (s *Server) index(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	fmt.Fprintf(w, "switchyard %s on %s\n\n/metrics\n/healthz\n/readyz\n/varz\n/debug/pprof/\n", s.cfg.Version, s.cfg.ServerID)
+}
+
+// answer writes a JSON object with the time and the server's name, as every answer has.
+func (s *Server) answer(w http.ResponseWriter, code int, v map[string]any) {
+	v["now"] = time.Now().UTC().Format(time.RFC3339Nano)
+	v["server_id"] = s.cfg.ServerID
+	body, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		http.Error(w, "BUG: the answer is not JSON", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(code)
+	w.Write(append(body, '\n'))
+}
