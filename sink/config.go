@@ -1,0 +1,128 @@
+package sink
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Durability tells what a committed transaction survives.
+type Durability string
+
+const (
+	// DurabilitySync survives the loss of power: each commit waits for an fdatasync of the journal.
+	DurabilitySync Durability = "sync"
+	// DurabilityUnsafeNoFsync survives the end of the process (kill -9) but not the loss of power: the journal is written to the
+	// operating system and not synced. After a loss of power the last seconds are gone, and the store may refuse to start because
+	// the journal is damaged in the middle; then a backup must be restored.
+	DurabilityUnsafeNoFsync Durability = "unsafe-no-fsync"
+)
+
+// Config says where the store is and what it may use. Only Dir is required; zero values mean the defaults.
+type Config struct {
+	// Dir is the directory of the store. It is created if it does not exist.
+	Dir string
+	// Durability is DurabilitySync by default.
+	Durability Durability
+
+	// MinFree is the free space, in bytes, below which transactions are refused, so that the disk is never really full. They are
+	// accepted again when an eighth more than that is free. Default 256 MiB.
+	MinFree int64
+	// SpaceInterval is how often the free space is looked at. Default 200 ms.
+	SpaceInterval time.Duration
+
+	// MaxInFlight is how many transactions may be between Begin and the end of Committed; Begin waits beyond it. Default 256.
+	MaxInFlight int
+	// MaxBatchOps and MaxBatchBytes end a batch: no further transaction is put into it when it holds so many records or bytes.
+	// Defaults 2,048 and 4 MiB.
+	MaxBatchOps   int
+	MaxBatchBytes int
+	// PipelineDepth is how many batches may be applied and not yet synced. Default 2.
+	PipelineDepth int
+
+	// CacheSize is the memory for blocks of the history, in bytes. Default 16 MiB.
+	CacheSize int64
+	// MemTableSize is the memory for what is not yet in tables, in bytes; up to four of them exist while one is flushed. It is
+	// also about the size of the journal that is replayed at start. Default 16 MiB.
+	MemTableSize int64
+
+	// ReopenMin and ReopenMax bound the wait before the store is opened again after a failure; it doubles from one to the other.
+	// Defaults 50 ms and 5 s.
+	ReopenMin time.Duration
+	ReopenMax time.Duration
+
+	// Logger gets what an operator should know. Default slog.Default().
+	Logger *slog.Logger
+	// Registerer gets the metrics. Nil registers none.
+	Registerer prometheus.Registerer
+}
+
+func (c Config) withDefaults() Config {
+	setDefault(&c.Durability, DurabilitySync)
+	setDefault(&c.MinFree, 256<<20)
+	setDefault(&c.SpaceInterval, 200*time.Millisecond)
+	setDefault(&c.MaxInFlight, 256)
+	setDefault(&c.MaxBatchOps, 2048)
+	setDefault(&c.MaxBatchBytes, 4<<20)
+	setDefault(&c.PipelineDepth, 2)
+	setDefault(&c.CacheSize, 16<<20)
+	setDefault(&c.MemTableSize, 16<<20)
+	setDefault(&c.ReopenMin, 50*time.Millisecond)
+	setDefault(&c.ReopenMax, 5*time.Second)
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	return c
+}
+
+func setDefault[T comparable](v *T, def T) {
+	var zero T
+	if *v == zero {
+		*v = def
+	}
+}
+
+// validate checks a configuration that has its defaults.
+func (c Config) validate() error {
+	var errs []error
+	bad := func(name string, value any, remedy string) {
+		errs = append(errs, fmt.Errorf("sink: %s is %v: %s", name, value, remedy))
+	}
+	if c.Dir == "" {
+		bad("Dir", `""`, "name the directory of the store")
+	}
+	if c.Durability != DurabilitySync && c.Durability != DurabilityUnsafeNoFsync {
+		bad("Durability", c.Durability, fmt.Sprintf("use %q or %q", DurabilitySync, DurabilityUnsafeNoFsync))
+	}
+	if c.MinFree < 0 {
+		bad("MinFree", c.MinFree, "use 0 for the default, or a number of bytes")
+	}
+	if c.SpaceInterval < time.Millisecond {
+		bad("SpaceInterval", c.SpaceInterval, "use at least 1ms")
+	}
+	if c.MaxInFlight < 1 || c.MaxInFlight > 1<<16 {
+		bad("MaxInFlight", c.MaxInFlight, "use 1 to 65536")
+	}
+	if c.MaxBatchOps < 1 {
+		bad("MaxBatchOps", c.MaxBatchOps, "use at least 1")
+	}
+	if c.MaxBatchBytes < 1 || c.MaxBatchBytes > 1<<30 {
+		bad("MaxBatchBytes", c.MaxBatchBytes, "use 1 byte to 1 GiB")
+	}
+	if c.PipelineDepth < 1 || c.PipelineDepth > 64 {
+		bad("PipelineDepth", c.PipelineDepth, "use 1 to 64")
+	}
+	if c.CacheSize < 0 {
+		bad("CacheSize", c.CacheSize, "use 0 for the default, or a number of bytes")
+	}
+	if c.MemTableSize < 1<<20 || c.MemTableSize > 1<<30 {
+		bad("MemTableSize", c.MemTableSize, "use 1 MiB to 1 GiB")
+	}
+	if c.ReopenMin < time.Millisecond || c.ReopenMax < c.ReopenMin {
+		bad("ReopenMin, ReopenMax", fmt.Sprint(c.ReopenMin, ", ", c.ReopenMax), "use at least 1ms, and no less for ReopenMax than for ReopenMin")
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,167 @@
+package sink
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// engine is one open instance of Pebble behind its own fence. When the fence falls the engine is replaced as a whole.
+//
+// Its committer and completer are in pipeline.go. Readers may come from any goroutine, between acquire and release.
+type engine struct {
+	// Fixed after construction.
+	db    *pebble.DB
+	fence *fence
+
+	users  atomic.Int64  // readers, and one for the store itself; the instance may be closed at zero
+	unused chan struct{} // closed when users reaches zero
+	closed chan struct{} // closed when Pebble is closed
+}
+
+// acquire keeps the engine from being closed until release; false means it is already going.
+func (e *engine) acquire() bool {
+	for {
+		n := e.users.Load()
+		if n == 0 || e.fence.fallen.Load() {
+			return false
+		}
+		if e.users.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+func (e *engine) release() {
+	if e.users.Add(-1) == 0 {
+		close(e.unused)
+	}
+}
+
+// close closes Pebble when the last reader has gone. It runs on a goroutine of its own (started by engine.discard, waited for by
+// closed), because an instance that failed in an unforeseen way may hang here.
+func (e *engine) close(log *slog.Logger) {
+	defer close(e.closed)
+	<-e.unused
+	if err := guard(e.db.Close); err != nil {
+		log.Warn("sink: closing the store", "error", err)
+	}
+}
+
+// discard gives up the store's own use of the engine and closes it in the background.
+func (e *engine) discard(log *slog.Logger) {
+	go e.close(log)
+	e.release()
+}
+
+// guard runs f and turns a panic into an error. Pebble panics where it cannot report an error.
+func guard(f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("pebble panicked: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return f()
+}
+
+// errExited means that Pebble ended the goroutine by Fatalf.
+var errExited = errors.New("sink: the engine gave up")
+
+// openEngine opens the store in dir. A new store is made by opening it twice: the first log of a new store is written in an old
+// format in which damage in the middle would be taken for the end.
+func openEngine(f *fence, cfg Config) (*engine, error) {
+	desc, err := pebble.Peek(cfg.Dir, f.FS)
+	if err != nil {
+		return nil, err
+	}
+	if !desc.Exists {
+		db, err := openPebble(f, cfg)
+		if err != nil {
+			return nil, err
+		}
+		if err := guard(db.Close); err != nil {
+			return nil, err
+		}
+	}
+	db, err := openPebble(f, cfg)
+	if err != nil {
+		return nil, err
+	}
+	e := &engine{db: db, fence: f, unused: make(chan struct{}), closed: make(chan struct{})}
+	e.users.Store(1)
+	return e, nil
+}
+
+// openPebble opens Pebble on a goroutine of its own, which Pebble may end by Fatalf. If the fence fell meanwhile, what was opened
+// is an illusion and is closed again.
+func openPebble(f *fence, cfg Config) (*pebble.DB, error) {
+	type result struct {
+		db  *pebble.DB
+		err error
+	}
+	opened := make(chan result, 1)
+	go func() {
+		r := result{err: errExited}
+		defer func() { opened <- r }()
+		r.err = guard(func() (err error) {
+			r.db, err = pebble.Open(cfg.Dir, pebbleOptions(f, cfg))
+			return err
+		})
+	}()
+	r := <-opened
+	if !f.fallen.Load() {
+		return r.db, r.err
+	}
+	if r.db != nil {
+		go func() { _ = guard(r.db.Close) }()
+	}
+	<-f.down
+	return nil, f.cause
+}
+
+// closeTimeout bounds the wait for an instance that was told to close.
+const closeTimeout = 10 * time.Second
+
+func pebbleOptions(f *fence, cfg Config) *pebble.Options {
+	o := &pebble.Options{
+		FS:                 f,
+		FormatMajorVersion: pebble.FormatNewest,
+		Logger:             pebbleLogger{log: cfg.Logger, fence: f},
+		CacheSize:          cfg.CacheSize,
+		MemTableSize:       uint64(cfg.MemTableSize),
+		// Commits wait when four memtables are full; with less, a burst waits for the flush of the last one.
+		MemTableStopWritesThreshold: 4,
+		CompactionConcurrencyRange:  func() (int, int) { return 1, 1 },
+		// Reads are by key or within one conversation, so a few more tables in level 0 cost little, and compacting them later costs
+		// less. Far beyond that, commits wait for the compaction.
+		L0CompactionThreshold: 4,
+		L0StopWritesThreshold: 64,
+		LBaseMaxBytes:         64 << 20,
+		EventListener: &pebble.EventListener{
+			DataCorruption: func(info pebble.DataCorruptionInfo) {
+				cfg.Logger.Error("sink: a table of the store is damaged; restore it from a backup", "details", info.String())
+			},
+			BackgroundError: func(err error) {
+				if !f.fallen.Load() {
+					cfg.Logger.Error("sink: background work of the store failed", "error", err)
+				}
+			},
+		},
+	}
+	for i := range o.Levels {
+		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+	}
+	// Written data is handed to the disk in small pieces, so that the sync of a commit does not wait for a whole table.
+	o.BytesPerSync = 256 << 10
+	o.WALBytesPerSync = 0 // each commit syncs
+	return o
+}
+
+var _ vfs.FS = (*fence)(nil)

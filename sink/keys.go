@@ -1,0 +1,55 @@
+package sink
+
+import (
+	"encoding/binary"
+
+	"github.com/switchyard-im/switchyard/frame"
+)
+
+// The first byte of each key; the package comment has the layouts.
+const (
+	keyMessages = 'm'
+	keyState    = 's'
+	keyOpen     = 'o'
+	keyMember   = 'u'
+)
+
+const (
+	convKeyLen     = 1 + len(frame.ID{})
+	messagesKeyLen = convKeyLen + 8
+)
+
+// maxUserLen is the longest user name a member key can hold.
+const maxUserLen = 1<<16 - 1
+
+// appendConvKey appends the state or open key of a conversation, or the prefix of its messages.
+func appendConvKey(dst []byte, kind byte, conv frame.ID) []byte {
+	dst = append(dst, kind)
+	return append(dst, conv[:]...)
+}
+
+func appendMessagesKey(dst []byte, conv frame.ID, last uint64) []byte {
+	return binary.BigEndian.AppendUint64(appendConvKey(dst, keyMessages, conv), last)
+}
+
+// lastOf returns the last sequence of a record, from its key.
+func lastOf(key []byte) uint64 { return binary.BigEndian.Uint64(key[convKeyLen:]) }
+
+// appendMemberPrefix appends what all member keys of a user begin with. A user has at most maxUserLen bytes.
+func appendMemberPrefix(dst []byte, user string) []byte {
+	dst = append(dst, keyMember)
+	dst = binary.BigEndian.AppendUint16(dst, uint16(len(user)))
+	return append(dst, user...)
+}
+
+// appendSuccessor appends the smallest key that is greater than all keys with this prefix. A prefix begins with a key kind, so
+// it is never all 0xff.
+func appendSuccessor(dst, prefix []byte) []byte {
+	n := len(prefix)
+	for prefix[n-1] == 0xff {
+		n--
+	}
+	dst = append(dst, prefix[:n]...)
+	dst[len(dst)-1]++
+	return dst
+}

@@ -1,0 +1,193 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// ErrUnavailable is what a transaction ends with, and a read returns, while the store cannot keep what it is given: disk full,
+// failed write or sync, a transaction of an older generation, or the store is closed.
+var ErrUnavailable = errors.New("sink: the store is unavailable")
+
+// Store is the journal and the hot history. All methods are safe for concurrent use.
+type Store struct {
+	// Fixed after construction.
+	cfg     Config
+	fs      vfs.FS
+	log     *slog.Logger
+	metrics *metrics
+	unlock  func() error
+
+	// pool holds the transactions that are not in use, MaxInFlight in all; Begin waits while it is empty.
+	pool chan *Tx
+	// queue holds what was committed and not yet taken by the committer. It has room for all transactions, so Commit never waits.
+	queue chan *Tx
+
+	generation atomic.Uint64
+	engine     atomic.Pointer[engine] // nil while there is none
+	low        atomic.Bool            // too little free space
+	recovery   atomic.Pointer[Recovery]
+
+	closing   chan struct{} // closed by the first Close: Begin refuses
+	closeOnce sync.Once
+	drained   chan struct{} // closed by Close when all transactions are home, or its patience is over
+	stopped   chan struct{} // closed when the supervisor is done
+	watched   chan struct{} // closed when the space watch is done
+	closeErr  error         // valid after stopped
+}
+
+// Open opens the store in cfg.Dir, or creates it, and recovers what was acknowledged. It takes as long as replaying the
+// journal, about MemTableSize, and fails with the remedy in the error's text if the directory is in use, cannot be written, or
+// is damaged. The store must be closed.
+func Open(cfg Config) (*Store, error) { return openOn(vfs.Default, cfg) }
+
+func openOn(base vfs.FS, cfg Config) (*Store, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	m, err := newMetrics(cfg.Registerer)
+	if err != nil {
+		return nil, err
+	}
+	s := newStore(base, cfg, m)
+	if err := s.lock(); err != nil {
+		m.unregister()
+		return nil, err
+	}
+	e, err := s.openOnce()
+	if err != nil {
+		m.unregister()
+		return nil, errors.Join(explain(cfg.Dir, err), s.unlock())
+	}
+	if cfg.Durability == DurabilityUnsafeNoFsync {
+		s.log.Warn("sink: durability is unsafe-no-fsync: a loss of power loses acknowledged messages")
+	}
+	if err := m.observe(s); err != nil {
+		m.unregister()
+		e.discard(s.log)
+		<-e.closed
+		return nil, errors.Join(err, s.unlock())
+	}
+	s.checkSpace()
+	s.engine.Store(e)
+	go s.supervise(e) // until drained; Close waits
+	go s.watchSpace() // until stopped; Close waits
+	return s, nil
+}
+
+func newStore(base vfs.FS, cfg Config, m *metrics) *Store {
+	s := &Store{
+		cfg:     cfg,
+		fs:      base,
+		log:     cfg.Logger,
+		metrics: m,
+		pool:    make(chan *Tx, cfg.MaxInFlight),
+		queue:   make(chan *Tx, cfg.MaxInFlight),
+		closing: make(chan struct{}),
+		drained: make(chan struct{}),
+		stopped: make(chan struct{}),
+		watched: make(chan struct{}),
+	}
+	for range cfg.MaxInFlight {
+		s.pool <- &Tx{store: s}
+	}
+	s.generation.Store(1)
+	return s
+}
+
+// lock takes the directory for this process, over all instances of the engine.
+func (s *Store) lock() error {
+	if err := s.fs.MkdirAll(s.cfg.Dir, 0o755); err != nil {
+		return fmt.Errorf("sink: cannot make the directory of the store: %w: check its parent's permissions", err)
+	}
+	lock, err := s.fs.Lock(s.fs.PathJoin(s.cfg.Dir, "LOCK"))
+	if err != nil {
+		return fmt.Errorf("sink: the store in %s is in use by another process, or cannot be written: %w: stop the other process, or name another directory", s.cfg.Dir, err)
+	}
+	s.unlock = lock.Close
+	return nil
+}
+
+// Begin starts a transaction of the given generation. It waits while MaxInFlight transactions are in flight. After Close it
+// returns a transaction that is refused.
+func (s *Store) Begin(generation uint64) *Tx {
+	var t *Tx
+	select {
+	case t = <-s.pool:
+	default:
+		t = s.waitForTx()
+	}
+	t.generation = generation
+	return t
+}
+
+func (s *Store) waitForTx() *Tx {
+	select {
+	case t := <-s.pool:
+		return t
+	case <-s.closing:
+		return &Tx{store: s, err: ErrUnavailable}
+	}
+}
+
+// Generation counts the interruptions of the store; see accepts.
+func (s *Store) Generation() uint64 { return s.generation.Load() }
+
+// Available tells whether a commit could succeed now.
+func (s *Store) Available() bool {
+	e := s.engine.Load()
+	return e != nil && !e.fence.fallen.Load() && !s.low.Load()
+}
+
+// accepts tells whether a transaction may be written. The generation is raised when an interruption begins and when it ends, so
+// that of a shard's transactions none is accepted after one was refused.
+func (s *Store) accepts(t *Tx) bool {
+	return t.generation == s.generation.Load() && !s.low.Load()
+}
+
+// enqueue is Commit.
+func (s *Store) enqueue(t *Tx) {
+	if t.err != nil { // begun after Close, never in the pool
+		t.done.Committed(t.err)
+		return
+	}
+	s.queue <- t
+}
+
+// finish gives a transaction back to the pool and tells its owner how it ended. The completer and the supervisor call it, never at
+// the same time.
+func (s *Store) finish(t *Tx, now time.Time) {
+	done, err := t.done, t.err
+	s.metrics.completed(now.Sub(t.commitAt), err)
+	t.reset()
+	s.pool <- t
+	done.Committed(err)
+}
+
+// Close ends the store in an orderly way: it waits until every transaction that was begun is completed, at most until ctx ends,
+// then closes the engine. Transactions begun afterwards are refused. A second Close waits for the first.
+func (s *Store) Close(ctx context.Context) error {
+	s.closeOnce.Do(func() {
+		close(s.closing)
+		defer close(s.drained)
+		for range s.cfg.MaxInFlight {
+			select {
+			case <-s.pool:
+			case <-ctx.Done():
+				s.log.Warn("sink: closed with transactions in flight", "cause", context.Cause(ctx))
+				return
+			}
+		}
+	})
+	<-s.stopped
+	<-s.watched
+	return s.closeErr
+}
