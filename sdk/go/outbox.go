@@ -1,0 +1,175 @@
+package switchyard
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/switchyard-im/switchyard/frame"
+)
+
+// Pending is a message in the outbox. It stays there, through reconnects, until the server has answered.
+//
+// The fields below done are guarded by the client's mutex until done is closed, and do not change after that.
+type Pending struct {
+	conv *Conversation
+	id   ID
+	body Raw
+	ref  uint64
+	done chan struct{}
+
+	base  uint64 // the last sequence known when it was first sent
+	sent  bool   // at least once
+	epoch uint64 // of the connection that it was last sent on; 0: send it
+	got   Accepted
+	err   error
+}
+
+// ID returns the id of the message.
+func (p *Pending) ID() ID { return p.id }
+
+// Done is closed when the outcome is known.
+func (p *Pending) Done() <-chan struct{} { return p.done }
+
+// Wait returns the server's answer: the message is durable, or refused (*ServerError), or the client or the conversation ended
+// (*SendError). If ctx ends first, it returns a *SendError and the message stays in the outbox.
+func (p *Pending) Wait(ctx context.Context) (Accepted, error) {
+	select {
+	case <-p.done:
+		return p.got, p.err
+	case <-ctx.Done():
+		return Accepted{}, &SendError{Pending: p, Err: ctx.Err(), MayArrive: true}
+	}
+}
+
+// Post puts a message into the outbox and returns; messages leave it in the order of the calls. It waits while the outbox is full.
+// Use it to have several messages of a conversation under way. The server takes them in order too, except that one which it
+// refuses for now (overloaded) is repeated after those that were under way behind it.
+func (c *Conversation) Post(ctx context.Context, body any) (*Pending, error) {
+	raw, err := encodeBody(body)
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case c.client.session.room <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-c.client.ended:
+		return nil, c.client.Err()
+	}
+	p, err := c.client.session.post(c, raw)
+	if err != nil {
+		<-c.client.session.room
+	}
+	return p, err
+}
+
+// Send sends a message and returns when it is durable. Body is anything that msgpack can encode as strings, numbers, booleans, bytes,
+// arrays and maps, or a Raw. Errors: ErrTooLarge; *ServerError if the server refused it for good; *SendError if ctx or the client ended first,
+// which says whether the message may still arrive. While the connection is lost, Send waits.
+func (c *Conversation) Send(ctx context.Context, body any) (Accepted, error) {
+	p, err := c.Post(ctx, body)
+	if err != nil {
+		return Accepted{}, err
+	}
+	got, err := p.Wait(ctx)
+	if e, ok := err.(*SendError); ok && e.MayArrive && ctx.Err() != nil {
+		return c.client.session.withdraw(p, e)
+	}
+	return got, err
+}
+
+// post adds a message to the outbox, and sends it if the conversation may send.
+func (s *session) post(c *Conversation, body Raw) (*Pending, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c.err != nil {
+		return nil, c.err
+	}
+	p := &Pending{conv: c, id: NewID(), body: body, ref: s.ref(), done: make(chan struct{})}
+	if size := len(p.frame().Append(nil)); size > s.out.maxBytes {
+		return nil, fmt.Errorf("%w: %d bytes, the server takes %d", ErrTooLarge, size, s.out.maxBytes)
+	}
+	c.outbox = append(c.outbox, p)
+	s.sends[p.ref] = p
+	s.flush(c)
+	return p, nil
+}
+
+// withdraw takes a message back if it was never sent. If the answer came in between, that is the result.
+func (s *session) withdraw(p *Pending, e *SendError) (Accepted, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	select {
+	case <-p.done:
+		return p.got, p.err
+	default:
+	}
+	if p.sent {
+		return Accepted{}, e
+	}
+	e.MayArrive = false
+	s.resolve(p, Accepted{}, e)
+	return Accepted{}, e
+}
+
+// flush sends what was not yet sent on this connection, in order. Called with mu.
+func (s *session) flush(c *Conversation) {
+	if !s.up || !c.ready || c.held {
+		return
+	}
+	for _, p := range c.outbox {
+		if p.epoch == s.epoch {
+			continue
+		}
+		if !p.sent {
+			p.base, p.sent = c.track.head, true
+		}
+		p.epoch = s.epoch
+		s.send(p.frame())
+	}
+}
+
+func (p *Pending) frame() *frame.Send {
+	return &frame.Send{Ref: p.ref, Conv: p.conv.id, Level: 2, ID: p.id, Base: p.base, Body: p.body}
+}
+
+// accepted ends the wait for an answer. Called with mu.
+func (s *session) accepted(p *Pending, seq uint64, at time.Time) {
+	s.resolve(p, Accepted{ID: p.id, Seq: seq, Time: at}, nil)
+}
+
+// refused either repeats the message later, and holds back what would overtake it, or ends the wait. Called with mu.
+func (s *session) refused(p *Pending, e *ServerError) {
+	if e.RetryAfter == 0 {
+		s.resolve(p, Accepted{}, e)
+		return
+	}
+	c := p.conv
+	p.epoch = 0
+	c.held = true
+	s.after(e.RetryAfter, func() {
+		c.held = false
+		s.flush(c)
+	})
+}
+
+func (s *session) resolve(p *Pending, got Accepted, err error) {
+	c := p.conv
+	if i := slices.Index(c.outbox, p); i >= 0 {
+		c.outbox = slices.Delete(c.outbox, i, i+1)
+	}
+	delete(s.sends, p.ref)
+	p.got, p.err = got, err
+	close(p.done)
+	<-s.room
+}
+
+// abandon ends the wait for every message of a conversation. Called with mu.
+func (s *session) abandon(c *Conversation, err error) {
+	for len(c.outbox) > 0 {
+		p := c.outbox[0]
+		s.resolve(p, Accepted{}, &SendError{Pending: p, Err: err, MayArrive: p.sent})
+	}
+}
