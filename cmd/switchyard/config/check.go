@@ -1,6 +1,7 @@
 package config
 
 import (
+	"math/bits"
 	"net/url"
 	"strings"
 )
@@ -12,6 +13,7 @@ func (l *Loaded) check(dev bool) Problems {
 	l.checkLess(&ps, "websocket.output_soft", int64(l.Websocket.OutputSoft), "websocket.output_hard", int64(l.Websocket.OutputHard), "or nothing is dropped before the connection is closed")
 	l.checkLess(&ps, "websocket.max_message", int64(l.Websocket.MaxMessage), "websocket.output_hard", int64(l.Websocket.OutputHard), "or one message closes its receivers as slow consumers")
 	l.checkLess(&ps, "reconnect.min", int64(l.Reconnect.Min), "reconnect.max", int64(l.Reconnect.Max)+1, "since the wait grows from the one to the other")
+	l.checkRings(&ps)
 	l.checkListeners(&ps)
 	l.checkOrigins(&ps)
 	l.checkKeys(&ps, dev)
@@ -29,6 +31,20 @@ func (l *Loaded) checkLess(ps *Problems, a string, av int64, b string, bv int64,
 	}
 	ps.add(at, a, "must be less than %s (%s), %s; change one of them", b, other, why)
 }
+
+func (l *Loaded) checkRings(ps *Problems) {
+	frames, bytes := l.Conversations.RingFrames, int64(l.Conversations.RingBytes)
+	if frames&(frames-1) != 0 {
+		ps.add(l.Origins["conversations.ring_frames"], "conversations.ring_frames", "%d is not a power of two; write %d", frames, powerOfTwo(int64(frames)))
+	}
+	if bytes&(bytes-1) != 0 {
+		ps.add(l.Origins["conversations.ring_bytes"], "conversations.ring_bytes", "%v is not a power of two; write %v", l.Conversations.RingBytes, Size(powerOfTwo(bytes)))
+	}
+	l.checkLess(ps, "websocket.max_message", int64(l.Websocket.MaxMessage), "conversations.ring_bytes", bytes/2+1, "in fact at most half of it, or a message does not fit")
+}
+
+// powerOfTwo is the least one that is not below n.
+func powerOfTwo(n int64) int64 { return 1 << bits.Len64(uint64(n-1)) }
 
 func (l *Loaded) checkListeners(ps *Problems) {
 	if l.Server.Listen == l.Admin.Listen && !strings.HasSuffix(string(l.Admin.Listen), ":0") {

@@ -9,15 +9,16 @@ package config
 // Config is the whole configuration. A field's tags are its name in the file, its default in the file's spelling, its
 // bounds or choices, and the sentence that documents it. Lists have no default; a section has only a name and a sentence.
 type Config struct {
-	Server    Server    `name:"server" doc:"The address that clients connect to, and how connections are taken and drained."`
-	Admin     Admin     `name:"admin" doc:"The address for operators: metrics, health and profiles. It has no access control, so keep it private."`
-	Websocket Websocket `name:"websocket" doc:"Limits and deadlines of each connection."`
-	Reconnect Reconnect `name:"reconnect" doc:"What clients are told about coming back after a lost connection. The first try is at once."`
-	Auth      Auth      `name:"auth" doc:"Who may connect."`
-	Store     Store     `name:"store" doc:"The journal and the history on the local disk."`
-	Routing   Routing   `name:"routing" doc:"How conversations find agents."`
-	Pools     Pools     `name:"pools" doc:"Bounded pools for work that may block, one for each class, so that none starves another."`
-	Log       Log       `name:"log" doc:"Logs go to standard error."`
+	Server        Server        `name:"server" doc:"The address that clients connect to, and how connections are taken and drained."`
+	Admin         Admin         `name:"admin" doc:"The address for operators: metrics, health and profiles. It has no access control, so keep it private."`
+	Websocket     Websocket     `name:"websocket" doc:"Limits and deadlines of each connection."`
+	Reconnect     Reconnect     `name:"reconnect" doc:"What clients are told about coming back after a lost connection. The first try is at once."`
+	Auth          Auth          `name:"auth" doc:"Who may connect."`
+	Store         Store         `name:"store" doc:"The journal and the history on the local disk."`
+	Conversations Conversations `name:"conversations" doc:"The message center: order, deduplication, replay."`
+	Routing       Routing       `name:"routing" doc:"How conversations find agents."`
+	Pools         Pools         `name:"pools" doc:"Bounded pools for work that may block, one for each class, so that none starves another."`
+	Log           Log           `name:"log" doc:"Logs go to standard error."`
 }
 
 // Server is the listener.
@@ -78,19 +79,28 @@ type Store struct {
 	ReopenMax   Duration `name:"reopen_max" default:"5s" min:"100ms" max:"5m" doc:"The longest wait before the store is opened again after the disk failed."`
 }
 
+// Conversations is the message center.
+type Conversations struct {
+	Runners     int      `name:"runners" default:"0" min:"0" max:"1024" doc:"Goroutines that share the conversation shards. 0: half of the processors."`
+	Units       int      `name:"units" default:"3" min:"1" max:"64" doc:"Batches of one runner under way at a time; more of them makes smaller batches."`
+	RingFrames  int      `name:"ring_frames" default:"8192" min:"64" max:"1048576" doc:"Frames that wait between one event loop and one runner, a power of two; further ones are answered overloaded."`
+	RingBytes   Size     `name:"ring_bytes" default:"2MiB" min:"64KiB" max:"1GiB" doc:"Bytes of those frames, a power of two and at least twice websocket.max_message."`
+	AttachMax   int      `name:"attach_max" default:"1024" min:"1" max:"1000000" doc:"Conversations attached to one connection."`
+	ResumeMax   int      `name:"resume_max" default:"5000" min:"1" max:"1000000" doc:"Messages that a resume replays; a client that missed more is told to reload the history."`
+	LookbackMax int      `name:"lookback_max" default:"4096" min:"1" max:"1000000" doc:"Messages that a retry with an old base is compared with."`
+	EvictAfter  Duration `name:"evict_after" default:"60s" min:"1s" max:"24h" doc:"Idle time after which a conversation leaves memory; the store keeps it."`
+	RetryAfter  Duration `name:"retry_after" default:"1s" min:"10ms" max:"1m" doc:"The wait that refused clients are told."`
+}
+
 // Routing is the desk.
 type Routing struct {
-	Capacity int      `name:"capacity" default:"8" min:"1" max:"10000" doc:"Conversations that an agent takes at a time, unless the token or the agent says otherwise."`
-	Runners  int      `name:"runners" default:"0" min:"0" max:"1024" doc:"Goroutines that run the conversation shards. 0: chosen by the number of processors."`
-	Ring     Size     `name:"ring" default:"256KiB" min:"64KiB" max:"64MiB" doc:"Frames that wait between one event loop and one runner; a full ring answers overloaded."`
-	Signals  Duration `name:"signal_window" default:"50ms" min:"0s" max:"5s" doc:"Typing and presence are merged over this long."`
+	Capacity int `name:"capacity" default:"5" min:"1" max:"10000" doc:"Conversations that an agent takes at a time, unless the token or the agent says otherwise."`
 }
 
 // Pools are the bulkheads.
 type Pools struct {
-	Auth       Pool `name:"auth" doc:"Checks tokens." defaults:"10 100 500ms"`
-	Message    Pool `name:"message" doc:"Loads conversations, replays and history." defaults:"20 200 1s"`
-	Background Pool `name:"background" doc:"Everything that nobody waits for." defaults:"5 50 2s"`
+	Auth  Pool `name:"auth" doc:"Checks tokens." defaults:"10 1000 500ms"`
+	Reads Pool `name:"reads" doc:"Reads the store: loads of conversations, replays, history." defaults:"8 20000 1s"`
 }
 
 // Pool is one bulkhead. Its defaults stand in the tag of the field in Pools, in the order of its fields.
