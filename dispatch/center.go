@@ -1,0 +1,167 @@
+package dispatch
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/switchyard-im/switchyard/dispatch/auth"
+	"github.com/switchyard-im/switchyard/dispatch/core"
+	"github.com/switchyard-im/switchyard/frame"
+)
+
+// Center is the running message center. New builds it, Start lets it work, Close ends it.
+type Center struct {
+	cfg       Config
+	store     Store
+	conns     Conns
+	verifier  *auth.Verifier
+	log       *slog.Logger
+	metrics   *metrics
+	boot      [8]byte // random, of this process
+	runners   []*runner
+	desk      *deskRunner
+	auth      *pool
+	jobs      *jobs
+	deadlines *deadlines
+	gate      *Gate
+
+	quit    chan struct{} // ends the ticker
+	wg      sync.WaitGroup
+	started atomic.Bool
+}
+
+// New builds a center on a store that is open and connections that do not come yet.
+func New(cfg Config, store Store, conns Conns, verifier *auth.Verifier, log *slog.Logger, reg prometheus.Registerer) (*Center, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	c := &Center{
+		cfg: cfg, store: store, conns: conns, verifier: verifier, log: log,
+		deadlines: newDeadlines(time.Now().Unix()), quit: make(chan struct{}),
+	}
+	rand.Read(c.boot[:]) // never fails: crypto/rand ends the process instead
+	for range cfg.Runners {
+		c.runners = append(c.runners, newRunner(c))
+	}
+	c.desk = newDeskRunner(c)
+	c.gate = &Gate{center: c}
+	c.gate.check = c.gate.checkDeadline
+	var err error
+	if c.metrics, err = newMetrics(reg, c); err != nil {
+		return nil, fmt.Errorf("dispatch: register metrics: %w", err)
+	}
+	return c, c.startPools(reg)
+}
+
+func (c *Center) startPools(reg prometheus.Registerer) error {
+	authStats, err := newPoolMetrics(reg, "auth", func() int { return len(c.auth.queue) })
+	if err != nil {
+		return fmt.Errorf("dispatch: register metrics: %w", err)
+	}
+	readStats, err := newPoolMetrics(reg, "reads", func() int { return len(c.jobs.pool.queue) })
+	if err != nil {
+		return fmt.Errorf("dispatch: register metrics: %w", err)
+	}
+	c.auth = newPool(c.cfg.Auth, authStats)
+	c.jobs = &jobs{center: c, pool: newPool(c.cfg.Reads, readStats)}
+	return nil
+}
+
+// Gate is the side that the event loops call.
+func (c *Center) Gate() *Gate { return c.gate }
+
+// Start reads the open conversations and lets the runners, the desk and the clock go. Connections may come after it.
+func (c *Center) Start() error {
+	begin := time.Now()
+	n, err := c.desk.restore()
+	if err != nil {
+		return err
+	}
+	c.log.Info("dispatch: desk restored", "open_conversations", n, "took", time.Since(begin))
+	for _, r := range c.runners {
+		c.wg.Go(r.run)
+	}
+	c.wg.Go(c.desk.run)
+	c.wg.Go(c.tick)
+	c.started.Store(true)
+	return nil
+}
+
+// Ready tells whether messages would be accepted.
+func (c *Center) Ready() bool { return c.started.Load() && c.store.Available() }
+
+// tick is the clock's goroutine.
+func (c *Center) tick() {
+	t := time.NewTicker(time.Second)
+	defer t.Stop()
+	for {
+		select {
+		case <-c.quit:
+			return
+		case now := <-t.C:
+			for _, r := range c.runners {
+				r.inbox.put(control{kind: ctlTick})
+			}
+			for _, conn := range c.deadlines.sweep(now.Unix()) {
+				c.conns.Post(conn, c.gate.check)
+			}
+		}
+	}
+}
+
+// Close ends the center after the connections are closed: what the loops handed over is committed, marks are written. The store may be
+// closed after it.
+func (c *Center) Close(ctx context.Context) error {
+	if !c.started.Swap(false) {
+		c.auth.close()
+		c.jobs.pool.close()
+		return nil
+	}
+	close(c.quit)
+	for _, r := range c.runners {
+		close(r.quit)
+		r.waker.wake()
+	}
+	close(c.desk.quit)
+	c.desk.waker.wake()
+	done := make(chan struct{})
+	go func() { // ends with the goroutines it waits for
+		c.wg.Wait()
+		c.auth.close()
+		c.jobs.pool.close()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("dispatch: the shards did not finish in time: %w", ctx.Err())
+	}
+}
+
+// owner returns the runner of a conversation.
+func (c *Center) owner(conv frame.ID) *runner { return c.runners[slotOf(conv)*len(c.runners)/slots] }
+
+// ownerOfUser returns the runner of a user.
+func (c *Center) ownerOfUser(key core.UserKey) *runner {
+	return c.runners[slotOfUser(key)*len(c.runners)/slots]
+}
+
+// verify checks a token; run by the auth pool.
+func (c *Center) verify(token []byte) (*core.Identity, error) {
+	id, err := c.verifier.Verify(token, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	return &core.Identity{
+		User: id.User, Name: id.Name, Role: id.Role, Groups: id.Groups, Capacity: id.Capacity, ExpiresMS: id.Expires.UnixMilli(),
+	}, nil
+}

@@ -1,0 +1,159 @@
+package core
+
+import "github.com/switchyard-im/switchyard/frame"
+
+// attachFrame attaches from the head on.
+func (m *Machine) attachFrame(c *conversation, p parked) {
+	var a frame.Attach
+	if err := a.Parse(p.frame); err != nil {
+		m.badFrame(p, err)
+		return
+	}
+	m.resumeFrom(c, p, a.Ref, c.head)
+}
+
+// resume attaches and replays what the client missed.
+func (m *Machine) resume(c *conversation, p parked) {
+	var r frame.Resume
+	if err := r.Parse(p.frame); err != nil {
+		m.badFrame(p, err)
+		return
+	}
+	m.resumeFrom(c, p, r.Ref, r.After)
+}
+
+// resumeFrom answers with resumed and attaches the connection: live at once if it missed nothing, catching up if it did. A client that
+// has seen more than there is, or missed too much, is told that it cannot recover, and is live from the head on.
+func (m *Machine) resumeFrom(c *conversation, p parked, ref, after uint64) {
+	member, ok := c.mayFollow(p.from.Who)
+	if !ok {
+		m.refuse(p.from.Conn, ref, frame.ErrorForbidden, "only those who take part and supervisors of the group may attach")
+		return
+	}
+	r := frame.Resumed{Ref: ref, Conv: c.id, Recovered: true, After: after, Head: c.head}
+	switch {
+	case after > c.head, c.head-after > uint64(m.cfg.ResumeMax):
+		r.Recovered = false
+		after = c.head
+	default:
+		r.Count = c.head - after
+	}
+	m.out.Answers = append(m.out.Answers, Answer{Conn: p.from.Conn, Ref: ref, Arrived: p.arrived})
+	off := len(m.out.Buf)
+	m.out.Buf = r.Append(m.out.Buf)
+	m.to(p.from.Conn, off)
+	c.attach(attachment{conn: p.from.Conn, member: member, catching: after < c.head, after: after})
+	if after < c.head {
+		m.out.Jobs = append(m.out.Jobs, Job{Op: JobReplay, Conv: c.id, Conn: p.from.Conn, After: after, Upto: c.head})
+	}
+	c.batch.presence = true
+	m.touch(c)
+}
+
+// Replayed brings the messages of a JobReplay: frames in a row, the last of them with sequence last. The connection becomes live when it has
+// all; else the rest is asked for. An error ends the attachment with an error frame: the client resumes.
+func (m *Machine) Replayed(conv frame.ID, conn frame.ConnID, after uint64, frames []byte, last uint64, err error) {
+	c := m.convs[conv]
+	if c == nil {
+		return
+	}
+	i := c.attachmentOf(conn)
+	if i < 0 || !c.attached[i].catching || c.attached[i].after != after {
+		return // it left, or began anew
+	}
+	if err != nil || last == after {
+		m.refuse(conn, 0, frame.ErrorUnavailable, "the replay of conversation "+conv.String()+" could not be read; resume it again")
+		m.gone(c, conn)
+		return
+	}
+	off := len(m.out.Buf)
+	m.out.Buf = append(m.out.Buf, frames...)
+	m.to(conn, off)
+	a := &c.attached[i]
+	a.after, a.catching = last, last < c.head
+	if a.catching {
+		m.out.Jobs = append(m.out.Jobs, Job{Op: JobReplay, Conv: c.id, Conn: conn, After: last, Upto: c.head})
+	}
+}
+
+// detachFrame ends the delivery to a connection.
+func (m *Machine) detachFrame(c *conversation, p parked) {
+	var d frame.Detach
+	if err := d.Parse(p.frame); err != nil {
+		m.badFrame(p, err)
+		return
+	}
+	m.gone(c, p.from.Conn)
+	m.ack(p.from.Conn, d.Ref, c.head, uint64(m.now), p.arrived)
+}
+
+// Gone tells that a connection was closed, for each conversation that it may be attached to.
+func (m *Machine) Gone(conv frame.ID, conn frame.ConnID) {
+	c := m.convs[conv]
+	if c == nil {
+		return
+	}
+	waiting := c.waiting[:0]
+	for _, p := range c.waiting {
+		// What a closed connection attached would stay for ever; what it sent still counts.
+		if p.from.Conn == conn && (p.typ == frame.TypeAttach || p.typ == frame.TypeResume || p.kind == parkedShow) {
+			continue
+		}
+		waiting = append(waiting, p)
+	}
+	c.waiting = waiting
+	m.gone(c, conn)
+}
+
+func (m *Machine) gone(c *conversation, conn frame.ConnID) {
+	if c.detach(conn) {
+		c.batch.presence = true
+		m.touch(c)
+	}
+}
+
+// announcePresence tells the others which members came or went in this batch.
+func (m *Machine) announcePresence(c *conversation) {
+	for i := range c.members {
+		online := false
+		for _, a := range c.attached {
+			online = online || int(a.member) == i
+		}
+		if online == c.members[i].announced {
+			continue
+		}
+		c.members[i].announced = online
+		off := len(m.out.Buf)
+		p := frame.Presence{Conv: c.id, User: m.userBytes(c, int8(i)), Online: online}
+		m.out.Buf = p.Append(m.out.Buf)
+		m.toOthers(c, int8(i), off)
+	}
+}
+
+// toOthers sends what was appended to Buf from off on to the live receivers that are not devices of member i.
+func (m *Machine) toOthers(c *conversation, i int8, off int) {
+	for _, a := range c.attached {
+		if a.member != i && !a.catching {
+			m.to(a.conn, off)
+		}
+	}
+}
+
+// history asks for a page; the pool sends it.
+func (m *Machine) history(c *conversation, p parked) {
+	var h frame.History
+	if err := h.Parse(p.frame); err != nil {
+		m.badFrame(p, err)
+		return
+	}
+	if _, ok := c.mayFollow(p.from.Who); !ok {
+		m.refuse(p.from.Conn, h.Ref, frame.ErrorForbidden, "only those who take part and supervisors of the group may read the history")
+		return
+	}
+	const defaultLimit, maxLimit = 50, 200
+	limit := h.Limit
+	if limit == 0 {
+		limit = defaultLimit
+	}
+	m.out.Jobs = append(m.out.Jobs, Job{Op: JobPage, Conv: c.id, Conn: p.from.Conn, Ref: h.Ref, Before: h.Before, Limit: int(min(limit, maxLimit))})
+}

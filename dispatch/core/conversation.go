@@ -1,0 +1,211 @@
+package core
+
+import (
+	"slices"
+
+	"github.com/switchyard-im/switchyard/frame"
+)
+
+// load is how much of a conversation is in memory.
+type load uint8
+
+const (
+	cold    load = iota // nothing: the next event asks the store
+	loading             // a JobLoad is under way, events wait
+	looking             // loaded, but a JobLookup is under way, events wait
+	loaded              // events are handled as they come
+)
+
+// conversation is what a machine holds of one conversation.
+//
+// Invariants, checked by check:
+//  1. loaded or looking: members[0] is the visitor, and agent is a member or -1.
+//  2. StateAssigned has an agent, StateQueued has none.
+//  3. recent is ascending, every entry is in (floor, head], and every message of that range is in it.
+//  4. No connection is attached twice. attached[i].member is a valid index or -1 (a supervisor).
+//  5. A member's marks do not pass head, and read <= delivered.
+//  6. waiting is empty unless loading or looking.
+type conversation struct {
+	id    frame.ID
+	load  load
+	state frame.ConversationState
+	agent int8 // index in members, -1: none
+
+	touched    bool // in machine.touched
+	marksDirty bool // marks are newer than the stored record
+	resync     bool // a commit failed: after the load deliver what is durable and past released
+
+	group    string
+	openedMS int64
+	members  []member
+	attached []attachment
+
+	head     uint64 // the last sequence given
+	released uint64 // with resync: the last sequence whose delivery was released
+
+	recent []recentMessage // the window for deduplication, at most recentMax
+	floor  uint64          // every message after floor is in recent
+
+	waiting []parked
+	usedMS  int64 // of the last event, for eviction
+
+	batch batchState
+}
+
+// member is a participant, present or past.
+type member struct {
+	user      string
+	role      frame.Role
+	delivered uint64
+	read      uint64
+	announced bool // what the others were last told of its presence
+}
+
+// key names the member among all users.
+func (mb *member) key() UserKey { return UserKey{Role: mb.role, Name: mb.user} }
+
+// attachment is one connection that receives the conversation.
+type attachment struct {
+	conn     frame.ConnID
+	member   int8   // index in members, -1: a supervisor who watches
+	catching bool   // a replay is under way: no live deliveries until it has reached head
+	after    uint64 // catching: delivered up to here
+}
+
+// recentMessage remembers a message for deduplication.
+type recentMessage struct {
+	seq    uint64
+	timeMS uint64
+	id     frame.ID
+	member int8
+}
+
+// The window for deduplication holds between half of recentMax and recentMax messages.
+const recentMax = 64
+
+// parked is an event that waits for a load or a lookup; it owns its bytes.
+type parked struct {
+	kind    parkedKind
+	from    Origin
+	typ     frame.Type
+	frame   []byte
+	arrived int64
+	agent   string // parkedAssign
+}
+
+type parkedKind uint8
+
+const (
+	parkedFrame parkedKind = iota
+	parkedAssign
+	parkedShow
+)
+
+// waitingMax bounds what waits for one load; more is answered overloaded. Detaches are not parked, so none is lost.
+const waitingMax = 1024
+
+// batchState is what a conversation gathers within one batch; End empties it.
+type batchState struct {
+	firstMessage int32 // index in machine.messages + 1, 0: none
+	lastMessage  int32
+	firstSeq     uint64
+	putState     bool
+	marks        uint64 // bit set of members whose marks rose
+	presence     bool   // somebody was attached or detached
+	markConn     frame.ConnID
+}
+
+// memberOf returns the index of a user, or -1.
+func (c *conversation) memberOf(user string) int8 {
+	for i := range c.members {
+		if c.members[i].user == user {
+			return int8(i)
+		}
+	}
+	return -1
+}
+
+// membersMax bounds the participants over a conversation's life (marks are a bit set).
+const membersMax = 64
+
+// addMember returns the index of the user, who is a member from now on; -1 if there is no room.
+func (c *conversation) addMember(user string, role frame.Role) int8 {
+	if i := c.memberOf(user); i >= 0 {
+		return i
+	}
+	if len(c.members) == membersMax {
+		return -1
+	}
+	c.members = append(c.members, member{user: user, role: role})
+	return int8(len(c.members) - 1)
+}
+
+// attachmentOf returns the index of a connection, or -1.
+func (c *conversation) attachmentOf(conn frame.ConnID) int {
+	return slices.IndexFunc(c.attached, func(a attachment) bool { return a.conn == conn })
+}
+
+// attach makes conn a live receiver; it replaces what the connection had before.
+func (c *conversation) attach(a attachment) {
+	if i := c.attachmentOf(a.conn); i >= 0 {
+		c.attached[i] = a
+		return
+	}
+	c.attached = append(c.attached, a)
+}
+
+// detach removes a connection and tells whether it was attached. The order of the others does not matter.
+func (c *conversation) detach(conn frame.ConnID) bool {
+	i := c.attachmentOf(conn)
+	if i < 0 {
+		return false
+	}
+	last := len(c.attached) - 1
+	c.attached[i] = c.attached[last]
+	c.attached = c.attached[:last]
+	if last == 0 {
+		c.attached = nil // an idle conversation holds no array
+	}
+	return true
+}
+
+// mayTakePart tells whether the identity may send; its member index is valid then.
+func (c *conversation) mayTakePart(who *Identity) (int8, bool) {
+	i := c.memberOf(who.User)
+	if i < 0 || c.members[i].role != who.Role {
+		return -1, false
+	}
+	return i, i == 0 || i == c.agent
+}
+
+// mayFollow tells whether the identity may attach, page the history and close: who takes part, and supervisors of the group. The
+// index is -1 for a supervisor.
+func (c *conversation) mayFollow(who *Identity) (int8, bool) {
+	if i, ok := c.mayTakePart(who); ok {
+		return i, true
+	}
+	return -1, who.supervises(c.group)
+}
+
+// remember adds a message to the window for deduplication and drops the older half of a full one.
+func (c *conversation) remember(r recentMessage) {
+	if len(c.recent) == recentMax {
+		half := copy(c.recent, c.recent[recentMax/2:])
+		c.floor = c.recent[0].seq - 1
+		c.recent = c.recent[:half]
+	}
+	c.recent = append(c.recent, r)
+}
+
+// find looks for an earlier copy of (member, id) after base in the window.
+func (c *conversation) find(member int8, id frame.ID, base uint64) (recentMessage, bool) {
+	for i := len(c.recent) - 1; i >= 0 && c.recent[i].seq > base; i-- {
+		if c.recent[i].member == member && c.recent[i].id == id {
+			return c.recent[i], true
+		}
+	}
+	return recentMessage{}, false
+}
+
+// forgetRecent gives the window's memory back.
+func (c *conversation) forgetRecent() { c.recent, c.floor = nil, c.head }

@@ -1,0 +1,114 @@
+package core
+
+import "github.com/switchyard-im/switchyard/frame"
+
+// Effects is what one batch asks for. The runner owns it between End and the next Begin of the same Effects; everything in it is
+// carried out after the Writes are durable. Reset keeps the memory.
+type Effects struct {
+	Buf     []byte         // encoded frames; Targets and Writes point into it
+	Targets []frame.Target // who gets what, in order
+	Answers []Answer       // requests that are answered by this batch's Targets and depend on its Writes
+	Writes  []Write
+	Jobs    []Job       // reads of the store
+	Desk    []DeskEvent // for the desk
+	Users   []UserEvent // for the machines that own the users
+}
+
+// Answer remembers a request that is answered by this batch: for its latency, and to tell the sender if the commit fails.
+type Answer struct {
+	Conn    frame.ConnID
+	Ref     uint64
+	Arrived int64 // Unix nanoseconds at which the loop had read it
+	Message bool  // the request was a message that is accepted with this batch
+}
+
+// Write is one change for the store.
+type Write struct {
+	Op          WriteOp
+	Open        bool // PutConversation: keep it in the index of open conversations; PutMember: add (true) or remove
+	Conv        frame.ID
+	First, Last uint64  // PutMessages
+	Data        []byte  // PutMessages: frames in a row; PutConversation: the state record. Borrowed until the next Begin
+	User        UserKey // PutMember
+}
+
+// WriteOp is the kind of a Write.
+type WriteOp uint8
+
+// The kinds of writes.
+const (
+	PutMessages WriteOp = iota + 1
+	PutConversation
+	PutMember
+)
+
+// Job is a read of the store that a pool carries out; its result comes back as an event of the same name.
+type Job struct {
+	Op     JobOp
+	Conv   frame.ID
+	Conn   frame.ConnID
+	Ref    uint64
+	After  uint64  // Replay, Lookup: exclusive
+	Upto   uint64  // Replay, Lookup: inclusive
+	Before uint64  // Page
+	Limit  int     // Page
+	User   UserKey // Lookup: the sender; Members
+	ID     frame.ID
+}
+
+// JobOp is the kind of a Job.
+type JobOp uint8
+
+// The kinds of jobs.
+const (
+	JobLoad    JobOp = iota + 1 // read the state record and the head: Loaded
+	JobLookup                   // is there a message (User, ID) in (After, Upto]?: LookedUp
+	JobReplay                   // read messages in (After, Upto] for Conn: Replayed
+	JobPage                     // a history page, sent to Conn by the pool itself
+	JobMembers                  // the open conversations of User: a Show event for each
+)
+
+// DeskEvent is what the desk has to know. Kind tells which fields count.
+type DeskEvent struct {
+	Kind     DeskKind
+	Conv     frame.ID
+	Group    string
+	Visitor  string
+	AtMS     int64 // DeskOpened: since when it waits
+	Agent    string
+	Groups   []string
+	Capacity int
+	Status   frame.AgentStatus
+}
+
+// DeskKind is the kind of a DeskEvent.
+type DeskKind uint8
+
+// The kinds of desk events.
+const (
+	DeskOpened    DeskKind = iota + 1 // Conv, Group, Visitor, AtMS: needs an agent
+	DeskClosed                        // Conv
+	DeskAgentUp                       // Agent, Groups, Capacity: has a device
+	DeskAgentDown                     // Agent: has none
+	DeskStatus                        // Agent, Status, Capacity
+)
+
+// UserEvent is a notice for all devices of a user: the frames Off, Len of Buf go to every one but Except.
+type UserEvent struct {
+	User   UserKey
+	Off    uint32
+	Len    uint32
+	Except frame.ConnID
+}
+
+// Reset empties the effects and keeps their memory.
+func (e *Effects) Reset() {
+	clear(e.Writes) // they hold borrowed slices and strings
+	clear(e.Jobs)
+	clear(e.Desk)
+	clear(e.Users)
+	*e = Effects{
+		Buf: e.Buf[:0], Targets: e.Targets[:0], Answers: e.Answers[:0],
+		Writes: e.Writes[:0], Jobs: e.Jobs[:0], Desk: e.Desk[:0], Users: e.Users[:0],
+	}
+}

@@ -1,0 +1,168 @@
+package core
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"slices"
+
+	"github.com/switchyard-im/switchyard/frame"
+)
+
+// ConversationID derives the id of the conversation that user opens with key. The same user and key give the same conversation, so a
+// retried open finds it; other users cannot name it, because the user comes from the token.
+func ConversationID(user string, key frame.ID) frame.ID {
+	h := hmac.New(sha256.New, []byte("switchyard conversation v1"))
+	h.Write([]byte(user))
+	h.Write([]byte{0})
+	h.Write(key[:])
+	var id frame.ID
+	copy(id[:], h.Sum(nil))
+	return id
+}
+
+// openFrame finds the conversation that an open frame means.
+func (m *Machine) openFrame(from Origin, f []byte, arrived int64) {
+	p := parked{from: from, typ: frame.TypeOpen, frame: f, arrived: arrived}
+	var o frame.Open
+	if err := o.Parse(f); err != nil {
+		m.badFrame(p, err)
+		return
+	}
+	m.deliver(m.conversation(ConversationID(from.Who.User, o.Key)), p)
+}
+
+// open creates the conversation, or answers a retry with what exists.
+func (m *Machine) open(c *conversation, p parked) {
+	var o frame.Open
+	if err := o.Parse(p.frame); err != nil {
+		m.badFrame(p, err)
+		return
+	}
+	if len(c.members) == 0 {
+		if !m.mayCreate(c, p, &o) {
+			return
+		}
+		m.create(c, p, &o)
+	}
+	c.attach(attachment{conn: p.from.Conn, member: 0})
+	c.batch.presence = true
+	m.touch(c)
+	m.out.Answers = append(m.out.Answers, Answer{Conn: p.from.Conn, Ref: o.Ref, Arrived: p.arrived})
+	m.show(c, p.from.Conn, o.Ref)
+}
+
+// mayCreate refuses an open that cannot be carried out, and forgets the conversation that does not exist.
+func (m *Machine) mayCreate(c *conversation, p parked, o *frame.Open) bool {
+	switch {
+	case p.from.Who.Role != frame.RoleVisitor:
+		m.refuse(p.from.Conn, o.Ref, frame.ErrorForbidden, "only visitors open conversations")
+	case len(p.from.Who.Groups) > 0 && !slices.Contains(p.from.Who.Groups, string(o.Group)):
+		m.refuse(p.from.Conn, o.Ref, frame.ErrorForbidden, "the token does not allow this group")
+	case len(o.Group) == 0:
+		m.refuse(p.from.Conn, o.Ref, frame.ErrorBadRequest, "open names no group")
+	case !m.available:
+		m.refuseUnavailable(p.from.Conn, o.Ref)
+	default:
+		return true
+	}
+	if len(c.waiting) == 0 {
+		m.forget(c)
+	}
+	return false
+}
+
+// create makes the conversation: its first message tells that it was opened.
+func (m *Machine) create(c *conversation, p parked, o *frame.Open) {
+	c.state, c.group, c.openedMS = frame.StateQueued, string(o.Group), m.now
+	c.addMember(p.from.Who.User, frame.RoleVisitor)
+	c.batch.putState = true
+	m.appendEvent(c, event{Event: "opened", Group: c.group}, 0)
+	m.out.Writes = append(m.out.Writes, Write{Op: PutMember, Conv: c.id, User: c.members[0].key(), Open: true})
+	m.out.Desk = append(m.out.Desk, DeskEvent{Kind: DeskOpened, Conv: c.id, Group: c.group, AtMS: c.openedMS, Visitor: p.from.Who.User})
+	m.notify(c, 0, p.from.Conn)
+}
+
+// Assign carries out the desk's decision that the agent takes the conversation. If it is closed or has an agent already, nothing happens: the
+// desk is told of every close, and asks again for whatever it still believes queued.
+func (m *Machine) Assign(conv frame.ID, agent string) {
+	m.deliver(m.conversation(conv), parked{kind: parkedAssign, agent: agent})
+}
+
+func (m *Machine) assign(c *conversation, agent string) {
+	if len(c.members) == 0 {
+		m.forget(c)
+		return
+	}
+	if c.state != frame.StateQueued {
+		return
+	}
+	i := c.addMember(agent, frame.RoleAgent)
+	if i < 0 {
+		return
+	}
+	c.agent, c.state = i, frame.StateAssigned
+	c.batch.putState = true
+	m.appendEvent(c, event{Event: "assigned", Agent: agent}, 0)
+	m.out.Writes = append(m.out.Writes, Write{Op: PutMember, Conv: c.id, User: c.members[i].key(), Open: true})
+	m.notify(c, i, 0)
+}
+
+// closeFrame ends the conversation.
+func (m *Machine) closeFrame(c *conversation, p parked) {
+	var cl frame.Close
+	if err := cl.Parse(p.frame); err != nil {
+		m.badFrame(p, err)
+		return
+	}
+	if _, ok := c.mayFollow(p.from.Who); !ok {
+		m.refuse(p.from.Conn, cl.Ref, frame.ErrorForbidden, "only those who take part and supervisors of the group may close")
+		return
+	}
+	if c.state == frame.StateClosed {
+		m.ack(p.from.Conn, cl.Ref, c.head, uint64(m.now), p.arrived) // the last message of a closed conversation is the closing event
+		return
+	}
+	if !m.available {
+		m.refuseUnavailable(p.from.Conn, cl.Ref)
+		return
+	}
+	c.state = frame.StateClosed
+	c.batch.putState = true
+	seq, timeMS := m.appendEvent(c, event{Event: "closed", By: p.from.Who.User}, p.from.Conn)
+	m.ack(p.from.Conn, cl.Ref, seq, timeMS, p.arrived)
+	for _, mb := range c.members {
+		m.out.Writes = append(m.out.Writes, Write{Op: PutMember, Conv: c.id, User: mb.key(), Open: false})
+	}
+	m.out.Desk = append(m.out.Desk, DeskEvent{Kind: DeskClosed, Conv: c.id})
+}
+
+// Show sends the conversation's state to a connection of a user who takes part in it (hello with the list flag).
+func (m *Machine) Show(conv frame.ID, from Origin) {
+	m.deliver(m.conversation(conv), parked{kind: parkedShow, from: from})
+}
+
+// show sends a conversation frame.
+func (m *Machine) show(c *conversation, conn frame.ConnID, ref uint64) {
+	if len(c.members) == 0 {
+		m.forget(c)
+		return
+	}
+	off := len(m.out.Buf)
+	m.appendConversation(c, ref)
+	m.to(conn, off)
+}
+
+// notify tells all devices of a member about the conversation, but one.
+func (m *Machine) notify(c *conversation, i int8, except frame.ConnID) {
+	off := len(m.out.Buf)
+	m.appendConversation(c, 0)
+	m.out.Users = append(m.out.Users, UserEvent{User: c.members[i].key(), Off: uint32(off), Len: uint32(len(m.out.Buf) - off), Except: except})
+}
+
+func (m *Machine) appendConversation(c *conversation, ref uint64) {
+	f := frame.Conversation{Ref: ref, Conv: c.id, State: c.state, Group: []byte(c.group), Visitor: []byte(c.members[0].user), Head: c.head}
+	if c.agent >= 0 {
+		f.Agent = []byte(c.members[c.agent].user)
+	}
+	m.out.Buf = f.Append(m.out.Buf)
+}

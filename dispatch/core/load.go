@@ -1,0 +1,169 @@
+package core
+
+import (
+	"github.com/switchyard-im/switchyard/frame"
+)
+
+// Loaded brings the result of a JobLoad: the state record and the last message (a row of Message frames, the last one counts), or ok false
+// if the conversation does not exist, or an error. What waited is handled now.
+func (m *Machine) Loaded(conv frame.ID, state, tail []byte, ok bool, err error) {
+	c := m.convs[conv]
+	if c == nil || c.load != loading {
+		return // it was invalidated meanwhile, and asked for again
+	}
+	if err == nil && ok {
+		err = c.restore(state, tail)
+	}
+	switch {
+	case err != nil:
+		m.loadFailed(c)
+		return
+	case !ok:
+		m.missing(c)
+	default:
+		if c.resync {
+			m.resynchronise(c)
+		}
+	}
+	c.load = loaded
+	m.resumeWaiting(c)
+	if len(c.members) == 0 && len(c.waiting) == 0 && !c.touched {
+		m.forget(c)
+	}
+}
+
+// restore fills a conversation from what the store has.
+func (c *conversation) restore(state, tail []byte) error {
+	if err := restoreRecord(c, state); err != nil {
+		return err
+	}
+	c.head = 0
+	for len(tail) > 0 {
+		_, f, rest, err := frame.Next(tail)
+		if err != nil {
+			return err
+		}
+		var msg frame.Message
+		if err := msg.Parse(f); err != nil {
+			return err
+		}
+		c.head, tail = msg.Seq, rest
+	}
+	c.forgetRecent()
+	return nil
+}
+
+// loadFailed refuses the frames that waited. What the server itself wants waits on: Tick asks again.
+func (m *Machine) loadFailed(c *conversation) {
+	c.load = cold
+	waiting := c.waiting[:0]
+	for _, p := range c.waiting {
+		if p.kind == parkedFrame {
+			m.refuseUnavailable(p.from.Conn, frame.PeekRef(p.frame))
+		} else {
+			waiting = append(waiting, p)
+		}
+	}
+	c.waiting = waiting
+	if len(c.waiting) == 0 && len(c.attached) == 0 {
+		m.forget(c)
+		return
+	}
+	m.stalled[c] = struct{}{}
+}
+
+// missing empties a conversation that the store does not have: it was never created, or its creation was not kept.
+func (m *Machine) missing(c *conversation) {
+	id, waiting, used := c.id, c.waiting, c.usedMS
+	*c = conversation{id: id, agent: -1, load: c.load, waiting: waiting, usedMS: used}
+}
+
+// Invalidate tells that a commit with changes of the conversation failed: what the machine believes of it was not kept, or was kept
+// but not released. Every delivery up to released went out; math.MaxUint64 if the commit held none of its messages. It is called
+// between Begin and End, after every commit that was under way has ended.
+func (m *Machine) Invalidate(conv frame.ID, released uint64) {
+	c := m.convs[conv]
+	if c == nil {
+		return
+	}
+	if !c.resync {
+		c.resync, c.released = true, released
+	}
+	c.released = min(c.released, released)
+	c.load, c.marksDirty = cold, false
+	c.recent, c.floor = nil, 0
+	delete(m.dirty, c)
+	m.reload(c)
+}
+
+// reload asks the store for a cold conversation.
+func (m *Machine) reload(c *conversation) {
+	c.load = loading
+	delete(m.stalled, c)
+	m.out.Jobs = append(m.out.Jobs, Job{Op: JobLoad, Conv: c.id})
+}
+
+// resynchronise brings those who watched a failed commit to what the store really has: messages that turned out durable are delivered,
+// and the desk and the members' devices are told the state again.
+func (m *Machine) resynchronise(c *conversation) {
+	c.resync = false
+	released := min(c.released, c.head)
+	attached := c.attached[:0]
+	for _, a := range c.attached {
+		if int(a.member) >= len(c.members) {
+			continue // its membership was not kept
+		}
+		if !a.catching {
+			a.after = released
+		}
+		a.after = min(a.after, c.head)
+		a.catching = a.after < c.head
+		if a.catching {
+			m.out.Jobs = append(m.out.Jobs, Job{Op: JobReplay, Conv: c.id, Conn: a.conn, After: a.after, Upto: c.head})
+		}
+		attached = append(attached, a)
+	}
+	c.attached = attached
+	for i := range c.members {
+		m.notify(c, int8(i), 0)
+	}
+	switch c.state {
+	case frame.StateQueued:
+		m.out.Desk = append(m.out.Desk, DeskEvent{Kind: DeskOpened, Conv: c.id, Group: c.group, AtMS: c.openedMS, Visitor: c.members[0].user})
+	case frame.StateClosed:
+		m.out.Desk = append(m.out.Desk, DeskEvent{Kind: DeskClosed, Conv: c.id})
+	}
+}
+
+// Tick writes marks that are due, asks again for loads that failed, and lets go of what nobody uses. The runner calls it once a
+// second.
+func (m *Machine) Tick() {
+	if m.available {
+		for c := range m.dirty {
+			c.batch.putState = true
+			m.touch(c)
+		}
+	}
+	for c := range m.stalled {
+		m.reload(c)
+	}
+	m.evict()
+}
+
+// evict looks at a sixtieth of the conversations, in the random order of the map.
+func (m *Machine) evict() {
+	budget := max(64, len(m.convs)/60)
+	for _, c := range m.convs {
+		if budget--; budget < 0 {
+			return
+		}
+		idle := m.now - c.usedMS
+		switch {
+		case idle < m.cfg.EvictMS || c.touched || c.marksDirty || c.load != loaded || c.resync:
+		case len(c.attached) == 0:
+			m.forget(c)
+		case c.recent != nil:
+			c.forgetRecent()
+		}
+	}
+}

@@ -1,0 +1,263 @@
+package core
+
+import (
+	"github.com/switchyard-im/switchyard/frame"
+)
+
+// Config bounds a machine. The zero value means the defaults.
+type Config struct {
+	ResumeMax   int   // messages that a resume replays; one that missed more gets recovered=false (default 5,000)
+	LookbackMax int   // messages that a retry is compared with when it names an old base (default 4,096)
+	EvictMS     int64 // a conversation that nobody is attached to leaves memory after this time (default 60,000 ms)
+	RetryMS     int64 // the wait that refused clients are told (default 1,000 ms)
+}
+
+func (c Config) withDefaults() Config {
+	set := func(p *int64, v int64) {
+		if *p == 0 {
+			*p = v
+		}
+	}
+	if c.ResumeMax == 0 {
+		c.ResumeMax = 5000
+	}
+	if c.LookbackMax == 0 {
+		c.LookbackMax = 4096
+	}
+	set(&c.EvictMS, 60_000)
+	set(&c.RetryMS, 1000)
+	return c
+}
+
+// Origin is who sent a frame.
+type Origin struct {
+	Conn frame.ConnID
+	Who  *Identity
+}
+
+// Machine holds the conversations and users of one runner. It is not safe for concurrent use: one runner owns it.
+//
+// A batch is Begin, any number of events, End. The Effects of a batch are complete after End.
+type Machine struct {
+	cfg   Config
+	convs map[frame.ID]*conversation
+	users map[UserKey]*user
+
+	// Of the current batch.
+	now       int64 // Unix milliseconds
+	available bool  // the store takes writes
+	out       *Effects
+	touched   []*conversation
+	messages  []messageRef
+	signals   []signal
+	name      []byte // a user's name, for encoding
+	scratch   []byte // gathers the frames of one conversation, and state records; Writes borrow from it
+
+	dirty   map[*conversation]struct{} // marksDirty conversations, written by Tick
+	stalled map[*conversation]struct{} // their load failed and something still waits for it; Tick asks again
+}
+
+// messageRef is one message of the batch in Effects.Buf; next links the messages of one conversation.
+type messageRef struct{ off, len, next int32 }
+
+// New makes an empty machine.
+func New(cfg Config) *Machine {
+	return &Machine{
+		cfg:   cfg.withDefaults(),
+		convs: make(map[frame.ID]*conversation),
+		users: make(map[UserKey]*user),
+		dirty: make(map[*conversation]struct{}),
+
+		stalled: make(map[*conversation]struct{}),
+	}
+}
+
+// Begin starts a batch at nowMS (Unix milliseconds) whose effects go to out, which must be empty. If the store is not available,
+// whatever needs a write is refused.
+func (m *Machine) Begin(nowMS int64, available bool, out *Effects) {
+	m.now, m.available, m.out = nowMS, available, out
+	m.scratch = m.scratch[:0]
+}
+
+// End completes the batch's effects: what was merged goes out, and each conversation's messages become one write.
+func (m *Machine) End() {
+	m.flushSignals()
+	for _, c := range m.touched {
+		m.flushConversation(c)
+	}
+	m.touched, m.messages = m.touched[:0], m.messages[:0]
+}
+
+// Frame handles one client frame, which is borrowed until it returns; arrived is in Unix nanoseconds. The frame was checked by
+// frame.Next and its connection is authenticated.
+func (m *Machine) Frame(from Origin, typ frame.Type, f []byte, arrived int64) {
+	if typ == frame.TypeStatus {
+		m.status(from, f, arrived)
+		return
+	}
+	if typ == frame.TypeOpen {
+		m.openFrame(from, f, arrived)
+		return
+	}
+	conv, ok := frame.PeekConv(typ, f)
+	if !ok {
+		m.refuse(from.Conn, 0, frame.ErrorBadFrame, "this frame names no conversation")
+		return
+	}
+	m.deliver(m.conversation(conv), parked{from: from, typ: typ, frame: f, arrived: arrived})
+}
+
+// conversation returns the conversation, which may be cold.
+func (m *Machine) conversation(id frame.ID) *conversation {
+	c := m.convs[id]
+	if c == nil {
+		c = &conversation{id: id, agent: -1}
+		m.convs[id] = c
+	}
+	c.usedMS = m.now
+	return c
+}
+
+// deliver handles an event at once if its conversation is loaded, and else keeps it until it is.
+func (m *Machine) deliver(c *conversation, p parked) {
+	if c.load == loaded {
+		m.handle(c, p)
+		return
+	}
+	if c.load == cold {
+		c.load = loading
+		m.out.Jobs = append(m.out.Jobs, Job{Op: JobLoad, Conv: c.id})
+	}
+	if len(c.waiting) >= waitingMax {
+		m.refuseParked(p, frame.ErrorOverloaded, "too much waits for this conversation")
+		return
+	}
+	p.frame = append([]byte(nil), p.frame...) // it is borrowed
+	c.waiting = append(c.waiting, p)
+}
+
+// handle carries out an event of a loaded conversation.
+func (m *Machine) handle(c *conversation, p parked) {
+	switch p.kind {
+	case parkedAssign:
+		m.assign(c, p.agent)
+	case parkedShow:
+		m.show(c, p.from.Conn, 0)
+	default:
+		m.frame(c, p)
+	}
+}
+
+// frame dispatches a client frame of a loaded conversation.
+func (m *Machine) frame(c *conversation, p parked) {
+	if p.typ == frame.TypeOpen {
+		m.open(c, p)
+		return
+	}
+	if len(c.members) == 0 {
+		m.forget(c)
+		m.refuseParked(p, frame.ErrorNotFound, "there is no such conversation")
+		return
+	}
+	switch p.typ {
+	case frame.TypeSend:
+		m.send(c, p)
+	case frame.TypeDelivered, frame.TypeRead:
+		m.mark(c, p)
+	case frame.TypeSignal:
+		m.signal(c, p)
+	case frame.TypeAttach:
+		m.attachFrame(c, p)
+	case frame.TypeResume:
+		m.resume(c, p)
+	case frame.TypeDetach:
+		m.detachFrame(c, p)
+	case frame.TypeHistory:
+		m.history(c, p)
+	case frame.TypeClose:
+		m.closeFrame(c, p)
+	default:
+		m.refuse(p.from.Conn, 0, frame.ErrorUnknownType, "the server does not take this type of frame")
+	}
+}
+
+// resumeWaiting handles what waited for a load or a lookup, until something makes the conversation wait again.
+func (m *Machine) resumeWaiting(c *conversation) {
+	for c.load == loaded && len(c.waiting) > 0 {
+		p := c.waiting[0]
+		c.waiting = c.waiting[1:]
+		m.handle(c, p)
+	}
+	if len(c.waiting) == 0 {
+		c.waiting = nil
+	}
+}
+
+// touch puts the conversation on the list that End goes through.
+func (m *Machine) touch(c *conversation) {
+	if !c.touched {
+		c.touched = true
+		m.touched = append(m.touched, c)
+	}
+}
+
+// to sends the frame that was appended to Buf from off on to one connection.
+func (m *Machine) to(conn frame.ConnID, off int) {
+	m.out.Targets = append(m.out.Targets, frame.Target{Conn: conn, Off: uint32(off), Len: uint32(len(m.out.Buf) - off)})
+}
+
+// toAttached sends the bytes Buf[off:off+n] to every live receiver but one connection.
+func (m *Machine) toAttached(c *conversation, off, n int, except frame.ConnID) {
+	for i := range c.attached {
+		if a := &c.attached[i]; !a.catching && a.conn != except {
+			m.out.Targets = append(m.out.Targets, frame.Target{Conn: a.conn, Off: uint32(off), Len: uint32(n)})
+		}
+	}
+}
+
+// ack answers a request; a ref of 0 asked for no answer.
+func (m *Machine) ack(conn frame.ConnID, ref, seq, timeMS uint64, arrived int64) {
+	m.out.Answers = append(m.out.Answers, Answer{Conn: conn, Ref: ref, Arrived: arrived})
+	if ref == 0 {
+		return
+	}
+	off := len(m.out.Buf)
+	a := frame.Ack{Ref: ref, Seq: seq, TimeMS: timeMS}
+	m.out.Buf = a.Append(m.out.Buf)
+	m.to(conn, off)
+}
+
+// refuse answers with an error frame.
+func (m *Machine) refuse(conn frame.ConnID, ref, code uint64, text string) {
+	e := frame.Error{Ref: ref, Code: code, Text: []byte(text)}
+	if code == frame.ErrorOverloaded || code == frame.ErrorUnavailable {
+		e.RetryMS = uint64(m.cfg.RetryMS)
+	}
+	off := len(m.out.Buf)
+	m.out.Buf = e.Append(m.out.Buf)
+	m.to(conn, off)
+}
+
+// refuseUnavailable refuses a request that would have to be written.
+func (m *Machine) refuseUnavailable(conn frame.ConnID, ref uint64) {
+	m.refuse(conn, ref, frame.ErrorUnavailable, "the server cannot store messages now; nothing was kept, send it again")
+}
+
+// refuseParked refuses an event that could not be handled; only client frames have somebody to tell.
+func (m *Machine) refuseParked(p parked, code uint64, text string) {
+	if p.kind == parkedFrame {
+		m.refuse(p.from.Conn, frame.PeekRef(p.frame), code, text)
+	}
+}
+
+// badFrame refuses a frame whose fields do not fit.
+func (m *Machine) badFrame(p parked, err error) {
+	m.refuse(p.from.Conn, frame.PeekRef(p.frame), frame.ErrorBadFrame, err.Error())
+}
+
+// forget drops a conversation from memory.
+func (m *Machine) forget(c *conversation) {
+	delete(m.dirty, c)
+	delete(m.stalled, c)
+	delete(m.convs, c.id)
+}

@@ -1,0 +1,118 @@
+package core
+
+import "github.com/switchyard-im/switchyard/frame"
+
+// mark raises the delivered or read mark of the sender; the others get one receipt per batch.
+func (m *Machine) mark(c *conversation, p parked) {
+	var mk frame.Mark
+	if err := mk.Parse(p.frame); err != nil {
+		m.badFrame(p, err)
+		return
+	}
+	i, ok := c.mayTakePart(p.from.Who)
+	switch {
+	case !ok:
+		m.refuse(p.from.Conn, 0, frame.ErrorForbidden, "only the visitor and the assigned agent have marks")
+		return
+	case mk.Seq > c.head:
+		m.refuse(p.from.Conn, 0, frame.ErrorBadSequence, "the mark is beyond the head of the conversation")
+		return
+	}
+	mb := &c.members[i]
+	read := mb.read
+	if mk.Type == frame.TypeRead {
+		read = max(read, mk.Seq)
+	}
+	delivered := max(mb.delivered, mk.Seq) // what was read was delivered
+	if delivered == mb.delivered && read == mb.read {
+		return
+	}
+	mb.delivered, mb.read = delivered, read
+	c.marksDirty = true
+	m.dirty[c] = struct{}{}
+	c.batch.marks |= 1 << i
+	c.batch.markConn = p.from.Conn
+	m.touch(c)
+}
+
+// announceMarks sends one receipt for each member whose marks rose in this batch, to all but the device that told.
+func (m *Machine) announceMarks(c *conversation) {
+	for i := range c.members {
+		if c.batch.marks&(1<<i) == 0 {
+			continue
+		}
+		off := len(m.out.Buf)
+		r := frame.Receipt{Conv: c.id, User: m.userBytes(c, int8(i)), Delivered: c.members[i].delivered, Read: c.members[i].read}
+		m.out.Buf = r.Append(m.out.Buf)
+		m.toAttached(c, off, len(m.out.Buf)-off, c.batch.markConn)
+	}
+}
+
+// signal is a transient notice that waits for the end of the batch, where the last one of its name wins. The frame is in Buf.
+type signal struct {
+	conv     *conversation
+	from     frame.ConnID
+	member   int8
+	name     string // borrowed from Effects.Buf's frame through nameOff would be shorter lived; names are few and short
+	off, len int
+}
+
+// signal takes a level 0 notice.
+func (m *Machine) signal(c *conversation, p parked) {
+	var s frame.Signal
+	if err := s.Parse(p.frame); err != nil {
+		m.badFrame(p, err)
+		return
+	}
+	i, ok := c.mayTakePart(p.from.Who)
+	if !ok {
+		m.refuse(p.from.Conn, 0, frame.ErrorForbidden, "only the visitor and the assigned agent may signal")
+		return
+	}
+	off := len(m.out.Buf)
+	out := frame.Signaled{Conv: c.id, Sender: m.userBytes(c, i), Name: s.Name, Body: s.Body}
+	m.out.Buf = out.Append(m.out.Buf)
+	n := len(m.out.Buf) - off
+	for k := range m.signals {
+		if q := &m.signals[k]; q.conv == c && q.from == p.from.Conn && q.name == string(s.Name) {
+			q.off, q.len = off, n
+			return
+		}
+	}
+	m.signals = append(m.signals, signal{conv: c, from: p.from.Conn, member: i, name: string(s.Name), off: off, len: n})
+}
+
+// flushSignals sends what is left of the batch's signals.
+func (m *Machine) flushSignals() {
+	for _, s := range m.signals {
+		m.toAttached(s.conv, s.off, s.len, s.from)
+	}
+	clear(m.signals)
+	m.signals = m.signals[:0]
+}
+
+// flushConversation completes a conversation's part of the batch.
+func (m *Machine) flushConversation(c *conversation) {
+	if c.batch.firstMessage != 0 {
+		m.gather(c)
+	}
+	if c.batch.putState {
+		m.putState(c)
+	}
+	if c.batch.marks != 0 {
+		m.announceMarks(c)
+	}
+	if c.batch.presence {
+		m.announcePresence(c)
+	}
+	c.touched, c.batch = false, batchState{}
+}
+
+// putState writes the conversation's record, marks included.
+func (m *Machine) putState(c *conversation) {
+	start := len(m.scratch)
+	m.scratch = appendRecord(m.scratch, c)
+	m.out.Writes = append(m.out.Writes, Write{Op: PutConversation, Conv: c.id, Open: c.state != frame.StateClosed, Data: m.scratch[start:len(m.scratch):len(m.scratch)]})
+	c.marksDirty = false
+	delete(m.dirty, c)
+}

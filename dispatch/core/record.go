@@ -1,0 +1,107 @@
+package core
+
+import (
+	"fmt"
+
+	"github.com/vmihailenco/msgpack/v5"
+
+	"github.com/switchyard-im/switchyard/frame"
+)
+
+// record is the stored form of a conversation's state; fields are only ever added at the end.
+type record struct {
+	_msgpack struct{} `msgpack:",as_array"` //nolint:unused // read by the msgpack package
+	Version  int
+	State    frame.ConversationState
+	Group    string
+	OpenedMS int64
+	Agent    int8
+	Members  []recordMember
+}
+
+type recordMember struct {
+	_msgpack  struct{} `msgpack:",as_array"` //nolint:unused // read by the msgpack package
+	User      string
+	Role      frame.Role
+	Delivered uint64
+	Read      uint64
+}
+
+const recordVersion = 1
+
+// appendRecord encodes the durable part of c.
+func appendRecord(dst []byte, c *conversation) []byte {
+	r := record{Version: recordVersion, State: c.state, Group: c.group, OpenedMS: c.openedMS, Agent: c.agent}
+	r.Members = make([]recordMember, len(c.members))
+	for i, m := range c.members {
+		r.Members[i] = recordMember{User: m.user, Role: m.role, Delivered: m.delivered, Read: m.read}
+	}
+	b, err := msgpack.Marshal(&r)
+	if err != nil {
+		panic("BUG: core: a conversation record does not encode: " + err.Error())
+	}
+	return append(dst, b...)
+}
+
+// restoreRecord fills the durable part of c.
+func restoreRecord(c *conversation, data []byte) error {
+	var r record
+	if err := msgpack.Unmarshal(data, &r); err != nil {
+		return fmt.Errorf("core: state record of conversation %s: %w", c.id, err)
+	}
+	if r.Version != recordVersion || len(r.Members) == 0 || len(r.Members) > membersMax || int(r.Agent) >= len(r.Members) {
+		return fmt.Errorf("core: state record of conversation %s has version %d, %d members, agent %d: written by another version of Switchyard?",
+			c.id, r.Version, len(r.Members), r.Agent)
+	}
+	c.state, c.group, c.openedMS, c.agent = r.State, r.Group, r.OpenedMS, r.Agent
+	var announced map[string]bool // after a failed commit, what the others were told still holds
+	for _, m := range c.members {
+		if announced == nil {
+			announced = make(map[string]bool, len(c.members))
+		}
+		announced[m.user] = m.announced
+	}
+	c.members = c.members[:0]
+	for _, m := range r.Members {
+		c.members = append(c.members, member{user: m.User, role: m.Role, delivered: m.Delivered, read: m.Read, announced: announced[m.User]})
+	}
+	return nil
+}
+
+// OpenRecord is what the desk needs of a conversation when the server starts.
+type OpenRecord struct {
+	Group    string
+	Visitor  string
+	OpenedMS int64
+	Agent    string // empty: queued
+}
+
+// DecodeOpen reads a state record for the desk.
+func DecodeOpen(conv frame.ID, data []byte) (OpenRecord, error) {
+	c := conversation{id: conv}
+	if err := restoreRecord(&c, data); err != nil {
+		return OpenRecord{}, err
+	}
+	o := OpenRecord{Group: c.group, Visitor: c.members[0].user, OpenedMS: c.openedMS}
+	if c.agent >= 0 {
+		o.Agent = c.members[c.agent].user
+	}
+	return o, nil
+}
+
+// event is the body of a message of KindEvent.
+type event struct {
+	Event string `msgpack:"event"`           // opened, assigned, closed
+	Group string `msgpack:"group,omitempty"` // opened
+	Agent string `msgpack:"agent,omitempty"` // assigned
+	By    string `msgpack:"by,omitempty"`    // closed
+}
+
+// encode returns the body as one msgpack value.
+func (e event) encode() []byte {
+	b, err := msgpack.Marshal(&e)
+	if err != nil {
+		panic("BUG: core: an event does not encode: " + err.Error())
+	}
+	return b
+}

@@ -1,0 +1,152 @@
+package core
+
+import (
+	"github.com/switchyard-im/switchyard/frame"
+)
+
+// send accepts a message: checks who sends it, finds an earlier copy, gives it the next sequence.
+func (m *Machine) send(c *conversation, p parked) {
+	var s frame.Send
+	if err := s.Parse(p.frame); err != nil {
+		m.badFrame(p, err)
+		return
+	}
+	sender, ok := c.mayTakePart(p.from.Who)
+	switch {
+	case !ok:
+		m.refuse(p.from.Conn, s.Ref, frame.ErrorForbidden, "only the visitor and the assigned agent may send")
+		return
+	case s.Level != 1 && s.Level != 2:
+		m.refuse(p.from.Conn, s.Ref, frame.ErrorBadRequest, "send takes level 1 or 2; level 0 is the signal frame")
+		return
+	case s.Level == 2 && s.ID.IsZero():
+		m.refuse(p.from.Conn, s.Ref, frame.ErrorBadRequest, "level 2 needs the client's id of the message")
+		return
+	case s.Level == 2 && s.Base > c.head:
+		m.refuse(p.from.Conn, s.Ref, frame.ErrorBadSequence, "base is beyond the head of the conversation; resume first")
+		return
+	}
+	if s.Level == 2 {
+		if r, found := c.find(sender, s.ID, s.Base); found {
+			m.ack(p.from.Conn, s.Ref, r.seq, r.timeMS, p.arrived) // also of a closed conversation: a retry gets the first answer
+			return
+		}
+		if s.Base < c.floor {
+			m.lookup(c, p, &s)
+			return
+		}
+	}
+	m.accept(c, p, sender, &s)
+}
+
+// accept stores a message that is known to be new.
+func (m *Machine) accept(c *conversation, p parked, sender int8, s *frame.Send) {
+	if c.state == frame.StateClosed {
+		m.refuse(p.from.Conn, s.Ref, frame.ErrorClosed, "the conversation is closed")
+		return
+	}
+	if !m.available {
+		m.refuseUnavailable(p.from.Conn, s.Ref)
+		return
+	}
+	off := len(m.out.Buf)
+	msg := frame.Message{Conv: c.id, Sender: m.userBytes(c, sender), Kind: frame.KindChat, ID: s.ID, Body: s.Body}
+	m.appendMessage(c, &msg)
+	n := len(m.out.Buf) - off
+	c.remember(recentMessage{seq: msg.Seq, timeMS: msg.TimeMS, id: s.ID, member: sender})
+	m.ack(p.from.Conn, s.Ref, msg.Seq, msg.TimeMS, p.arrived)
+	m.out.Answers[len(m.out.Answers)-1].Message = true
+	m.toAttached(c, off, n, p.from.Conn)
+}
+
+// appendMessage numbers and encodes a message of a conversation and puts it into the batch.
+func (m *Machine) appendMessage(c *conversation, msg *frame.Message) {
+	msg.Prev, msg.Seq, msg.TimeMS = c.head, c.head+1, uint64(m.now)
+	c.head = msg.Seq
+	off := len(m.out.Buf)
+	m.out.Buf = msg.Append(m.out.Buf)
+
+	m.messages = append(m.messages, messageRef{off: int32(off), len: int32(len(m.out.Buf) - off)})
+	index := int32(len(m.messages)) // plus one, so that 0 is none
+	if c.batch.firstMessage == 0 {
+		c.batch.firstMessage, c.batch.firstSeq = index, msg.Seq
+	} else {
+		m.messages[c.batch.lastMessage-1].next = index
+	}
+	c.batch.lastMessage = index
+	m.touch(c)
+}
+
+// appendEvent puts a message of the server into the conversation and sends it to every live receiver but one.
+func (m *Machine) appendEvent(c *conversation, e event, except frame.ConnID) (seq, timeMS uint64) {
+	off := len(m.out.Buf)
+	msg := frame.Message{Conv: c.id, Kind: frame.KindEvent, Body: e.encode()}
+	m.appendMessage(c, &msg)
+	c.remember(recentMessage{seq: msg.Seq, timeMS: msg.TimeMS, member: -1})
+	m.toAttached(c, off, len(m.out.Buf)-off, except)
+	return msg.Seq, msg.TimeMS
+}
+
+// userBytes is the name of a member for encoding; it borrows the scratch buffer until the next call.
+func (m *Machine) userBytes(c *conversation, i int8) []byte {
+	m.name = append(m.name[:0], c.members[i].user...)
+	return m.name
+}
+
+// lookup asks the store whether an older copy exists, and lets the conversation wait for the answer.
+func (m *Machine) lookup(c *conversation, p parked, s *frame.Send) {
+	if c.floor-s.Base > uint64(m.cfg.LookbackMax) {
+		m.refuse(p.from.Conn, s.Ref, frame.ErrorBadSequence, "base is too old to find an earlier copy; resume, and look for this id among the messages")
+		return
+	}
+	p.frame = append([]byte(nil), p.frame...)
+	c.load = looking
+	c.waiting = append([]parked{p}, c.waiting...)
+	m.out.Jobs = append(m.out.Jobs, Job{Op: JobLookup, Conv: c.id, After: s.Base, Upto: c.floor, User: p.from.Who.Key(), ID: s.ID})
+}
+
+// LookedUp brings the result of a JobLookup: the sequence and time of the copy, or 0 if there is none; or an error.
+func (m *Machine) LookedUp(conv frame.ID, seq, timeMS uint64, err error) {
+	c := m.convs[conv]
+	if c == nil || c.load != looking || len(c.waiting) == 0 {
+		return // the conversation was invalidated meanwhile
+	}
+	c.load = loaded
+	p := c.waiting[0]
+	c.waiting = c.waiting[1:]
+	m.answerLookup(c, p, seq, timeMS, err)
+	m.resumeWaiting(c)
+}
+
+func (m *Machine) answerLookup(c *conversation, p parked, seq, timeMS uint64, err error) {
+	var s frame.Send
+	if perr := s.Parse(p.frame); perr != nil {
+		panic("BUG: core: a frame that was parsed before does not parse: " + perr.Error())
+	}
+	sender, ok := c.mayTakePart(p.from.Who)
+	switch {
+	case err != nil:
+		m.refuseUnavailable(p.from.Conn, s.Ref)
+	case seq != 0:
+		m.ack(p.from.Conn, s.Ref, seq, timeMS, p.arrived)
+	case !ok:
+		m.refuse(p.from.Conn, s.Ref, frame.ErrorForbidden, "only the visitor and the assigned agent may send")
+	default:
+		m.accept(c, p, sender, &s)
+	}
+}
+
+// gather returns the frames of the conversation's messages of this batch in a row, and puts them into one write.
+func (m *Machine) gather(c *conversation) {
+	first := &m.messages[c.batch.firstMessage-1]
+	data := m.out.Buf[first.off : first.off+first.len]
+	if first.next != 0 {
+		start := len(m.scratch)
+		for i := c.batch.firstMessage; i != 0; i = m.messages[i-1].next {
+			r := m.messages[i-1]
+			m.scratch = append(m.scratch, m.out.Buf[r.off:r.off+r.len]...)
+		}
+		data = m.scratch[start:]
+	}
+	m.out.Writes = append(m.out.Writes, Write{Op: PutMessages, Conv: c.id, First: c.batch.firstSeq, Last: c.head, Data: data})
+}

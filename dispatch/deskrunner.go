@@ -1,0 +1,85 @@
+package dispatch
+
+import (
+	"fmt"
+
+	"github.com/switchyard-im/switchyard/dispatch/core"
+	"github.com/switchyard-im/switchyard/dispatch/desk"
+	"github.com/switchyard-im/switchyard/frame"
+)
+
+// deskRunner owns the desk: one goroutine that takes events and sends assignments to the shards. It hears of a conversation only after it
+// is durable, and an assignment becomes true when the conversation's shard has written it.
+type deskRunner struct {
+	center *Center
+	desk   *desk.Desk
+	inbox  mailbox[core.DeskEvent]
+	waker  *waker
+	quit   chan struct{}
+}
+
+func newDeskRunner(c *Center) *deskRunner {
+	d := &deskRunner{center: c, desk: desk.New(c.cfg.DefaultCapacity), waker: newWaker(), quit: make(chan struct{})}
+	d.inbox.wake = d.waker.wake
+	return d
+}
+
+// restore fills the desk with the conversations that were open when the server stopped. Before run.
+func (d *deskRunner) restore() (int, error) {
+	n := 0
+	err := d.center.store.OpenConversations(func(conv frame.ID, state []byte) error {
+		o, err := core.DecodeOpen(conv, state)
+		if err != nil {
+			return err
+		}
+		d.desk.Restore(conv, o.Group, o.Visitor, o.Agent, o.OpenedMS)
+		n++
+		return nil
+	})
+	if err != nil {
+		return n, fmt.Errorf("dispatch: read the open conversations: %w", err)
+	}
+	return n, nil
+}
+
+// run is the desk's goroutine; it ends when quit is closed.
+func (d *deskRunner) run() {
+	for {
+		d.waker.sleep(d.idle)
+		select {
+		case <-d.quit:
+			return
+		default:
+		}
+		for _, e := range d.inbox.take() {
+			d.event(&e)
+		}
+		for _, a := range d.desk.Take() {
+			d.center.owner(a.Conv).inbox.put(control{kind: ctlAssign, conv: a.Conv, agent: a.Agent})
+		}
+	}
+}
+
+func (d *deskRunner) idle() bool {
+	select {
+	case <-d.quit:
+		return false
+	default:
+		return d.inbox.depth() == 0
+	}
+}
+
+func (d *deskRunner) event(e *core.DeskEvent) {
+	switch e.Kind {
+	case core.DeskOpened:
+		d.desk.Opened(e.Conv, e.Group, e.Visitor, e.AtMS)
+	case core.DeskClosed:
+		d.desk.Closed(e.Conv)
+	case core.DeskAgentUp:
+		d.desk.AgentUp(e.Agent, e.Groups, e.Capacity)
+	case core.DeskAgentDown:
+		d.desk.AgentDown(e.Agent)
+	case core.DeskStatus:
+		d.desk.Status(e.Agent, e.Status, e.Capacity)
+	}
+}

@@ -1,0 +1,266 @@
+package dispatch
+
+import (
+	"encoding/binary"
+	"errors"
+	"time"
+
+	"github.com/switchyard-im/switchyard/dispatch/auth"
+	"github.com/switchyard-im/switchyard/dispatch/core"
+	"github.com/switchyard-im/switchyard/frame"
+)
+
+// Gate is the center's side on the event loops: it checks batches, answers heartbeats, has tokens checked, and forwards every other frame to
+// the runner that owns its conversation. Its methods run on the loop of the connection they are given; they neither block nor lock
+// on the way of a message.
+type Gate struct {
+	center *Center
+	check  func(Conn) // checkDeadline, made once
+}
+
+// Open begins a connection; token is the bearer token of the upgrade, empty if there was none.
+func (g *Gate) Open(c Conn, token []byte) {
+	s := &session{}
+	c.SetData(s)
+	now := c.Now()
+	g.center.deadlines.add(time.Unix(0, now).Add(g.center.cfg.HelloTimeout).Unix()+1, c.ID())
+	if len(token) > 0 {
+		g.authenticate(c, s, 0, token, 0)
+	}
+}
+
+// Message handles one batch of frames, which is borrowed.
+func (g *Gate) Message(c Conn, batch []byte) {
+	s := c.Data().(*session)
+	for n := 0; len(batch) > 0; n++ {
+		typ, f, rest, err := frame.Next(batch)
+		if err != nil {
+			g.refuse(c, 0, frame.ErrorBadFrame, err.Error())
+			c.Close(frame.CloseProtocolError, err.Error())
+			return
+		}
+		if n == frame.MaxFrames {
+			g.refuse(c, 0, frame.ErrorTooLarge, "a batch holds at most 1,024 frames")
+			c.Close(frame.CloseProtocolError, "too many frames in one message")
+			return
+		}
+		if !g.frame(c, s, typ, f) {
+			return
+		}
+		batch = rest
+	}
+}
+
+// frame handles one frame; false: the connection is being closed.
+func (g *Gate) frame(c Conn, s *session, typ frame.Type, f []byte) bool {
+	switch typ {
+	case frame.TypeHeartbeat:
+		g.heartbeat(c, f)
+		return true
+	case frame.TypeHello:
+		return g.hello(c, s, f)
+	}
+	if s.who == nil {
+		g.refuse(c, frame.PeekRef(f), frame.ErrorUnauthorized, "send hello and wait for welcome first")
+		c.Close(frame.CloseProtocolError, "a frame other than hello came first")
+		return false
+	}
+	g.forward(c, s, typ, f)
+	return true
+}
+
+// heartbeat answers with both times.
+func (g *Gate) heartbeat(c Conn, f []byte) {
+	var h frame.Heartbeat
+	if err := h.Parse(f); err != nil {
+		g.refuse(c, 0, frame.ErrorBadFrame, err.Error())
+		return
+	}
+	h.ServerMS = uint64(c.Now() / int64(time.Millisecond))
+	var buf [32]byte
+	c.Write(h.Append(buf[:0]))
+}
+
+// forward gives a frame to the runner that owns what it is about.
+func (g *Gate) forward(c Conn, s *session, typ frame.Type, f []byte) {
+	r, ok := g.route(c, s, typ, f)
+	if !ok {
+		return
+	}
+	ring := r.rings[c.Loop()]
+	if !ring.push(core.Origin{Conn: c.ID(), Who: s.who}, typ, f, c.Now()) {
+		g.center.metrics.overloaded.Inc()
+		g.refuse(c, frame.PeekRef(f), frame.ErrorOverloaded, "the server has too much to do; nothing was done, send it again")
+		return
+	}
+	r.waker.wake()
+}
+
+// route finds the runner and notes what the connection will be attached to.
+func (g *Gate) route(c Conn, s *session, typ frame.Type, f []byte) (*runner, bool) {
+	switch typ {
+	case frame.TypeStatus:
+		return g.center.ownerOfUser(s.who.Key()), true
+	case frame.TypeOpen:
+		var o frame.Open
+		if err := o.Parse(f); err != nil {
+			g.refuse(c, frame.PeekRef(f), frame.ErrorBadFrame, err.Error())
+			return nil, false
+		}
+		conv := core.ConversationID(s.who.User, o.Key)
+		return g.center.owner(conv), g.join(c, s, conv, o.Ref)
+	}
+	conv, ok := frame.PeekConv(typ, f)
+	switch {
+	case !ok && known(typ):
+		g.refuse(c, frame.PeekRef(f), frame.ErrorBadFrame, "the frame names no conversation")
+		return nil, false
+	case !ok:
+		g.refuse(c, frame.PeekRef(f), frame.ErrorUnknownType, "the server does not take this type of frame")
+		return nil, false
+	case typ == frame.TypeAttach || typ == frame.TypeResume:
+		return g.center.owner(conv), g.join(c, s, conv, frame.PeekRef(f))
+	case typ == frame.TypeDetach:
+		s.leave(conv)
+	}
+	return g.center.owner(conv), true
+}
+
+// known tells whether a client may send this type about a conversation.
+func known(typ frame.Type) bool {
+	switch typ {
+	case frame.TypeAttach, frame.TypeResume, frame.TypeDetach, frame.TypeClose, frame.TypeSend, frame.TypeDelivered, frame.TypeRead,
+		frame.TypeSignal, frame.TypeHistory:
+		return true
+	}
+	return false
+}
+
+func (g *Gate) join(c Conn, s *session, conv frame.ID, ref uint64) bool {
+	if s.join(conv, g.center.cfg.AttachMax) {
+		return true
+	}
+	g.refuse(c, ref, frame.ErrorTooLarge, "this connection is attached to too many conversations; detach from some or use another connection")
+	return false
+}
+
+// hello has the token checked; false: the connection is being closed.
+func (g *Gate) hello(c Conn, s *session, f []byte) bool {
+	var h frame.Hello
+	if err := h.Parse(f); err != nil {
+		g.refuse(c, frame.PeekRef(f), frame.ErrorBadFrame, err.Error())
+		c.Close(frame.CloseProtocolError, "hello does not parse")
+		return false
+	}
+	switch {
+	case s.checking:
+		g.refuse(c, h.Ref, frame.ErrorConflict, "another token of this connection is being checked; wait for its answer")
+	case len(h.Token) == 0:
+		g.refuse(c, h.Ref, frame.ErrorUnauthorized, "hello holds no token")
+	default:
+		g.authenticate(c, s, h.Ref, h.Token, h.Flags)
+	}
+	return true
+}
+
+// authenticate sends the token to the auth pool; the result comes back to the loop.
+func (g *Gate) authenticate(c Conn, s *session, ref uint64, token []byte, flags uint64) {
+	id := c.ID()
+	token = append([]byte(nil), token...)
+	answer := func(who *core.Identity, err error) {
+		g.center.conns.Post(id, func(c Conn) { g.authenticated(c, ref, flags, who, err) })
+	}
+	late := func() { answer(nil, errOverloaded) }
+	check := func() { answer(g.center.verify(token)) }
+	s.checking = true
+	if !g.center.auth.submit(check, late) {
+		s.checking = false
+		g.refuse(c, ref, frame.ErrorOverloaded, "too many tokens wait to be checked; send hello again")
+	}
+}
+
+// authenticated takes the pool's answer, on the loop.
+func (g *Gate) authenticated(c Conn, ref, flags uint64, who *core.Identity, err error) {
+	s := c.Data().(*session)
+	s.checking = false
+	switch {
+	case errors.Is(err, errOverloaded):
+		g.refuse(c, ref, frame.ErrorOverloaded, "too many tokens wait to be checked; send hello again")
+	case err != nil:
+		g.unauthorized(c, s, ref, err)
+	case s.who != nil && s.who.Key() != who.Key():
+		g.refuse(c, ref, frame.ErrorConflict, "a refreshed token must be for the same user and role; open another connection")
+	default:
+		g.welcome(c, s, ref, flags, who)
+	}
+}
+
+// unauthorized refuses a token. A connection that has no older one is closed.
+func (g *Gate) unauthorized(c Conn, s *session, ref uint64, err error) {
+	code, closeCode := uint64(frame.ErrorUnauthorized), uint16(frame.CloseUnauthorized)
+	if errors.Is(err, auth.ErrExpired) {
+		code, closeCode = frame.ErrorTokenExpired, frame.CloseTokenExpired
+	}
+	g.center.metrics.authRefused.Inc()
+	g.refuse(c, ref, code, err.Error())
+	if s.who == nil {
+		c.Close(closeCode, frame.ErrorName(code))
+	}
+}
+
+// welcome lets the user in.
+func (g *Gate) welcome(c Conn, s *session, ref, flags uint64, who *core.Identity) {
+	s.who = who
+	cfg := &g.center.cfg.Welcome
+	g.center.deadlines.add(who.ExpiresMS/1000+1, c.ID())
+	w := frame.Welcome{
+		Ref: ref, Session: g.center.SessionID(c.ID()), User: []byte(who.User), Role: []byte(who.Role.String()),
+		ServerMS: uint64(c.Now() / int64(time.Millisecond)), ExpiresMS: uint64(who.ExpiresMS),
+		HeartbeatMS: uint64(cfg.Heartbeat.Milliseconds()), MaxMessage: uint64(cfg.MaxMessage),
+		RetryMinMS: uint64(cfg.RetryMin.Milliseconds()), RetryMaxMS: uint64(cfg.RetryMax.Milliseconds()), RetryJitterMS: uint64(cfg.RetryJitter.Milliseconds()),
+	}
+	c.Write(w.Append(nil))
+	g.center.ownerOfUser(who.Key()).inbox.put(control{kind: ctlOnline, conn: c.ID(), who: who, list: flags&frame.HelloList != 0})
+}
+
+// checkDeadline looks at a connection whose hello or token was due.
+func (g *Gate) checkDeadline(c Conn) {
+	s := c.Data().(*session)
+	now := c.Now() / int64(time.Millisecond)
+	switch {
+	case s.who == nil && !s.checking:
+		g.refuse(c, 0, frame.ErrorUnauthorized, "no hello came in time")
+		c.Close(frame.CloseHelloTimeout, "no hello came in time")
+	case s.who != nil && s.who.ExpiresMS <= now:
+		g.refuse(c, 0, frame.ErrorTokenExpired, "the token expired; reconnect with a new one, or send hello with it before the old one expires")
+		c.Close(frame.CloseTokenExpired, "token_expired")
+	}
+}
+
+// Closed ends a connection: its conversations and its user are told.
+func (g *Gate) Closed(c Conn) {
+	s := c.Data().(*session)
+	for _, conv := range s.convs {
+		g.center.owner(conv).inbox.put(control{kind: ctlGone, conv: conv, conn: c.ID()})
+	}
+	if s.who != nil {
+		g.center.ownerOfUser(s.who.Key()).inbox.put(control{kind: ctlOffline, conn: c.ID(), who: s.who})
+	}
+}
+
+// refuse writes an error frame.
+func (g *Gate) refuse(c Conn, ref, code uint64, text string) {
+	e := frame.Error{Ref: ref, Code: code, Text: []byte(text[:min(len(text), frame.MaxText)])}
+	if code == frame.ErrorOverloaded {
+		e.RetryMS = uint64(g.center.cfg.RetryAfter.Milliseconds())
+	}
+	var buf [256]byte
+	c.Write(e.Append(buf[:0]))
+}
+
+// SessionID names a connection in welcome frames and logs: this process and the connection's address in it.
+func (c *Center) SessionID(conn frame.ConnID) (id frame.ID) {
+	copy(id[:8], c.boot[:])
+	binary.BigEndian.PutUint64(id[8:], uint64(conn))
+	return id
+}

@@ -1,0 +1,139 @@
+package dispatch
+
+import (
+	"errors"
+
+	"github.com/switchyard-im/switchyard/dispatch/core"
+	"github.com/switchyard-im/switchyard/frame"
+)
+
+var errOverloaded = errors.New("dispatch: too many reads of the store wait")
+
+// jobs carries out the machines' reads of the store in the pool of reads, and brings the results back as events.
+type jobs struct {
+	center *Center
+	pool   *pool
+}
+
+// A replay brings this much at a time, so that one client that missed much does not hold a runner or a loop up.
+const (
+	replayCount = 512
+	replayBytes = 256 << 10
+	pageBytes   = 48 << 10 // a page stays well below the 64 KiB that many clients accept
+)
+
+// do queues a job. A job that cannot be done ends with an error, never silently: something waits for it.
+func (js *jobs) do(j core.Job) {
+	refuse := func() { js.fail(j, errOverloaded) }
+	if !js.pool.submit(func() { js.run(j) }, refuse) {
+		refuse()
+	}
+}
+
+func (js *jobs) run(j core.Job) {
+	switch j.Op {
+	case core.JobLoad:
+		js.load(j)
+	case core.JobLookup:
+		js.lookup(j)
+	case core.JobReplay:
+		js.replay(j)
+	case core.JobPage:
+		js.page(j)
+	case core.JobMembers:
+		js.members(j)
+	}
+}
+
+func (js *jobs) fail(j core.Job, err error) {
+	switch j.Op {
+	case core.JobLoad:
+		js.put(j.Conv, control{kind: ctlLoaded, conv: j.Conv, err: err})
+	case core.JobLookup:
+		js.put(j.Conv, control{kind: ctlLookedUp, conv: j.Conv, err: err})
+	case core.JobReplay:
+		js.put(j.Conv, control{kind: ctlReplayed, conv: j.Conv, conn: j.Conn, after: j.After, err: err})
+	case core.JobPage, core.JobMembers:
+		code := uint64(frame.ErrorUnavailable)
+		if errors.Is(err, errOverloaded) {
+			code = frame.ErrorOverloaded
+		}
+		e := frame.Error{Ref: j.Ref, Code: code, Text: []byte("the history cannot be read now; ask again"),
+			RetryMS: uint64(js.center.cfg.RetryAfter.Milliseconds())}
+		js.write(j.Conn, e.Append(nil))
+	}
+}
+
+func (js *jobs) put(conv frame.ID, e control) { js.center.owner(conv).inbox.put(e) }
+
+// write sends frames that need no order to a connection.
+func (js *jobs) write(conn frame.ConnID, frames []byte) {
+	js.center.conns.Post(conn, func(c Conn) { c.Write(frames) })
+}
+
+func (js *jobs) load(j core.Job) {
+	state, tail, ok, err := js.center.store.LoadConversation(j.Conv, 1)
+	js.put(j.Conv, control{kind: ctlLoaded, conv: j.Conv, state: state, frames: tail, ok: ok, err: err})
+}
+
+func (js *jobs) replay(j core.Job) {
+	frames, last, _, err := js.center.store.ReadAfter(nil, j.Conv, j.After, j.Upto, replayCount, replayBytes)
+	js.put(j.Conv, control{kind: ctlReplayed, conv: j.Conv, conn: j.Conn, after: j.After, frames: frames, seq: last, err: err})
+}
+
+// lookup searches the messages of (After, Upto] for a copy by the same sender with the same id.
+func (js *jobs) lookup(j core.Job) {
+	e := control{kind: ctlLookedUp, conv: j.Conv}
+	for after := j.After; after < j.Upto && e.seq == 0 && e.err == nil; {
+		var frames []byte
+		var last uint64
+		frames, last, _, e.err = js.center.store.ReadAfter(nil, j.Conv, after, j.Upto, replayCount, replayBytes)
+		if last == after {
+			break
+		}
+		after = last
+		if e.err == nil {
+			e.seq, e.timeMS, e.err = findCopy(frames, j.User.Name, j.ID)
+		}
+	}
+	js.put(j.Conv, e)
+}
+
+// findCopy looks for a message of the sender with the id; 0 if there is none.
+func findCopy(frames []byte, sender string, id frame.ID) (seq, timeMS uint64, err error) {
+	var msg frame.Message
+	for len(frames) > 0 {
+		_, f, rest, err := frame.Next(frames)
+		if err == nil {
+			err = msg.Parse(f)
+		}
+		if err != nil {
+			return 0, 0, err
+		}
+		if msg.ID == id && string(msg.Sender) == sender {
+			return msg.Seq, msg.TimeMS, nil
+		}
+		frames = rest
+	}
+	return 0, 0, nil
+}
+
+func (js *jobs) page(j core.Job) {
+	frames, count, more, err := js.center.store.ReadBefore(nil, j.Conv, j.Before, j.Limit, pageBytes)
+	if err != nil {
+		js.fail(j, err)
+		return
+	}
+	p := frame.Page{Ref: j.Ref, Conv: j.Conv, More: more, Count: count, Messages: frames}
+	js.write(j.Conn, p.Append(nil))
+}
+
+func (js *jobs) members(j core.Job) {
+	err := js.center.store.Members(j.User.String(), func(conv frame.ID) error {
+		js.put(conv, control{kind: ctlShow, conv: conv, conn: j.Conn})
+		return nil
+	})
+	if err != nil {
+		js.fail(j, err)
+	}
+}

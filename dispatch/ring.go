@@ -1,0 +1,85 @@
+package dispatch
+
+import (
+	"sync/atomic"
+
+	"github.com/switchyard-im/switchyard/dispatch/core"
+	"github.com/switchyard-im/switchyard/frame"
+)
+
+// inbound is one frame on its way from a loop to a runner.
+type inbound struct {
+	from    core.Origin
+	arrived int64 // Unix nanoseconds
+	off     uint32
+	len     uint32
+	end     uint64 // position in the byte stream after this frame
+	typ     frame.Type
+}
+
+// ring carries frames from one loop (the producer) to one runner (the consumer), in order, without a lock. Its size is fixed; a full
+// ring refuses (the loop answers overloaded). The bytes of a frame are copied in: about 10 ns for 200 bytes, where a shared,
+// counted read buffer would pin 64 KB for the slowest of its frames.
+//
+// A slot and the bytes it names belong to the producer until tail passes it, then to the consumer until head passes it.
+type ring struct {
+	entries []inbound
+	bytes   []byte
+
+	_        [64]byte // the two sides write different cache lines
+	tail     atomic.Uint64
+	byteTail uint64 // producer's own: position in the endless byte stream; the index is its remainder
+	headSeen uint64 // producer's own: the consumer's progress as last read, spares a shared read per frame
+	byteSeen uint64
+
+	_        [64]byte
+	head     atomic.Uint64
+	byteHead atomic.Uint64
+}
+
+func newRing(frames, bytes int) *ring {
+	return &ring{entries: make([]inbound, frames), bytes: make([]byte, bytes)}
+}
+
+// push copies a frame in; false: there is no room.
+func (r *ring) push(from core.Origin, typ frame.Type, f []byte, arrived int64) bool {
+	tail, size := r.tail.Load(), uint64(len(r.bytes))
+	start := r.byteTail
+	if rest := size - start%size; rest < uint64(len(f)) {
+		start += rest // a frame is contiguous: skip to the beginning
+	}
+	end := start + uint64(len(f))
+	if tail-r.headSeen == uint64(len(r.entries)) || end-r.byteSeen > size {
+		r.headSeen, r.byteSeen = r.head.Load(), r.byteHead.Load()
+		if tail-r.headSeen == uint64(len(r.entries)) || end-r.byteSeen > size {
+			return false
+		}
+	}
+	off := start % size
+	copy(r.bytes[off:], f)
+	r.entries[tail%uint64(len(r.entries))] = inbound{from: from, arrived: arrived, off: uint32(off), len: uint32(len(f)), end: end, typ: typ}
+	r.byteTail = end
+	r.tail.Store(tail + 1)
+	return true
+}
+
+// empty tells whether nothing waits; consumer only.
+func (r *ring) empty() bool { return r.head.Load() == r.tail.Load() }
+
+// drain calls fn for each frame that waits now. The frame's bytes expire when fn returns.
+func (r *ring) drain(fn func(in *inbound, f []byte)) int {
+	head, tail := r.head.Load(), r.tail.Load()
+	n := int(tail - head)
+	for ; head != tail; head++ {
+		in := &r.entries[head%uint64(len(r.entries))]
+		fn(in, r.bytes[in.off:in.off+in.len])
+	}
+	if n > 0 {
+		r.byteHead.Store(r.entries[(head-1)%uint64(len(r.entries))].end)
+		r.head.Store(head)
+	}
+	return n
+}
+
+// depth is how many frames wait; any goroutine.
+func (r *ring) depth() int { return int(r.tail.Load() - r.head.Load()) }

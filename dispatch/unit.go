@@ -1,0 +1,179 @@
+package dispatch
+
+import (
+	"math"
+	"time"
+
+	"github.com/switchyard-im/switchyard/dispatch/core"
+	"github.com/switchyard-im/switchyard/frame"
+)
+
+// unit is one batch of a runner under way: filled by the runner, then owned by the store until Committed, then by the loops until the
+// last parcel is released; then it goes back to the runner's free list. There is a fixed number of them (Config.Units), which is
+// what limits how far a runner runs ahead of the disk: while all are under way the runner waits, its rings fill, and what comes next
+// becomes one larger batch.
+type unit struct {
+	runner  *runner
+	effects core.Effects
+	parcels []frame.Parcel // one per loop, all of them reading effects.Buf
+	refs    frame.Refs     // parcels that are under way, plus one for Committed itself
+	oldest  int64          // arrival of the oldest answered request, Unix nanoseconds; 0: none
+}
+
+// unitKeep is the buffer that an idle unit may hold; what one large batch needed beyond it is given back.
+const unitKeep = 1 << 20
+
+func newUnit(r *runner, loops int) *unit {
+	u := &unit{runner: r, parcels: make([]frame.Parcel, loops)}
+	for i := range u.parcels {
+		u.parcels[i].Owner = u
+	}
+	return u
+}
+
+// reset empties the unit for the next batch.
+func (u *unit) reset() {
+	if cap(u.effects.Buf) > unitKeep {
+		u.effects.Buf = nil
+	}
+	u.effects.Reset()
+	for i := range u.parcels {
+		p := &u.parcels[i]
+		*p = frame.Parcel{Targets: p.Targets[:0], Owner: u}
+	}
+	u.oldest = 0
+}
+
+// commit hands the batch to the store. Everything that the machine lent is copied into the transaction here.
+func (u *unit) commit() {
+	e := &u.effects
+	for _, t := range e.Targets {
+		u.address(t)
+	}
+	if len(e.Answers) > 0 {
+		u.oldest = e.Answers[0].Arrived
+	}
+	tx := u.runner.center.store.Begin(u.runner.generation)
+	for i := range e.Writes {
+		switch w := &e.Writes[i]; w.Op {
+		case core.PutMessages:
+			tx.Messages(w.Conv, w.First, w.Last, w.Data)
+		case core.PutConversation:
+			tx.Conversation(w.Conv, w.Data, w.Open)
+		case core.PutMember:
+			tx.Member(w.User.String(), w.Conv, w.Open)
+		}
+	}
+	tx.Commit(u)
+}
+
+// address puts a delivery into the parcel of its loop.
+func (u *unit) address(t frame.Target) {
+	p := &u.parcels[t.Conn.Loop()]
+	p.Targets = append(p.Targets, t)
+}
+
+// Committed implements Completion: it releases what the batch promised, on the store's completion goroutine.
+func (u *unit) Committed(err error) {
+	if err != nil {
+		u.refuse()
+	}
+	u.route(err)
+	if err == nil {
+		u.runner.center.metrics.accepted(u.effects.Answers, time.Now().UnixNano())
+	}
+	u.send()
+}
+
+// send hands the parcels to their loops.
+func (u *unit) send() {
+	n := 1
+	for i := range u.parcels {
+		if len(u.parcels[i].Targets) > 0 {
+			n++
+		}
+	}
+	u.refs.Set(n)
+	for i := range u.parcels {
+		if p := &u.parcels[i]; len(p.Targets) > 0 {
+			p.Buf = u.effects.Buf
+			u.runner.center.conns.Deliver(i, p)
+		}
+	}
+	u.done()
+}
+
+// Release implements frame.ParcelOwner: a loop has written, or copied, everything in the parcel.
+func (u *unit) Release(*frame.Parcel) {
+	if u.oldest != 0 {
+		u.runner.center.metrics.deliver.Observe(float64(time.Now().UnixNano()-u.oldest) / 1e9)
+	}
+	u.done()
+}
+
+func (u *unit) done() {
+	if u.refs.Done() {
+		u.runner.free <- u
+	}
+}
+
+// refuse turns a batch whose commit failed into error answers, and remembers what the machine must forget.
+func (u *unit) refuse() {
+	e := &u.effects
+	for i := range u.parcels {
+		u.parcels[i].Targets = u.parcels[i].Targets[:0]
+	}
+	e.Buf = e.Buf[:0]
+	for _, a := range e.Answers {
+		off := len(e.Buf)
+		refusal := frame.Error{
+			Ref: a.Ref, Code: frame.ErrorUnavailable, RetryMS: uint64(u.runner.center.cfg.RetryAfter.Milliseconds()),
+			Text: []byte("the store failed while it wrote this; send it again with the same id"),
+		}
+		e.Buf = refusal.Append(e.Buf)
+		u.address(frame.Target{Conn: a.Conn, Off: uint32(off), Len: uint32(len(e.Buf) - off)})
+	}
+	u.runner.center.metrics.refused.Add(float64(len(e.Answers)))
+	u.oldest = 0
+	u.runner.failed(u.invalid())
+}
+
+// invalidation names a conversation that a failed commit changed.
+type invalidation struct {
+	conv     frame.ID
+	released uint64
+}
+
+func (u *unit) invalid() []invalidation {
+	var list []invalidation
+	for i := range u.effects.Writes {
+		switch w := &u.effects.Writes[i]; w.Op {
+		case core.PutMessages:
+			list = append(list, invalidation{w.Conv, w.First - 1})
+		case core.PutConversation:
+			list = append(list, invalidation{w.Conv, math.MaxUint64})
+		}
+	}
+	return list
+}
+
+// route passes on what the batch asks of others. After a failed commit only that which does not depend on it: reads, and the coming and
+// going of agents; the machine tells the rest again when it has loaded what was really kept.
+func (u *unit) route(err error) {
+	c, e := u.runner.center, &u.effects
+	for _, j := range e.Jobs {
+		c.jobs.do(j)
+	}
+	for _, d := range e.Desk {
+		if err == nil || d.Kind != core.DeskOpened && d.Kind != core.DeskClosed {
+			c.desk.inbox.put(d)
+		}
+	}
+	if err != nil {
+		return
+	}
+	for _, n := range e.Users {
+		frames := append([]byte(nil), e.Buf[n.Off:n.Off+n.Len]...)
+		c.ownerOfUser(n.User).inbox.put(control{kind: ctlNotify, user: n.User, frames: frames, conn: n.Except})
+	}
+}
