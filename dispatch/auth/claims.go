@@ -6,6 +6,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/switchyard-im/switchyard/frame"
 )
 
 // maxCapacity bounds what a token may claim; more conversations than this at a time is a mistake, not an agent.
@@ -47,7 +49,7 @@ func (c *claims) checkTimes(now time.Time, leeway time.Duration) error {
 
 // identity checks what the claims say of the bearer.
 func (c *claims) identity() (Identity, error) {
-	role, err := ParseRole(c.Role)
+	role, err := frame.ParseRole(c.Role)
 	if err != nil {
 		return Identity{}, invalid("the claim role is not visitor, agent or supervisor")
 	}

@@ -140,16 +140,3 @@ func TestLoadKeyErrorsNameTheFile(t *testing.T) {
 		t.Error("made a key in a directory that is not there")
 	}
 }
-
-func TestRoles(t *testing.T) {
-	for _, r := range []Role{Visitor, Agent, Supervisor} {
-		if got, err := ParseRole(r.String()); err != nil || got != r {
-			t.Errorf("%v: %v, %v", r, got, err)
-		}
-	}
-	for _, s := range []string{"", "AGENT", "role(0)"} {
-		if r, err := ParseRole(s); err == nil {
-			t.Errorf("%q is %v", s, r)
-		}
-	}
-}

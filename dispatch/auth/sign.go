@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/switchyard-im/switchyard/frame"
 )
 
 // Sign makes a token for the identity, issued at now and valid until id.Expires, with the key's id as kid. The identity
@@ -14,7 +16,7 @@ func (k Key) Sign(id Identity, now time.Time) (string, error) {
 	if !k.CanSign() {
 		return "", ErrCannotSign
 	}
-	if _, err := ParseRole(id.Role.String()); err != nil {
+	if _, err := frame.ParseRole(id.Role.String()); err != nil {
 		return "", err
 	}
 	if err := id.check(); err != nil {

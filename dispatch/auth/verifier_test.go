@@ -14,12 +14,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/switchyard-im/switchyard/frame"
 )
 
 var now = time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
 
 func ann() Identity {
-	return Identity{User: "ann", Name: "Ann É", Role: Agent, Groups: []string{"sales", "support"}, Capacity: 4, Expires: now.Add(time.Hour)}
+	return Identity{User: "ann", Name: "Ann É", Role: frame.RoleAgent, Groups: []string{"sales", "support"}, Capacity: 4, Expires: now.Add(time.Hour)}
 }
 
 func ed25519Key(t testing.TB, id string) (private, public Key) {
@@ -218,7 +220,7 @@ func TestForgedAndGarbledTokensAreInvalid(t *testing.T) {
 		"a bit of the payload flipped":    {flip(good, strings.IndexByte(good, '.')+5), ""},
 		"a bit of the signature flipped":  {flip(good, len(good)-10), "another key"},
 		"truncated":                       {good[:len(good)-4], ""},
-		"signature of a different token":  {swapSignature(good, must(key.Sign(Identity{User: "eve", Role: Visitor, Expires: now.Add(time.Hour)}, now))), "another key"},
+		"signature of a different token":  {swapSignature(good, must(key.Sign(Identity{User: "eve", Role: frame.RoleVisitor, Expires: now.Add(time.Hour)}, now))), "another key"},
 		"EdDSA signature over HS256 head": {swapSignature(good, must(private.Sign(ann(), now))), "another key"},
 	}
 	for name, c := range cases {
