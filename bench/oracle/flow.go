@@ -1,0 +1,70 @@
+package oracle
+
+// state is what is known of one message.
+type state uint8
+
+const (
+	inAir     state = 1 << iota // handed to the present connection and not answered there
+	sentOnce                    // handed to some connection
+	acked                       // the sender has its ack
+	delivered                   // the receiver has it
+	refused                     // refused at least once, so later ones may have overtaken it
+	replayed                    // came back to its sender in a resume
+)
+
+// Message is one message under way.
+type Message struct {
+	Due   int64  // when it was to be sent
+	Base  uint64 // the last sequence its sender knew when it first sent it
+	seq   uint64 // 0 while nothing named it
+	state state
+}
+
+// Resent tells whether the message went to a connection before.
+func (m *Message) Resent() bool { return m.state&sentOnce != 0 }
+
+// flow is one direction of a pair: a ring of the messages from the oldest that is not both acked and delivered to the newest.
+type flow struct {
+	first   uint64 // index of the oldest in the ring
+	next    uint64 // index of the next message
+	highest uint64 // the highest index delivered, plus one
+	cursor  uint64 // nothing below waits to be handed to a connection
+	unacked int
+	ring    []Message // its length is a power of two; grows up to maxUnsettled
+}
+
+// maxUnsettled bounds the messages of one direction that are not settled; nothing more is sent until some are. Both directions together
+// stay below what a server replays on one resume (5,000 by default).
+const maxUnsettled = 2048
+
+func (f *flow) at(index uint64) *Message { return &f.ring[index&uint64(len(f.ring)-1)] }
+
+func (f *flow) holds(index uint64) bool { return index >= f.first && index < f.next }
+
+func (f *flow) room() bool { return f.next-f.first < maxUnsettled }
+
+func (f *flow) add(m Message) uint64 {
+	if f.next-f.first == uint64(len(f.ring)) {
+		f.grow()
+	}
+	index := f.next
+	f.next++
+	f.unacked++
+	*f.at(index) = m
+	return index
+}
+
+func (f *flow) grow() {
+	old := *f
+	f.ring = make([]Message, max(16, 2*len(old.ring)))
+	for i := f.first; i < f.next; i++ {
+		*f.at(i) = *old.at(i)
+	}
+}
+
+// retire forgets the settled messages at the front.
+func (f *flow) retire() {
+	for f.first < f.next && f.at(f.first).state&(acked|delivered) == acked|delivered {
+		f.first++
+	}
+}
