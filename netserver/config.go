@@ -1,0 +1,127 @@
+package netserver
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"runtime"
+	"time"
+)
+
+// Config is fixed when the server is made. The zero value of a field means its default.
+type Config struct {
+	Listen string // address and port, for example 127.0.0.1:8080; port 0 picks a free one; default 127.0.0.1:8080
+	Loops  int    // event loops, 1 to 64; default: half of GOMAXPROCS, at least 1
+	Node   int    // this node's number in connection ids, 0 to 1023
+	Path   string // the path that upgrades; default /v1/ws
+
+	// AllowedOrigins lists what browsers may connect from besides the server's own host: https://example.com, with a wildcard
+	// for subdomains https://*.example.com, or * for everyone. Requests without an Origin header come from no browser and pass.
+	AllowedOrigins []string
+
+	// Raw turns off subprotocols and translation: paths / and /ws upgrade, text and binary messages reach the handler as they come.
+	Raw bool
+
+	MaxConns   int // open connections of all loops; more are answered 503; default 1,000,000
+	MaxHeader  int // bytes of an upgrade request, at most 64 KiB; default 8 KiB
+	MaxMessage int // bytes of one message from a client; default 64 KiB
+	MaxMerge   int // bytes of one merged message to a client, unless a single piece is larger; default 256 KiB
+	OutSoft    int // bytes waiting for one connection above which droppable frames are dropped; default 256 KiB
+	OutHard    int // bytes waiting for one connection above which it is closed as a slow consumer; default 1 MiB
+	ReadBudget int // bytes read from one connection in a turn; default 64 KiB
+	Mailbox    int // bytes of parcels waiting for one loop above which Deliver waits; default 16 MiB
+
+	HandshakeTimeout time.Duration // from accept to a complete upgrade request; default 10s
+	PingAfter        time.Duration // silence after which the server pings; default 30s
+	CloseAfter       time.Duration // silence after which the connection is closed; default 60s
+	WriteTimeout     time.Duration // longest time without progress while output waits; default 10s
+	LingerTimeout    time.Duration // longest wait for the peer to close after the server's last byte; default 5s
+
+	// Farewell holds frames that every open connection gets before it is closed by Shutdown, for example a drain frame.
+	Farewell []byte
+
+	tick time.Duration // resolution of all deadlines; 1s but in tests
+}
+
+func (c Config) withDefaults() Config {
+	setDefault(&c.Listen, "127.0.0.1:8080")
+	setDefault(&c.Loops, min(max(1, runtime.GOMAXPROCS(0)/2), maxLoops))
+	setDefault(&c.Path, "/v1/ws")
+	setDefault(&c.MaxConns, 1_000_000)
+	setDefault(&c.MaxHeader, 8<<10)
+	setDefault(&c.MaxMessage, 64<<10)
+	setDefault(&c.MaxMerge, 256<<10)
+	setDefault(&c.OutSoft, 256<<10)
+	setDefault(&c.OutHard, 1<<20)
+	setDefault(&c.ReadBudget, 64<<10)
+	setDefault(&c.Mailbox, 16<<20)
+	setDefault(&c.HandshakeTimeout, 10*time.Second)
+	setDefault(&c.PingAfter, 30*time.Second)
+	setDefault(&c.CloseAfter, 60*time.Second)
+	setDefault(&c.WriteTimeout, 10*time.Second)
+	setDefault(&c.LingerTimeout, 5*time.Second)
+	setDefault(&c.tick, time.Second)
+	return c
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+func (c *Config) validate() error {
+	_, err := netip.ParseAddrPort(c.Listen)
+	if err != nil {
+		err = fmt.Errorf("netserver: listen address %q is not IP:PORT, for example 127.0.0.1:8080 or [::]:8080: %w", c.Listen, err)
+	}
+	return errors.Join(err, c.validateNumbers(), c.validateTimes(), c.validateOrigins())
+}
+
+func (c *Config) validateNumbers() error {
+	return errors.Join(
+		inRange("loops", c.Loops, 1, maxLoops),
+		inRange("node", c.Node, 0, 1023),
+		inRange("max connections", c.MaxConns, 1, maxLoops*maxSlots),
+		inRange("max header bytes", c.MaxHeader, 256, 64<<10),
+		inRange("max message bytes", c.MaxMessage, 125, 1<<30),
+		inRange("max merge bytes", c.MaxMerge, 125, 1<<30),
+		inRange("output soft bound", c.OutSoft, 1, c.OutHard),
+		inRange("output hard bound", c.OutHard, 1<<10, 1<<30),
+		inRange("read budget", c.ReadBudget, 1<<10, 1<<24),
+		inRange("mailbox bytes", c.Mailbox, 1<<10, 1<<32),
+	)
+}
+
+func (c *Config) validateTimes() error {
+	var err error
+	for _, d := range []time.Duration{c.HandshakeTimeout, c.PingAfter, c.CloseAfter, c.WriteTimeout, c.LingerTimeout} {
+		if d < c.tick {
+			err = fmt.Errorf("netserver: timeout %v is shorter than the resolution of %v; give at least that", d, c.tick)
+		}
+	}
+	if c.CloseAfter <= c.PingAfter {
+		err = fmt.Errorf("netserver: close after %v of silence must be longer than ping after %v, or no peer has time to answer a ping", c.CloseAfter, c.PingAfter)
+	}
+	return err
+}
+
+func (c *Config) validateOrigins() error {
+	for _, o := range c.AllowedOrigins {
+		if err := checkOriginPattern(o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func inRange(name string, v, lo, hi int) error {
+	if v < lo || v > hi {
+		return fmt.Errorf("netserver: %s is %d; give %d to %d", name, v, lo, hi)
+	}
+	return nil
+}
+
+// ticks converts a duration to deadline units, rounded up.
+func (c *Config) ticks(d time.Duration) int32 { return int32((d + c.tick - 1) / c.tick) }

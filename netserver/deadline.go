@@ -1,0 +1,67 @@
+package netserver
+
+import (
+	"github.com/gobwas/ws"
+
+	"github.com/switchyard-im/switchyard/frame"
+)
+
+// dueOf is the tick at which a connection must be looked at next.
+func (l *loop) dueOf(c *Conn) int32 {
+	due := l.stateDue(c)
+	if c.out != nil {
+		due = min(due, c.out.progress+l.cfg.ticks(l.cfg.WriteTimeout))
+		if c.half {
+			due = l.wheel.now + 1 // the poller does not report room any more
+		}
+	}
+	return due
+}
+
+func (l *loop) stateDue(c *Conn) int32 {
+	switch {
+	case c.state == stateHandshake:
+		return c.since + l.cfg.ticks(l.cfg.HandshakeTimeout)
+	case c.state == stateOpen && !c.pinged:
+		return c.heard + l.cfg.ticks(l.cfg.PingAfter)
+	case c.state == stateOpen:
+		return c.heard + l.cfg.ticks(l.cfg.CloseAfter)
+	case c.state == stateFlush:
+		return c.since + l.cfg.ticks(l.cfg.WriteTimeout)
+	default:
+		return c.since + l.cfg.ticks(l.cfg.LingerTimeout)
+	}
+}
+
+// visit looks at a connection when the wheel comes to it, acts on a deadline that has passed, and hangs it in again.
+func (l *loop) visit(c *Conn) {
+	l.wheel.add(c, l.wheel.now+1) // so that whatever happens finds it in the wheel
+	if c.out != nil && c.half {
+		l.writeWaiting(c)
+	}
+	if c.state != stateClosed && l.dueOf(c) <= l.wheel.now {
+		l.expire(c)
+	}
+	if c.state != stateClosed {
+		due := l.dueOf(c)
+		l.wheel.remove(c)
+		l.wheel.add(c, due)
+	}
+}
+
+// expire acts on the deadline that has passed.
+func (l *loop) expire(c *Conn) {
+	switch {
+	case c.state == stateHandshake:
+		l.refuse(c, &answer408, ReasonHandshakeTimeout)
+	case c.out != nil && c.out.progress+l.cfg.ticks(l.cfg.WriteTimeout) <= l.wheel.now:
+		l.destroy(c, ReasonWriteTimeout)
+	case c.state == stateOpen && !c.pinged:
+		c.pinged = true
+		l.stage(c, ws.OpPing, nil)
+	case c.state == stateOpen:
+		l.closeConn(c, frame.CloseHeartbeatTimeout, "nothing heard for too long", ReasonSilent)
+	default:
+		l.destroy(c, c.reason)
+	}
+}

@@ -1,0 +1,78 @@
+package netserver
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+)
+
+// Handler decides what messages mean. All its methods run on the loop of the connection they are about; they must not block, and
+// they must not call Deliver or Post. Handlers for connections of different loops run at the same time.
+type Handler interface {
+	// Admit is asked before an upgrade is answered. Anything but ok refuses with 503 and Retry-After (rounded up to seconds).
+	Admit(r *Request) (retryAfter time.Duration, ok bool)
+	// Open follows a successful upgrade. The request and all its slices are borrowed until the return.
+	Open(c *Conn, r *Request)
+	// Message gets one complete message: msgpack frames for both subprotocols, or anything in raw mode (see Conn.Text). The payload is
+	// borrowed until the return. An error closes the connection, with the code of a *CloseError or else 1011.
+	Message(c *Conn, payload []byte) error
+	// Closed is called exactly once for each Open, at the end of the turn in which the connection ceased to be usable. It may still
+	// read the connection's Data and ID; Write and Close do nothing any more.
+	Closed(c *Conn, reason Reason)
+}
+
+// Request is what the upgrade request said. All slices are borrowed and expire when the handler returns.
+type Request struct {
+	Path        []byte // without the query
+	Host        []byte
+	Origin      []byte // empty: no browser
+	UserAgent   []byte
+	Token       []byte // of Authorization: Bearer, or else of the access_token query parameter, decoded; empty: none
+	Subprotocol string // the one that was chosen; empty in raw mode
+	RemoteAddr  netip.AddrPort
+}
+
+// CloseError, returned by Handler.Message, closes the connection with this code and reason.
+type CloseError struct {
+	Code   uint16
+	Reason string // UTF-8, cut to 123 bytes
+}
+
+// Error tells the code and the reason.
+func (e *CloseError) Error() string { return fmt.Sprintf("netserver: close %d: %s", e.Code, e.Reason) }
+
+// Reason tells why a connection ended. Each one is counted in switchyard_connections_closed_total, in loop.leave and nowhere else.
+type Reason uint8
+
+// The reasons.
+const (
+	ReasonClient           Reason = iota // the client sent a close frame
+	ReasonEOF                            // the client closed the socket without a close frame
+	ReasonReset                          // reading failed
+	ReasonRefused                        // the upgrade request was refused with an HTTP answer
+	ReasonHandshakeTimeout               // no complete upgrade request in time
+	ReasonProtocol                       // the client violated RFC 6455: 1002
+	ReasonUnsupported                    // text on the msgpack subprotocol or binary on the JSON one: 1003
+	ReasonInvalidText                    // text that is not UTF-8, or JSON that holds no frames: 1007
+	ReasonTooBig                         // a message over the limit: 1009
+	ReasonHandler                        // the handler closed it
+	ReasonSilent                         // nothing heard, not even an answer to a ping
+	ReasonSlowConsumer                   // more output waited than the hard bound
+	ReasonWriteTimeout                   // output waited and made no progress
+	ReasonWriteFailed                    // writing failed
+	ReasonShutdown                       // the server stops
+	reasonCount
+)
+
+var reasonNames = [reasonCount]string{
+	"client", "eof", "reset", "refused", "handshake_timeout", "protocol", "unsupported", "invalid_text", "too_big",
+	"handler", "silent", "slow_consumer", "write_timeout", "write_failed", "shutdown",
+}
+
+// String is the reason's name in metrics and logs.
+func (r Reason) String() string {
+	if r >= reasonCount {
+		return "unknown"
+	}
+	return reasonNames[r]
+}

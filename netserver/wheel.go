@@ -1,0 +1,54 @@
+package netserver
+
+// wheelSize is the number of ticks that the wheel spans; what is due later is looked at once a round.
+const wheelSize = 128
+
+// wheel holds every connection in the slot of the tick at which it should be looked at. A deadline that moves later (each
+// input does that) costs nothing: the visit finds it in the future and puts the connection there. Owned by the loop.
+type wheel struct {
+	heads [wheelSize]*Conn
+	now   int32 // the last tick that was visited
+}
+
+// add puts a connection that is in no slot at the given tick, at the earliest the next one.
+func (w *wheel) add(c *Conn, due int32) {
+	due = min(max(due, w.now+1), w.now+wheelSize-1)
+	head := &w.heads[due%wheelSize]
+	c.due, c.prev, c.next = due, nil, *head
+	if c.next != nil {
+		c.next.prev = c
+	}
+	*head = c
+}
+
+// remove takes a connection out of its slot.
+func (w *wheel) remove(c *Conn) {
+	if c.next != nil {
+		c.next.prev = c.prev
+	}
+	if c.prev != nil {
+		c.prev.next = c.next
+	} else {
+		w.heads[c.due%wheelSize] = c.next
+	}
+	c.prev, c.next = nil, nil
+}
+
+// hasten moves a connection to an earlier tick, and leaves it if it is visited before that anyway.
+func (w *wheel) hasten(c *Conn, due int32) {
+	if due < c.due {
+		w.remove(c)
+		w.add(c, due)
+	}
+}
+
+// advance goes one tick on and calls visit for each connection of the slot, in no slot any more. Visit adds it again or not.
+func (w *wheel) advance(visit func(*Conn)) {
+	w.now++
+	head := &w.heads[w.now%wheelSize]
+	for *head != nil {
+		c := *head
+		w.remove(c)
+		visit(c)
+	}
+}
