@@ -184,7 +184,7 @@ func normal(v any) any {
 // same values.
 func TestAgreesWithMsgpack(t *testing.T) {
 	r := newRand(t)
-	for i := range 20000 {
+	for i := range 5000 {
 		s := &schemas[i%len(schemas)]
 		fields := randomFields(r, s)
 		extra := fields
