@@ -55,9 +55,10 @@ type Websocket struct {
 
 // Reconnect is the advice in the welcome frame.
 type Reconnect struct {
-	Min    Duration `name:"min" default:"1s" min:"100ms" max:"1m" doc:"The wait before the second try; it doubles from there."`
-	Max    Duration `name:"max" default:"60s" min:"1s" max:"1h" doc:"The longest wait."`
-	Jitter Duration `name:"jitter" default:"1s" min:"0s" max:"1m" doc:"A random part up to this is added to each wait."`
+	Min         Duration `name:"min" default:"1s" min:"100ms" max:"1m" doc:"The wait before the second try; it doubles from there."`
+	Max         Duration `name:"max" default:"60s" min:"1s" max:"1h" doc:"The longest wait."`
+	Jitter      Duration `name:"jitter" default:"1s" min:"0s" max:"1m" doc:"A random part up to this is added to each wait."`
+	DrainWindow Duration `name:"drain_window" default:"5s" min:"0s" max:"1h" doc:"When the server stops, clients spread their reconnections over this long."`
 }
 
 // Auth names the keys.

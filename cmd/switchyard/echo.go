@@ -1,0 +1,52 @@
+package main
+
+import (
+	"context"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/switchyard-im/switchyard/cmd/switchyard/config"
+	"github.com/switchyard-im/switchyard/netserver"
+)
+
+// echoStop is how long the connections of an echo server have to close.
+const echoStop = 5 * time.Second
+
+type echoCmd struct {
+	Listen     config.Address `default:"127.0.0.1:8080" help:"IP:PORT; the paths / and /ws upgrade."`
+	Loops      int            `help:"Event loops; 0 is half of the processors."`
+	MaxMessage config.Size    `default:"16MiB" help:"Bytes of one message; a larger one closes the connection with 1009."`
+}
+
+// Run echoes until SIGTERM or SIGINT.
+func (c *echoCmd) Run(env *environment) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	log := newLogger(env.stderr, "info", "auto", "echo")
+	if _, err := raiseFileLimit(); err != nil {
+		log.Warn("cannot raise the limit of open files", "error", err)
+	}
+	server, err := netserver.New(c.config(), netserver.Echo{}, log, nil)
+	if err != nil {
+		return err
+	}
+	go func() { // ends with Shutdown, which waits for it
+		_ = server.Serve()
+	}()
+	log.Info("echo server ready", "address", server.Addr().String(), "loops", server.Loops())
+	<-ctx.Done()
+	stop() // a second signal ends the process at once
+	ctx, cancel := context.WithTimeout(context.Background(), echoStop)
+	defer cancel()
+	return ignoreTimeout(server.Shutdown(ctx))
+}
+
+// config takes any page's origin and large messages, since conformance suites send them.
+func (c *echoCmd) config() netserver.Config {
+	size := int(c.MaxMessage)
+	return netserver.Config{
+		Listen: c.Listen.AddrPort(), Loops: c.Loops, Raw: true, AllowedOrigins: []string{"*"},
+		MaxMessage: size, MaxMerge: size, OutSoft: 4 * size, OutHard: 4 * size,
+	}
+}

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/switchyard-im/switchyard/cmd/switchyard/config"
+	"github.com/switchyard-im/switchyard/dispatch"
+	"github.com/switchyard-im/switchyard/frame"
+	"github.com/switchyard-im/switchyard/netserver"
+	"github.com/switchyard-im/switchyard/sink"
+)
+
+// The functions below give each part its own configuration. Nothing but they knows both sides, so an option that no line here
+// names does nothing; TestEveryOptionArrives finds it.
+
+func netserverConfig(c *config.Config) netserver.Config {
+	farewell := frame.Drain{WindowMS: uint64(time.Duration(c.Reconnect.DrainWindow).Milliseconds())}
+	return netserver.Config{
+		Listen:           c.Server.Listen.AddrPort(),
+		Loops:            c.Server.Loops,
+		Node:             c.Server.Node,
+		AllowedOrigins:   c.Server.AllowedOrigins,
+		MaxConns:         c.Server.MaxConnections,
+		MaxHeader:        int(c.Server.MaxHeader),
+		MaxMessage:       int(c.Websocket.MaxMessage),
+		MaxMerge:         int(c.Websocket.MaxMerge),
+		OutSoft:          int(c.Websocket.OutputSoft),
+		OutHard:          int(c.Websocket.OutputHard),
+		ReadBudget:       int(c.Server.ReadBudget),
+		Mailbox:          int(c.Server.Mailbox),
+		HandshakeTimeout: time.Duration(c.Server.HandshakeTimeout),
+		PingAfter:        time.Duration(c.Websocket.PingAfter),
+		CloseAfter:       time.Duration(c.Websocket.CloseAfter),
+		WriteTimeout:     time.Duration(c.Websocket.WriteTimeout),
+		LingerTimeout:    time.Duration(c.Websocket.LingerTimeout),
+		Farewell:         farewell.Append(nil),
+	}
+}
+
+func sinkConfig(c *config.Config, log *slog.Logger, reg prometheus.Registerer) sink.Config {
+	return sink.Config{
+		Dir:           c.Store.Dir,
+		Durability:    sink.Durability(c.Store.Durability),
+		MinFree:       int64(c.Store.MinFree),
+		MaxInFlight:   c.Store.MaxInFlight,
+		MaxBatchBytes: int(c.Store.MaxBatch),
+		CacheSize:     int64(c.Store.Cache),
+		MemTableSize:  int64(c.Store.Memtable),
+		ReopenMax:     time.Duration(c.Store.ReopenMax),
+		Logger:        log,
+		Registerer:    reg,
+	}
+}
+
+func dispatchConfig(c *config.Config, loops int) dispatch.Config {
+	return dispatch.Config{
+		Loops:           loops,
+		Runners:         c.Conversations.Runners,
+		Units:           c.Conversations.Units,
+		RingFrames:      c.Conversations.RingFrames,
+		RingBytes:       int(c.Conversations.RingBytes),
+		Auth:            poolConfig(c.Pools.Auth),
+		Reads:           poolConfig(c.Pools.Reads),
+		HelloTimeout:    time.Duration(c.Auth.HelloTimeout),
+		AttachMax:       c.Conversations.AttachMax,
+		DefaultCapacity: c.Routing.Capacity,
+		RetryAfter:      time.Duration(c.Conversations.RetryAfter),
+		ResumeMax:       c.Conversations.ResumeMax,
+		LookbackMax:     c.Conversations.LookbackMax,
+		EvictAfter:      time.Duration(c.Conversations.EvictAfter),
+		Welcome: dispatch.WelcomeConfig{
+			Heartbeat:   time.Duration(c.Websocket.PingAfter),
+			MaxMessage:  int(c.Websocket.MaxMessage),
+			RetryMin:    time.Duration(c.Reconnect.Min),
+			RetryMax:    time.Duration(c.Reconnect.Max),
+			RetryJitter: time.Duration(c.Reconnect.Jitter),
+		},
+	}
+}
+
+func poolConfig(p config.Pool) dispatch.PoolConfig {
+	return dispatch.PoolConfig{Workers: p.Workers, Queue: p.Queue, Deadline: time.Duration(p.Deadline)}
+}
+
+// store shows a sink.Store as a dispatch.Store. The two packages do not know each other; what differs is the name of the
+// interface that Begin returns and of the error.
+type store struct{ *sink.Store }
+
+func (s store) Begin(generation uint64) dispatch.Tx { return tx{s.Store.Begin(generation)} }
+
+func (s store) LoadConversation(conv frame.ID, tail int) (state, messages []byte, ok bool, err error) {
+	state, messages, ok, err = s.Store.LoadConversation(conv, tail)
+	return state, messages, ok, translate(err)
+}
+
+func (s store) ReadAfter(dst []byte, conv frame.ID, after, upto uint64, maxCount, maxBytes int) (frames []byte, last uint64, count int, err error) {
+	frames, last, count, err = s.Store.ReadAfter(dst, conv, after, upto, maxCount, maxBytes)
+	return frames, last, count, translate(err)
+}
+
+func (s store) ReadBefore(dst []byte, conv frame.ID, before uint64, maxCount, maxBytes int) (frames []byte, count int, more bool, err error) {
+	frames, count, more, err = s.Store.ReadBefore(dst, conv, before, maxCount, maxBytes)
+	return frames, count, more, translate(err)
+}
+
+func (s store) Members(user string, fn func(conv frame.ID) error) error {
+	return translate(s.Store.Members(user, fn))
+}
+
+func (s store) OpenConversations(fn func(conv frame.ID, state []byte) error) error {
+	return translate(s.Store.OpenConversations(fn))
+}
+
+// tx shows a sink.Tx as a dispatch.Tx. It is one pointer, so it fits an interface without an allocation.
+type tx struct{ *sink.Tx }
+
+func (t tx) Commit(done dispatch.Completion) { t.Tx.Commit(done) }
+
+// unavailable has the text of sink's error and is dispatch's.
+type unavailable struct{ cause error }
+
+func (u unavailable) Error() string { return u.cause.Error() }
+
+func (u unavailable) Unwrap() []error { return []error{u.cause, dispatch.ErrUnavailable} }
+
+func translate(err error) error {
+	if errors.Is(err, sink.ErrUnavailable) {
+		return unavailable{err}
+	}
+	return err
+}
+
+// conns shows a netserver.Server as dispatch.Conns.
+type conns struct{ *netserver.Server }
+
+func (c conns) Post(id frame.ConnID, f func(dispatch.Conn)) {
+	c.Server.Post(id, func(conn *netserver.Conn) { f(conn) })
+}
+
+// handler shows a dispatch.Gate as the loops' handler. The gate is set before the loops run.
+type handler struct {
+	gate  *dispatch.Gate
+	admit func() bool   // whether new connections make sense now; safe on any goroutine
+	retry time.Duration // what others are told
+}
+
+// Admit refuses connections that could not be served.
+func (h *handler) Admit(*netserver.Request) (time.Duration, bool) { return h.retry, h.admit() }
+
+// Open passes on the bearer token.
+func (h *handler) Open(c *netserver.Conn, r *netserver.Request) { h.gate.Open(c, r.Token) }
+
+// Message leaves closing to the gate.
+func (h *handler) Message(c *netserver.Conn, payload []byte) error {
+	h.gate.Message(c, payload)
+	return nil
+}
+
+// Closed tells the gate.
+func (h *handler) Closed(c *netserver.Conn, _ netserver.Reason) { h.gate.Closed(c) }
