@@ -30,10 +30,11 @@ func testContext(t testing.TB) context.Context {
 
 // fakeServer accepts connections for a test, which plays the server's part frame by frame.
 type fakeServer struct {
-	t     testing.TB
-	url   string
-	conns chan net.Conn
-	dial  func(ctx context.Context, network, addr string) (net.Conn, error) // nil: TCP
+	t        testing.TB
+	url      string
+	patience time.Duration
+	conns    chan net.Conn
+	dial     func(ctx context.Context, network, addr string) (net.Conn, error) // nil: TCP
 
 	mu       sync.Mutex
 	refusing int // how many dials fail from now on
@@ -46,7 +47,7 @@ func newFakeServer(t testing.TB) *fakeServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &fakeServer{t: t, url: "ws://" + listener.Addr().String() + "/v1/ws", conns: make(chan net.Conn, 16)}
+	s := &fakeServer{t: t, patience: patience, url: "ws://" + listener.Addr().String() + "/v1/ws", conns: make(chan net.Conn, 16)}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -64,7 +65,7 @@ func newFakeServer(t testing.TB) *fakeServer {
 
 // newPipeServer gives each dial one end of a pipe, so that a test can run in a synctest bubble.
 func newPipeServer(t testing.TB) *fakeServer {
-	s := &fakeServer{t: t, url: "ws://pipe/v1/ws", conns: make(chan net.Conn, 16)}
+	s := &fakeServer{t: t, patience: 24 * time.Hour, url: "ws://pipe/v1/ws", conns: make(chan net.Conn, 16)}
 	s.dial = func(context.Context, string, string) (net.Conn, error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -90,14 +91,13 @@ func (s *fakeServer) options() Options {
 
 // peer is the server's side of one connection. A test calls it from one goroutine.
 type peer struct {
-	t      testing.TB
-	conn   net.Conn
-	src    *bufio.Reader
-	frames []byte // of the last message, not yet looked at
-	mu     sync.Mutex
-	marks  []frame.Mark // delivered and read marks that came between other frames
-	pongs  []string
-	err    error
+	t        testing.TB
+	patience time.Duration
+	conn     net.Conn
+	src      *bufio.Reader
+	frames   []byte       // of the last message, not yet looked at
+	marks    []frame.Mark // delivered and read marks that came between other frames
+	pongs    []string
 }
 
 // accept takes the next connection and upgrades it.
@@ -106,7 +106,7 @@ func (s *fakeServer) accept() *peer {
 	select {
 	case conn := <-s.conns:
 		return s.upgrade(conn)
-	case <-time.After(patience):
+	case <-time.After(s.patience):
 		s.t.Fatal("the client does not connect")
 		return nil
 	}
@@ -119,7 +119,7 @@ func (s *fakeServer) upgrade(conn net.Conn) *peer {
 		s.t.Fatalf("upgrade: %v", err)
 	}
 	s.t.Cleanup(func() { conn.Close() })
-	return &peer{t: s.t, conn: conn, src: bufio.NewReader(conn)}
+	return &peer{t: s.t, patience: s.patience, conn: conn, src: bufio.NewReader(conn)}
 }
 
 func testWelcome() *frame.Welcome {
@@ -181,7 +181,7 @@ func (p *peer) send(frames ...encoder) {
 
 func (p *peer) write(f ws.Frame) {
 	p.t.Helper()
-	p.conn.SetWriteDeadline(time.Now().Add(patience))
+	p.conn.SetWriteDeadline(time.Now().Add(p.patience))
 	if err := ws.WriteFrame(p.conn, f); err != nil {
 		p.t.Fatalf("write: %v", err)
 	}
@@ -226,13 +226,13 @@ func (p *peer) answerHeartbeat(f []byte) {
 	var h frame.Heartbeat
 	if h.Parse(f) == nil {
 		h.ServerMS = h.ClientMS + 5000
-		p.conn.SetWriteDeadline(time.Now().Add(patience))
+		p.conn.SetWriteDeadline(time.Now().Add(p.patience))
 		ws.WriteFrame(p.conn, ws.NewBinaryFrame(h.Append(nil)))
 	}
 }
 
 func (p *peer) readMessage() error {
-	p.conn.SetReadDeadline(time.Now().Add(patience))
+	p.conn.SetReadDeadline(time.Now().Add(p.patience))
 	h, err := ws.ReadHeader(p.src)
 	if err != nil {
 		return err
