@@ -14,10 +14,10 @@ const (
 	ErrorClosed       = 8  // The conversation is closed; history can still be read.
 	ErrorOverloaded   = 9  // A queue is full; nothing of this request was done.
 	ErrorUnavailable  = 10 // The store cannot keep anything now (disk full, failed fsync); the request may or may not have been stored.
-	ErrorTooLarge     = 11 // The body, list or batch exceeds a limit.
+	ErrorTooLarge     = 11 // The batch, or what one connection is attached to, exceeds a limit; the text says which.
 	ErrorRateLimited  = 12 // This user or connection sends more than it may.
-	ErrorBadSequence  = 13 // The sequence is beyond the head or belongs to another epoch.
-	ErrorConflict     = 14 // The request contradicts what is there, such as a key that was used with another group.
+	ErrorBadSequence  = 13 // A mark or base is beyond the head, or a base is too old to look for an earlier copy.
+	ErrorConflict     = 14 // The request contradicts what is there, such as a hello with the token of another user.
 	ErrorInternal     = 15 // The server failed; its log has the details under the session id.
 )
 
