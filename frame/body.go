@@ -7,11 +7,12 @@ import (
 )
 
 // CheckBody tells whether b is exactly one value that may be the body of a message: the rules of Next, nested at most
-// MaxDepth-1 deep, since the frame itself is one array. The error is one of Next's.
+// MaxDepth-1 deep, since the frame itself is one array. The error is one of Next's,
+// or ErrTrailing.
 func CheckBody(b []byte) error {
 	rest, err := checkValue(b, MaxDepth-1)
 	if err == nil && len(rest) > 0 {
-		err = ErrTruncated
+		err = ErrTrailing
 	}
 	return err
 }

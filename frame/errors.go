@@ -14,6 +14,9 @@ var (
 	ErrFloat     = errors.New("frame: a number is infinite or not a number")
 )
 
+// ErrTrailing is returned by CheckBody for bytes behind the value.
+var ErrTrailing = errors.New("frame: more than one value")
+
 // What Parse finds wrong with a field; it comes wrapped in a *FieldError.
 var (
 	ErrType     = errors.New("the frame has another type")

@@ -141,7 +141,7 @@ type Resumed struct {
 	Count     uint64
 }
 
-// Detach is [0x15, ref, conv]. Answered by Ack with the sequence at which delivery ended.
+// Detach is [0x15, ref, conv]. Answered by Ack with the sequence at which delivery ended, 0 if it was not attached.
 type Detach struct {
 	Ref  uint64
 	Conv ID
