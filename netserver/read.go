@@ -102,7 +102,7 @@ func (l *loop) wholeFrame(c *Conn, b []byte) (rest []byte, done bool) {
 	if !ok {
 		return b, false
 	}
-	if v := l.check(c, &h, false, 0); v.code != 0 {
+	if v := l.checkFrame(c, &h, false, 0); v.code != 0 {
 		l.violate(c, v)
 		return b, false
 	}
@@ -124,8 +124,8 @@ func (l *loop) wholeFrame(c *Conn, b []byte) (rest []byte, done bool) {
 
 var invalidText = violation{frame.CloseInvalidUTF8, ReasonInvalidText, "text is not UTF-8"}
 
-// check applies the protocol's rules and then the subprotocol's to a header.
-func (l *loop) check(c *Conn, h *header, inMessage bool, received int) violation {
+// checkFrame applies the protocol's rules and then the subprotocol's to a header.
+func (l *loop) checkFrame(c *Conn, h *header, inMessage bool, received int) violation {
 	if v := checkHeader(h, inMessage, received, l.cfg.MaxMessage); v.code != 0 || l.cfg.Raw {
 		return v
 	}
@@ -171,7 +171,7 @@ func (l *loop) headerPiece(c *Conn, in *input, b []byte) (rest []byte, ok bool) 
 	}
 	rest = b[int(h.size)-int(in.headLen):]
 	in.headLen = 0
-	if v := l.check(c, &h, in.inMsg, len(in.data)); v.code != 0 {
+	if v := l.checkFrame(c, &h, in.inMsg, len(in.data)); v.code != 0 {
 		l.violate(c, v)
 		return nil, false
 	}

@@ -205,28 +205,43 @@ func (l *loop) encodeJSON(c *Conn, first, end int32) {
 	l.send(c) // the scratch buffer is used again for the next message
 }
 
+// putHeader builds the header in the buffer itself: a header of its own would escape to the heap.
 func (l *loop) putHeader(c *Conn, op ws.OpCode, n int) {
-	var head [10]byte
+	w := &l.writer
+	l.makeRoom(c, 10)
+	start := len(w.buf)
+	w.buf = appendHeader(w.buf, op, n)
+	w.extend(start)
 	l.n.messagesOut++
-	l.put(c, appendHeader(head[:0], op, n))
 }
 
 // put adds bytes to what the next system call writes: small ones by copy, large ones by reference.
 func (l *loop) put(c *Conn, p []byte) {
 	w := &l.writer
-	if len(p) == 0 {
-		return
+	switch {
+	case len(p) == 0:
+	case len(p) < largePiece:
+		l.makeRoom(c, len(p))
+		start := len(w.buf)
+		w.buf = append(w.buf, p...)
+		w.extend(start)
+	default:
+		l.makeRoom(c, 0)
+		w.pieces, w.tail = append(w.pieces, p), false
+		w.total += len(p)
 	}
-	if len(w.pieces) == maxPieces || len(p) < largePiece && len(w.buf)+len(p) > cap(w.buf) {
+}
+
+// makeRoom sends what is gathered if n more bytes or one more piece would not fit.
+func (l *loop) makeRoom(c *Conn, n int) {
+	if w := &l.writer; len(w.pieces) == maxPieces || len(w.buf)+n > cap(w.buf) {
 		l.send(c)
 	}
-	w.total += len(p)
-	if len(p) >= largePiece {
-		w.pieces, w.tail = append(w.pieces, p), false
-		return
-	}
-	start := len(w.buf)
-	w.buf = append(w.buf, p...)
+}
+
+// extend makes the buffer from start on part of the last piece, or a new one.
+func (w *writer) extend(start int) {
+	w.total += len(w.buf) - start
 	if !w.tail {
 		w.pieces, w.tail = append(w.pieces, w.buf[start:]), true
 		return
