@@ -1,6 +1,9 @@
 package frame
 
-import "math"
+import (
+	"encoding/binary"
+	"math"
+)
 
 // reader reads the fields of one frame in order. The first failure sticks: what is read after it is zero, and done reports it.
 // It lives on the stack of one Parse.
@@ -47,10 +50,18 @@ func (r *reader) advance(rest []byte) {
 }
 
 func (r *reader) uint() uint64 {
-	if r.left > 0 && len(r.b) > 0 && r.b[0] < 0x80 { // the fast path: a small number
-		v := r.b[0]
-		r.advance(r.b[1:])
-		return uint64(v)
+	if r.left > 0 && len(r.b) >= 9 { // the fast path: no value of up to 9 bytes can be cut off
+		switch b := r.b; {
+		case b[0] < 0x80:
+			r.advance(b[1:])
+			return uint64(b[0])
+		case b[0] == codeUint64:
+			r.advance(b[9:])
+			return binary.BigEndian.Uint64(b[1:])
+		case b[0] == codeUint32:
+			r.advance(b[5:])
+			return uint64(binary.BigEndian.Uint32(b[1:]))
+		}
 	}
 	k, v, rest := r.head()
 	if r.err == nil && k != kindUint && (k != kindInt || int64(v) < 0) {

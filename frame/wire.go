@@ -33,6 +33,7 @@ type head struct {
 	kind  kind
 	size  uint8
 	fixed int8
+	width uint8 // of the whole value, where nothing but the head must be checked: nil, booleans, integers; else 0
 }
 
 var heads = makeHeads()
@@ -42,23 +43,23 @@ func makeHeads() (t [256]head) {
 		b := byte(c)
 		switch {
 		case msgpcode.IsFixedNum(b):
-			t[c] = head{kindInt, 0, int8(b)}
+			t[c] = head{kind: kindInt, fixed: int8(b)}
 		case msgpcode.IsFixedMap(b):
-			t[c] = head{kindMap, 0, int8(b & msgpcode.FixedMapMask)}
+			t[c] = head{kind: kindMap, fixed: int8(b & msgpcode.FixedMapMask)}
 		case msgpcode.IsFixedArray(b):
-			t[c] = head{kindArray, 0, int8(b & msgpcode.FixedArrayMask)}
+			t[c] = head{kind: kindArray, fixed: int8(b & msgpcode.FixedArrayMask)}
 		case msgpcode.IsFixedString(b):
-			t[c] = head{kindStr, 0, int8(b & msgpcode.FixedStrMask)}
+			t[c] = head{kind: kindStr, fixed: int8(b & msgpcode.FixedStrMask)}
 		}
 	}
-	t[msgpcode.Nil] = head{kindNil, 0, 0}
-	t[msgpcode.False] = head{kindBool, 0, 0}
-	t[msgpcode.True] = head{kindBool, 0, 1}
-	t[msgpcode.Float] = head{kindFloat32, 4, 0}
-	t[msgpcode.Double] = head{kindFloat64, 8, 0}
+	t[msgpcode.Nil] = head{kind: kindNil}
+	t[msgpcode.False] = head{kind: kindBool}
+	t[msgpcode.True] = head{kind: kindBool, fixed: 1}
+	t[msgpcode.Float] = head{kind: kindFloat32, size: 4}
+	t[msgpcode.Double] = head{kind: kindFloat64, size: 8}
 	sized := func(k kind, first byte, size, n uint8) {
 		for i := range n {
-			t[first+i] = head{k, size << i, 0}
+			t[first+i] = head{kind: k, size: size << i}
 		}
 	}
 	sized(kindUint, msgpcode.Uint8, 1, 4)
@@ -69,7 +70,13 @@ func makeHeads() (t [256]head) {
 	sized(kindMap, msgpcode.Map16, 2, 2)
 	for c := range 256 {
 		if msgpcode.IsExt(byte(c)) {
-			t[c] = head{kindExt, 0, 0}
+			t[c] = head{kind: kindExt}
+		}
+	}
+	for c := range t {
+		switch h := &t[c]; h.kind {
+		case kindNil, kindBool, kindInt, kindUint:
+			h.width = 1 + h.size
 		}
 	}
 	return t
