@@ -32,7 +32,8 @@ func newServer(t *testing.T) *server {
 	s.pair = NewPair(&s.ledger, 9, 3, size, "v", "a")
 	s.event("opened")
 	s.at[FromVisitor] = 1
-	s.pair.Opened(s.conv, 1)
+	s.pair.Opened(s.conv)
+	s.pair.Attached(FromVisitor, 1)
 	return s
 }
 
@@ -400,7 +401,7 @@ func TestNothingAllocatesOnceWarm(t *testing.T) {
 func BenchmarkMessage(b *testing.B) {
 	var ledger Ledger
 	p := NewPair(&ledger, 9, 3, 128, "v", "a")
-	p.Opened(frame.ID{7}, 0)
+	p.Opened(frame.ID{7})
 	message := frame.Message{Conv: frame.ID{7}, Sender: []byte("v")}
 	body := make([]byte, 0, 256)
 	seq := uint64(0)

@@ -19,10 +19,15 @@ func NewPair(ledger *Ledger, run uint32, number, size int, visitor, agent string
 	return &Pair{ledger: ledger, run: run, number: number, size: size, names: [2]string{visitor, agent}}
 }
 
-// Opened sets the conversation and the sequence after which its visitor is going to see everything.
-func (p *Pair) Opened(conv frame.ID, head uint64) {
-	p.conv = conv
-	p.chains[FromVisitor].last = head
+// Opened sets the conversation.
+func (p *Pair) Opened(conv frame.ID) { p.conv = conv }
+
+// Attached sets the sequence after which a side is going to see everything; without it that is 0.
+func (p *Pair) Attached(side Direction, head uint64) { p.chains[side].last = head }
+
+// Settled tells whether everything that was added is accepted and delivered.
+func (p *Pair) Settled() bool {
+	return p.flows[0].first == p.flows[0].next && p.flows[1].first == p.flows[1].next
 }
 
 // Room tells whether one more message may be added to a direction; if not, deliveries or acks are far behind.

@@ -28,6 +28,7 @@ const (
 var errViolation = errors.New("the server broke its promises")
 
 type commands struct {
+	Chat chatCommand `cmd:"" help:"Visitors and agents exchange durable messages in pairs; every message is verified."`
 	Echo echoCommand `cmd:"" help:"Measure any WebSocket echo server."`
 }
 

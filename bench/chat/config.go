@@ -1,0 +1,105 @@
+// Package chat drives visitors and agents in pairs, as their SDKs would, and judges every message.
+//
+// Each pair has one conversation, opened by its visitor in a group that only its agent serves. Messages go in turns; each side acknowledges what it
+// got with cumulative delivered marks. A lost connection is dialled again with backoff, the conversation resumed after the last known
+// sequence, and what was not acknowledged is sent again with its id and base. So a server may be killed under the load: at the end
+// every accepted message must have arrived exactly once, in order.
+//
+// Closed loop: a number of messages per pair is unacknowledged at any time. Open loop: messages have a time at which they are due, and
+// latency counts from there, also while a connection stalls or is away, so that a stall of the server cannot hide its own cost.
+package chat
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/switchyard-im/switchyard/bench/client"
+	"github.com/switchyard-im/switchyard/bench/observe"
+	"github.com/switchyard-im/switchyard/bench/oracle"
+	"github.com/switchyard-im/switchyard/bench/token"
+)
+
+// Config of a run. The zero value of a field means its default.
+type Config struct {
+	URL string        // ws://HOST:PORT/v1/ws
+	Key *token.Signer // signs the users' tokens; required
+
+	Pairs       int     // conversations, with two connections each; default 100
+	Rate        float64 // messages per second over all pairs (open loop); 0: closed loop
+	Inflight    int     // unacknowledged messages of a pair at most; default 1 in the closed loop, 256 in the open
+	Size        int     // bytes of a body, oracle.MinBody to oracle.MaxBody; default 128
+	VisitorOnly bool    // only visitors write; by default the sides take turns
+
+	Warmup     time.Duration // load before the measured window; default none
+	Duration   time.Duration // the measured window; default 10 s
+	Drain      time.Duration // how long to wait at the end for what is under way; default 10 s
+	OpenWithin time.Duration // for getting all pairs ready; default 60 s
+
+	MarkDelay   time.Duration // a delivered mark waits this long for others; default 200 ms
+	RetryMin    time.Duration // reconnect policy: the first is at once, then min, 2 min, ...; default: the server's, or 1 s
+	RetryMax    time.Duration // default: the server's, or 60 s
+	RetryJitter time.Duration // a random part of this is added; default: the server's, or 1 s
+
+	Threads   int // event loops; default 1
+	PerSource int // connections on each loopback source address; default 4,000
+
+	Server   observe.Source // of the server's figures; nil: none
+	Progress func(Progress) // called each second from the goroutine of Run; nil: not
+}
+
+// Progress is where a run stands.
+type Progress struct {
+	Phase      string // "connecting", "warming up", "measuring" or "draining"
+	Elapsed    time.Duration
+	Ready      int // pairs
+	Sent       int64
+	Accepted   int64
+	Delivered  int64
+	Violations int64
+	Offline    int // connections that are not usable now
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+func (c Config) withDefaults() Config {
+	setDefault(&c.Pairs, 100)
+	if c.Rate > 0 {
+		setDefault(&c.Inflight, 256)
+	}
+	setDefault(&c.Inflight, 1)
+	setDefault(&c.Size, 128)
+	setDefault(&c.Duration, 10*time.Second)
+	setDefault(&c.Drain, 10*time.Second)
+	setDefault(&c.OpenWithin, time.Minute)
+	setDefault(&c.MarkDelay, 200*time.Millisecond)
+	setDefault(&c.Threads, 1)
+	setDefault(&c.PerSource, 4000)
+	return c
+}
+
+// maxInflight keeps both directions of a pair within what a server replays on one resume.
+const maxInflight = 2048
+
+func (c *Config) validate() error {
+	switch {
+	case c.Key == nil:
+		return errors.New("chat: no key to sign tokens with: give the server's key file")
+	case c.Pairs < 1 || c.Inflight < 1 || c.Threads < 1 || c.PerSource < 1:
+		return errors.New("chat: pairs, inflight, threads and connections per source must be positive")
+	case c.Rate < 0 || c.Rate > 1e9:
+		return fmt.Errorf("chat: a rate of %g messages/s is out of range, use 0 (closed loop) to 1e9", c.Rate)
+	case c.Duration < 0 || c.Warmup < 0 || c.Drain < 0 || c.MarkDelay < 0 || c.RetryMin < 0 || c.RetryMax < 0 || c.RetryJitter < 0:
+		return errors.New("chat: durations must not be negative")
+	case c.Inflight > maxInflight:
+		return fmt.Errorf("chat: %d in flight in one pair is too many, use at most %d and more pairs", c.Inflight, maxInflight)
+	case c.Size < oracle.MinBody || c.Size > oracle.MaxBody:
+		return fmt.Errorf("chat: a size of %d bytes is out of range, use %d to %d", c.Size, oracle.MinBody, oracle.MaxBody)
+	}
+	return client.CheckDescriptors(2 * c.Pairs)
+}

@@ -1,0 +1,100 @@
+package chat
+
+import (
+	"fmt"
+
+	"github.com/switchyard-im/switchyard/bench/oracle"
+	"github.com/switchyard-im/switchyard/bench/report"
+)
+
+// Report is the outcome of a run. Counts of messages and violations are of the whole run; rates, latencies and usage are of the
+// measured window.
+type Report struct {
+	Pairs    int     `json:"pairs"`
+	Inflight int     `json:"inflight"`
+	Size     int     `json:"size"`
+	Target   float64 `json:"target_rate"` // messages per second asked for; 0: closed loop
+
+	Sent      int64 `json:"sent"`
+	Accepted  int64 `json:"accepted"`
+	Delivered int64 `json:"delivered"`
+
+	Lost         int64 `json:"lost"`
+	Duplicated   int64 `json:"duplicated"`
+	Reordered    int64 `json:"reordered"`
+	Altered      int64 `json:"altered"`
+	Misdelivered int64 `json:"misdelivered"`
+	BadSequences int64 `json:"bad_sequences"`
+	BadAcks      int64 `json:"bad_acks"`
+	Unanswered   int64 `json:"unanswered"`
+	Unrecovered  int64 `json:"unrecovered"`
+
+	Violations []string `json:"violations,omitempty"` // the first cases
+
+	Accept       report.Percentiles `json:"accept_ms"`  // from due to acknowledged
+	Deliver      report.Percentiles `json:"deliver_ms"` // from due to delivered
+	Seconds      float64            `json:"seconds"`
+	Rate         float64            `json:"rate"`          // accepted messages per second
+	DeliveryRate float64            `json:"delivery_rate"` // delivered messages per second
+
+	Reconnects int64 `json:"reconnects"` // connections that ended and were dialled again
+	Resent     int64 `json:"resent"`     // sends that went out again after that or after a refusal
+	Refusals   int64 `json:"refusals"`   // answers that told a client to try later
+	Marks      int64 `json:"marks"`      // delivered frames sent
+
+	Server                *report.Server `json:"server,omitempty"`
+	ServerNote            string         `json:"server_note,omitempty"` // why there are no figures of the server
+	GeneratorCPUSeconds   float64        `json:"generator_cpu_seconds"`
+	GeneratorUSPerMessage float64        `json:"generator_cpu_us_per_message"`
+}
+
+// OK tells whether the server kept all its promises.
+func (r *Report) OK() bool {
+	return r.Lost+r.Duplicated+r.Reordered+r.Altered+r.Misdelivered+r.BadSequences+r.BadAcks+r.Unanswered+r.Unrecovered == 0
+}
+
+// Rows is the report as a table.
+func (r *Report) Rows() []report.Row {
+	load := fmt.Sprintf("closed loop, %d in flight per pair", r.Inflight)
+	if r.Target > 0 {
+		load = fmt.Sprintf("open loop at %.0f messages/s", r.Target)
+	}
+	rows := []report.Row{
+		{Name: "load", Value: fmt.Sprintf("%d pairs, %s, %d B", r.Pairs, load, r.Size)},
+		{Name: "messages", Value: fmt.Sprintf("%d sent, %d accepted, %d delivered", r.Sent, r.Accepted, r.Delivered)},
+		{Name: "oracle", Value: fmt.Sprintf("%d lost, %d duplicated, %d reordered, %d altered, %d misdelivered", r.Lost, r.Duplicated, r.Reordered, r.Altered, r.Misdelivered)},
+		{Name: "", Value: fmt.Sprintf("%d bad sequences, %d bad acks, %d unanswered, %d unrecovered", r.BadSequences, r.BadAcks, r.Unanswered, r.Unrecovered)},
+		{Name: "rate", Value: fmt.Sprintf("%.0f accepted/s, %.0f delivered/s over %.1f s", r.Rate, r.DeliveryRate, r.Seconds)},
+		{Name: "accept", Value: r.Accept},
+		{Name: "deliver", Value: r.Deliver},
+		{Name: "clients", Value: fmt.Sprintf("%d reconnects, %d resent, %d refusals, %d marks", r.Reconnects, r.Resent, r.Refusals, r.Marks)},
+		{Name: "server", Value: r.serverRow()},
+		{Name: "generator", Value: fmt.Sprintf("%.2f us of CPU per message", r.GeneratorUSPerMessage)},
+	}
+	for _, v := range r.Violations {
+		rows = append(rows, report.Row{Name: "violation", Value: v})
+	}
+	return rows
+}
+
+func (r *Report) serverRow() string {
+	if r.ServerNote != "" {
+		return r.ServerNote
+	}
+	return r.Server.String()
+}
+
+// judged fills in what the oracle counted.
+func (r *Report) judged(l *oracle.Ledger) {
+	r.Sent, r.Accepted, r.Delivered = l.Sent, l.Accepted, l.Delivered
+	for kind, field := range map[oracle.Kind]*int64{
+		oracle.Lost: &r.Lost, oracle.Duplicated: &r.Duplicated, oracle.Reordered: &r.Reordered, oracle.Altered: &r.Altered,
+		oracle.Misdelivered: &r.Misdelivered, oracle.BadSequence: &r.BadSequences, oracle.BadAck: &r.BadAcks,
+		oracle.Unanswered: &r.Unanswered, oracle.Unrecovered: &r.Unrecovered,
+	} {
+		*field = l.Count(kind)
+	}
+	for _, v := range l.Cases {
+		r.Violations = append(r.Violations, v.String())
+	}
+}

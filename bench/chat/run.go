@@ -1,0 +1,274 @@
+package chat
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/switchyard-im/switchyard/bench/client"
+	"github.com/switchyard-im/switchyard/bench/observe"
+	"github.com/switchyard-im/switchyard/bench/oracle"
+	"github.com/switchyard-im/switchyard/bench/report"
+	"github.com/switchyard-im/switchyard/frame"
+)
+
+// subprotocol is what the clients ask for.
+const subprotocol = "switchyard.v1.msgpack"
+
+// run is one run. Its fields are fixed before the loops see it, but for what says otherwise.
+type run struct {
+	cfg    Config
+	id     uint32 // names the run in groups, users and bodies; never 0
+	target *client.Target
+	fleet  *client.Fleet
+	shares []*share
+	failed chan error // holds the first failure that ends the run; later ones are dropped
+
+	// Owned by the goroutine of Run.
+	phase   string
+	began   time.Time
+	printed time.Time
+}
+
+// Run drives the load and returns the oracle's verdict with the figures; see Report.OK. If ctx ends while the load runs, the run ends early with
+// a report. The error is a run that could not take place or could not go on; it says what to do about it.
+func Run(ctx context.Context, cfg Config) (*Report, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	target, err := client.ParseTarget(cfg.URL, subprotocol)
+	if err != nil {
+		return nil, err
+	}
+	fleet, err := client.NewFleet(min(cfg.Threads, cfg.Pairs))
+	if err != nil {
+		return nil, err
+	}
+	r := &run{cfg: cfg, id: rand.Uint32() | 1, target: target, fleet: fleet, failed: make(chan error, 1), began: time.Now()}
+	for _, l := range fleet.Loops {
+		r.shares = append(r.shares, newShare(r, l))
+	}
+	rep, err := r.do(ctx)
+	if err = errors.Join(err, fleet.Stop()); err != nil {
+		return nil, err
+	}
+	return rep, nil
+}
+
+// fail ends the run. Safe from any loop.
+func (r *run) fail(err error) {
+	select {
+	case r.failed <- err:
+	default:
+	}
+}
+
+// each runs fn on every share's loop and waits.
+func (r *run) each(fn func(s *share)) {
+	r.fleet.Each(func(i int, _ *client.Loop) { fn(r.shares[i]) })
+}
+
+// sum adds a figure over the shares.
+func (r *run) sum(fn func(s *share) int) int {
+	parts := make([]int, len(r.shares))
+	r.fleet.Each(func(i int, _ *client.Loop) { parts[i] = fn(r.shares[i]) })
+	total := 0
+	for _, n := range parts {
+		total += n
+	}
+	return total
+}
+
+// openKey is the visitor's own id for the conversation of its pair.
+func (r *run) openKey(p *pair) (key frame.ID) {
+	binary.BigEndian.PutUint32(key[:], r.id)
+	binary.BigEndian.PutUint32(key[4:], uint32(p.number))
+	return key
+}
+
+func (r *run) do(ctx context.Context) (*Report, error) {
+	if err := r.connect(ctx); err != nil {
+		return nil, err
+	}
+	begin := client.Now()
+	r.each(func(s *share) { s.start(begin) })
+	if err := r.wait(ctx, "warming up", r.cfg.Warmup, nil); err != nil {
+		return nil, err
+	}
+	rep, err := r.measure(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.wait(context.WithoutCancel(ctx), "draining", r.cfg.Drain, r.drained); err != nil {
+		return nil, err
+	}
+	r.each((*share).judge)
+	r.collect(rep)
+	r.closeConversations()
+	return rep, nil
+}
+
+// connect gets all pairs ready.
+func (r *run) connect(ctx context.Context) error {
+	r.each(func(s *share) {
+		if err := s.connect(); err != nil {
+			r.fail(err)
+		}
+	})
+	all := func() bool { return r.sum(func(s *share) int { return s.ready }) == r.cfg.Pairs }
+	if err := r.wait(ctx, "connecting", r.cfg.OpenWithin, all); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if n := r.sum(func(s *share) int { return s.ready }); n < r.cfg.Pairs {
+		return fmt.Errorf("chat: only %d of %d pairs were ready within %s; %s", n, r.cfg.Pairs, r.cfg.OpenWithin, r.firstUnready())
+	}
+	return nil
+}
+
+// firstUnready describes a pair that is not ready.
+func (r *run) firstUnready() string {
+	found := make([]string, len(r.shares))
+	r.fleet.Each(func(i int, _ *client.Loop) { found[i] = r.shares[i].unready() })
+	for _, text := range found {
+		if text != "" {
+			return text
+		}
+	}
+	return "the last became ready just now"
+}
+
+// measure lets the load run for the measured window and fills in what the window shows but latencies.
+func (r *run) measure(ctx context.Context) (*Report, error) {
+	rep := &Report{Pairs: r.cfg.Pairs, Inflight: r.cfg.Inflight, Size: r.cfg.Size, Target: r.cfg.Rate}
+	before, noServer := r.usage(ctx)
+	cpu, from := observe.Self(), client.Now()
+	r.each(func(s *share) { s.measure(from, from+int64(r.cfg.Duration)) })
+	if err := r.wait(ctx, "measuring", r.cfg.Duration, nil); err != nil {
+		return nil, err
+	}
+	to := client.Now()
+	r.each(func(s *share) { s.finish(to) })
+	after, err := r.usage(context.WithoutCancel(ctx))
+	window := min(to-from, int64(r.cfg.Duration))
+	accepted := int64(r.sum(func(s *share) int { return int(s.accepted) }))
+	delivered := int64(r.sum(func(s *share) int { return int(s.delivered) }))
+	rep.Seconds = float64(window) / 1e9
+	if window > 0 {
+		rep.Rate, rep.DeliveryRate = float64(accepted)/rep.Seconds, float64(delivered)/rep.Seconds
+	}
+	rep.GeneratorCPUSeconds = observe.Self() - cpu
+	rep.GeneratorUSPerMessage = report.PerMessage(rep.GeneratorCPUSeconds, accepted)
+	if r.cfg.Server == nil {
+		return rep, nil
+	}
+	used, differ := observe.Between(before, after)
+	if err := errors.Join(noServer, err, differ); err != nil {
+		rep.ServerNote = err.Error()
+		return rep, nil
+	}
+	rep.Server = &report.Server{RSSBytes: used.RSSBytes, CPUSeconds: used.CPUSeconds, CPUUSPerMessage: report.PerMessage(used.CPUSeconds, accepted)}
+	return rep, nil
+}
+
+func (r *run) usage(ctx context.Context) (observe.Usage, error) {
+	if r.cfg.Server == nil {
+		return observe.Usage{}, nil
+	}
+	return r.cfg.Server.Read(ctx)
+}
+
+// look is how often a wait looks for its end, which no result depends on.
+const look = 20 * time.Millisecond
+
+// wait lets the run go on for d, until done (if any) says so, or until ctx ends, and reports progress each second.
+func (r *run) wait(ctx context.Context, phase string, d time.Duration, done func() bool) error {
+	r.phase = phase
+	end := time.NewTimer(d)
+	defer end.Stop()
+	again := time.NewTicker(look)
+	defer again.Stop()
+	for {
+		select {
+		case err := <-r.failed:
+			return err
+		case <-end.C:
+			return nil
+		case <-ctx.Done():
+			return nil
+		case <-again.C:
+			r.progress()
+			if done != nil && done() {
+				return nil
+			}
+		}
+	}
+}
+
+func (r *run) progress() {
+	if r.cfg.Progress == nil || time.Since(r.printed) < time.Second {
+		return
+	}
+	r.printed = time.Now()
+	parts := make([]Progress, len(r.shares))
+	r.fleet.Each(func(i int, _ *client.Loop) { parts[i] = r.shares[i].progress() })
+	p := Progress{Phase: r.phase, Elapsed: time.Since(r.began)}
+	for _, part := range parts {
+		p.Ready += part.Ready
+		p.Sent += part.Sent
+		p.Accepted += part.Accepted
+		p.Delivered += part.Delivered
+		p.Violations += part.Violations
+		p.Offline += part.Offline
+	}
+	r.cfg.Progress(p)
+}
+
+func (r *run) drained() bool {
+	return r.sum(func(s *share) int {
+		if s.settled() {
+			return 0
+		}
+		return 1
+	}) == 0
+}
+
+// collect fills in what the whole run shows. The shares are finished, so that nothing changes what it reads.
+func (r *run) collect(rep *Report) {
+	var ledger oracle.Ledger
+	accept, deliver := report.NewLatency(), report.NewLatency()
+	for i := range r.shares { // one after the other, because they add to the same
+		done := make(chan struct{})
+		s := r.shares[i]
+		s.loop.Post(func() {
+			defer close(done)
+			ledger.Merge(&s.ledger)
+			accept.Merge(s.accept)
+			deliver.Merge(s.deliver)
+			rep.Reconnects += s.reconnects
+			rep.Resent += s.resent
+			rep.Refusals += s.refusals
+			rep.Marks += s.marks
+		})
+		<-done
+	}
+	rep.judged(&ledger)
+	rep.Accept, rep.Deliver = accept.Percentiles(), deliver.Percentiles()
+}
+
+// closeWithin is how long the end of a run waits for the server to close the conversations, which nothing depends on.
+const closeWithin = 2 * time.Second
+
+// closeConversations leaves no open conversations behind for the next run on this server.
+func (r *run) closeConversations() {
+	waiting := r.sum((*share).closeConversations)
+	_ = r.wait(context.Background(), "closing", closeWithin, func() bool {
+		return r.sum(func(s *share) int { return s.closed }) >= waiting
+	})
+}

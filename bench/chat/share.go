@@ -1,0 +1,195 @@
+package chat
+
+import (
+	"fmt"
+	"math/rand/v2"
+
+	"github.com/switchyard-im/switchyard/bench/client"
+	"github.com/switchyard-im/switchyard/bench/oracle"
+	"github.com/switchyard-im/switchyard/bench/report"
+)
+
+// share is what one loop has of the run. Owned by the loop; others look at it through Fleet.Each.
+type share struct {
+	// Fixed after construction.
+	run  *run
+	cfg  *Config
+	loop *client.Loop
+
+	// Owned by the loop.
+	pairs      []*pair
+	ready      int // pairs that became ready
+	offline    int // connections that are not live
+	reconnects int64
+	resent     int64
+	refusals   int64
+	marks      int64
+	closed     int // conversations that the server closed for us
+	random     *rand.Rand
+	ledger     oracle.Ledger
+	body       []byte // of the message being written
+
+	running  bool
+	begin    int64 // when the load began
+	end      int64 // nothing is due after this; far away until it is known
+	interval int64 // open loop: nanoseconds from one message of the share to the next
+	schedule client.Timer
+	slot     int64 // open loop: the next slot of the schedule
+
+	windowFrom int64 // the measured window
+	windowTo   int64
+	accepted   int64 // acks within the window
+	delivered  int64 // deliveries within the window
+	accept     *report.Latency
+	deliver    *report.Latency
+}
+
+// never is a time that does not come.
+const never = int64(1) << 62
+
+func newShare(r *run, l *client.Loop) *share {
+	s := &share{
+		run: r, cfg: &r.cfg, loop: l, end: never, windowFrom: never, windowTo: never,
+		random: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
+		accept: report.NewLatency(), deliver: report.NewLatency(),
+	}
+	s.schedule.Fire = s.admit
+	return s
+}
+
+func (s *share) closedLoop() bool { return s.cfg.Rate == 0 }
+
+// start begins the load. Begin is the same for all shares.
+func (s *share) start(begin int64) {
+	s.running, s.begin = true, begin
+	if s.closedLoop() {
+		for _, p := range s.pairs {
+			p.pump()
+		}
+		return
+	}
+	s.interval = int64(1e9 * float64(s.cfg.Pairs) / s.cfg.Rate / float64(len(s.pairs)))
+	s.loop.Arm(&s.schedule, begin)
+}
+
+// measure sets the measured window. Latencies count by when a message was due, rates by when the answer came.
+func (s *share) measure(from, to int64) { s.windowFrom, s.windowTo = from, to }
+
+// finish lets nothing more become due; what was due before is still sent.
+func (s *share) finish(at int64) { s.end = min(s.end, at) }
+
+// settled tells whether nothing is under way.
+func (s *share) settled() bool {
+	for _, p := range s.pairs {
+		if !p.broken && (!p.judge.Settled() || s.owes(p)) {
+			return false
+		}
+	}
+	return true
+}
+
+// judge ends the run for the oracle.
+func (s *share) judge() {
+	s.running = false
+	for _, p := range s.pairs {
+		p.judge.Finish()
+	}
+}
+
+// tick: wake-ups of the schedule are at least this far apart, which bounds what they cost and what they add to a latency.
+const tick = 50_000
+
+// admit gives the pairs what became due and comes back for the next.
+func (s *share) admit() {
+	now := client.Now()
+	for ; s.slotDue(s.slot) <= min(now, s.end); s.slot++ {
+		s.pairs[s.slot%int64(len(s.pairs))].pump()
+	}
+	if next := s.slotDue(s.slot); next <= s.end {
+		s.loop.Arm(&s.schedule, max(next, now+tick))
+	}
+}
+
+func (s *share) slotDue(slot int64) int64 { return s.begin + slot*s.interval }
+
+// due returns when the pair's next message is due, and whether that has come. Pairs take the slots of their share in turn, so a pair
+// that fell behind needs no list of what it owes.
+func (s *share) due(p *pair) (at int64, ok bool) {
+	now := client.Now()
+	if s.closedLoop() {
+		return now, now < s.end
+	}
+	at = s.slotDue(p.admitted*int64(len(s.pairs)) + int64(p.local))
+	return at, at <= min(now, s.end)
+}
+
+func (s *share) owes(p *pair) bool {
+	_, ok := s.due(p)
+	return ok && !s.closedLoop()
+}
+
+func (s *share) noteAccepted(due int64) {
+	now := client.Now()
+	if now >= s.windowFrom && now < s.windowTo {
+		s.accepted++
+	}
+	if due >= s.windowFrom && due < s.windowTo {
+		s.accept.Record(now - due)
+	}
+}
+
+func (s *share) noteDelivered(due int64) {
+	now := client.Now()
+	if now >= s.windowFrom && now < s.windowTo {
+		s.delivered++
+	}
+	if due >= s.windowFrom && due < s.windowTo {
+		s.deliver.Record(now - due)
+	}
+}
+
+// connect makes the share's pairs and dials their agents; each visitor follows when its agent is online.
+func (s *share) connect() error {
+	for i, other := range s.run.shares {
+		if other != s {
+			continue
+		}
+		for n := i; n < s.cfg.Pairs; n += len(s.run.shares) {
+			p, err := newPair(s, s.loop, n)
+			if err != nil {
+				return err
+			}
+			p.sides[oracle.FromAgent].conn.Dial()
+		}
+	}
+	return nil
+}
+
+// unready describes a pair that is not ready, or nothing.
+func (s *share) unready() string {
+	for _, p := range s.pairs {
+		if !p.ready {
+			return fmt.Sprintf("pair %d: its visitor is %s, its agent is %s", p.number, p.sides[0].phase, p.sides[1].phase)
+		}
+	}
+	return ""
+}
+
+func (s *share) progress() Progress {
+	return Progress{
+		Ready: s.ready, Sent: s.ledger.Sent, Accepted: s.ledger.Accepted, Delivered: s.ledger.Delivered,
+		Violations: s.ledger.Total(), Offline: s.offline,
+	}
+}
+
+// closeConversations asks for the end of all conversations whose visitor is live, and returns how many those are.
+func (s *share) closeConversations() (n int) {
+	for _, p := range s.pairs {
+		if visitor := p.sides[oracle.FromVisitor]; visitor.live() {
+			visitor.closing = true
+			visitor.conn.Wake()
+			n++
+		}
+	}
+	return n
+}

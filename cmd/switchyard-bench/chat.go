@@ -1,0 +1,67 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/switchyard-im/switchyard/bench/chat"
+	"github.com/switchyard-im/switchyard/bench/report"
+	"github.com/switchyard-im/switchyard/bench/token"
+)
+
+type chatCommand struct {
+	URL         string        `required:"" help:"The server, ws://HOST:PORT/v1/ws."`
+	Key         string        `required:"" type:"path" help:"The key file that the server checks tokens with (serve --dev: DIR/token.key)." placeholder:"FILE"`
+	Pairs       int           `default:"100" help:"Conversations, each with a visitor and an agent."`
+	Rate        float64       `default:"0" help:"Messages per second over all pairs, open loop: latency counts from when a message was due. 0: closed loop."`
+	Inflight    int           `default:"0" help:"Unacknowledged messages of a pair at most. 0: 1 in the closed loop, 256 in the open."`
+	Size        int           `default:"128" help:"Bytes of a message's body."`
+	Direction   string        `default:"both" enum:"both,visitor" help:"Who writes: both in turns, or the visitor."`
+	Warmup      time.Duration `default:"2s" help:"Load before the measured window."`
+	Duration    time.Duration `default:"10s" help:"The measured window."`
+	Drain       time.Duration `default:"10s" help:"How long to wait at the end for what is under way."`
+	RetryMin    time.Duration `default:"0s" help:"Reconnect policy: the first attempt is at once, then after this, twice this, ... 0: what the server says."`
+	RetryMax    time.Duration `default:"0s" help:"The longest wait between attempts. 0: what the server says."`
+	RetryJitter time.Duration `default:"0s" help:"A random part of this is added to each wait. 0: what the server says."`
+	Threads     int           `default:"1" help:"Event loops of the generator."`
+	JSON        string        `name:"json" type:"path" help:"Write the report to this file." placeholder:"FILE"`
+	serverFlags
+}
+
+// Run is called by kong.
+func (c *chatCommand) Run(ctx context.Context, t *terminal) error {
+	key, err := token.Load(c.Key)
+	if err != nil {
+		return err
+	}
+	rep, err := chat.Run(ctx, chat.Config{
+		URL: c.URL, Key: key, Pairs: c.Pairs, Rate: c.Rate, Inflight: c.Inflight, Size: c.Size, VisitorOnly: c.Direction == "visitor",
+		Warmup: c.Warmup, Duration: c.Duration, Drain: c.Drain,
+		RetryMin: c.RetryMin, RetryMax: c.RetryMax, RetryJitter: c.RetryJitter,
+		Threads: c.Threads, Server: c.source(), Progress: c.progress(t, chat.Progress{}),
+	})
+	t.progress.done()
+	if err != nil {
+		return err
+	}
+	err = report.Table(t.out, rep.Rows())
+	if c.JSON != "" {
+		err = errors.Join(err, report.WriteJSON(c.JSON, rep))
+	}
+	if err == nil && !rep.OK() {
+		return errViolation
+	}
+	return err
+}
+
+// progress shows rates since the last line.
+func (c *chatCommand) progress(t *terminal, last chat.Progress) func(chat.Progress) {
+	return func(p chat.Progress) {
+		seconds := (p.Elapsed - last.Elapsed).Seconds()
+		t.progress.line("%4.0fs %-10s %d/%d pairs  %7.0f sent/s %7.0f accepted/s %7.0f delivered/s  %d under way, %d offline, %d violations",
+			p.Elapsed.Seconds(), p.Phase, p.Ready, c.Pairs, float64(p.Sent-last.Sent)/seconds, float64(p.Accepted-last.Accepted)/seconds,
+			float64(p.Delivered-last.Delivered)/seconds, p.Sent-p.Accepted, p.Offline, p.Violations)
+		last = p
+	}
+}
