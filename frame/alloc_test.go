@@ -8,7 +8,7 @@ import (
 // sample returns one frame of each type with every field set.
 func sample() []parsable {
 	conv, key := ID{1, 2, 3, 15: 16}, ID{0xaa, 15: 0xbb}
-	message := &Message{Conv: conv, Seq: 1 << 37, Prev: 1<<37 - 1, TimeMS: 1700000000000, Sender: []byte("visitor-1"), ID: key, Body: AppendText(nil, "hello")}
+	message := &Message{Conv: conv, Seq: Sequence(1, 5), Prev: Sequence(1, 4), TimeMS: 1700000000000, Sender: []byte("visitor-1"), ID: key, Body: AppendText(nil, "hello")}
 	return []parsable{
 		&Heartbeat{ClientMS: 1700000000000, ServerMS: 1700000000001},
 		&Hello{Ref: 1, Token: []byte("a.b.c"), Agent: []byte("go/1"), Flags: HelloList},
@@ -23,15 +23,15 @@ func sample() []parsable {
 		&Resumed{Ref: 300, Conv: conv, Recovered: true, After: 70000, Head: 70001, Count: 1},
 		&Detach{Ref: 300, Conv: conv},
 		&Close{Ref: 300, Conv: conv},
-		&Send{Ref: 300, Conv: conv, Level: 2, ID: key, Base: 1 << 37, Body: AppendText(nil, "hello")},
-		&Ack{Ref: 300, Seq: 1<<37 + 1, TimeMS: 1700000000000},
+		&Send{Ref: 300, Conv: conv, Level: 2, ID: key, Base: Sequence(1, 4), Body: AppendText(nil, "hello")},
+		&Ack{Ref: 300, Seq: Sequence(1, 5), TimeMS: 1700000000000},
 		message,
 		&Mark{Type: TypeDelivered, Conv: conv, Seq: 200},
 		&Mark{Type: TypeRead, Conv: conv, Seq: 200},
 		&Receipt{Conv: conv, User: []byte("v"), Delivered: 200, Read: 199},
 		&Signal{Conv: conv, Name: []byte("typing"), Body: []byte{0xc3}},
 		&Signaled{Conv: conv, Sender: []byte("v"), Name: []byte("typing"), Body: []byte{0xc3}},
-		&History{Ref: 300, Conv: conv, Before: 1 << 37, Limit: 50},
+		&History{Ref: 300, Conv: conv, Before: Sequence(1, 5), Limit: 50},
 		&Page{Ref: 300, Conv: conv, More: true, Count: 2, Messages: message.Append(message.Append(nil))},
 		&Presence{Conv: conv, User: []byte("v"), Online: true},
 		&Status{Ref: 1, Status: AgentOnline, Capacity: 5},
