@@ -1,0 +1,89 @@
+# Everything that a person or CI does with the repository. "make help" lists the targets.
+# Needs Go of the version in go.mod or newer; "make test" installs the C compiler that -race needs.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+# The version of a tool that is not in go.mod.
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+BUILD := CGO_ENABLED=0 go build -trimpath -ldflags '-w -X main.version=$(VERSION)'
+SOURCES := bench cmd dispatch frame netserver sdk sink
+GENERATED := docs/configuration.md docs/codes.md frame/codes_gen.go
+FUZZTIME ?= 30s
+TESTFLAGS ?= -count=1 -timeout 10m
+LISTEN ?= 127.0.0.1:8080
+ADMIN ?= 127.0.0.1:8081
+
+# Builds must not depend on who owns the checkout.
+export GOFLAGS := -buildvcs=false
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build bin/switchyard and bin/switchyard-bench (static)
+	@mkdir -p bin
+	$(BUILD) -o bin/ ./cmd/switchyard ./cmd/switchyard-bench
+
+.PHONY: run
+run: build ## Build, and serve on LISTEN with the store ./data; prints tokens and what to try next
+	@exec bin/switchyard serve --dev --listen $(LISTEN) --admin $(ADMIN) --data ./data
+
+.PHONY: test
+test: deps format vet generated ## Install what the tests need and run them all, without and with -race
+	go test $(TESTFLAGS) ./...
+	CGO_ENABLED=1 go test -race $(TESTFLAGS) ./...
+
+.PHONY: quick
+quick: format vet ## Run the tests once, with cached results, without -race
+	go test ./...
+
+.PHONY: fuzz
+fuzz: ## Fuzz every decoder for FUZZTIME each
+	@for p in $$(grep -rl --include='*_test.go' '^func Fuzz' $(SOURCES) | xargs -n1 dirname | sort -u); do \
+		for f in $$(go test -list '^Fuzz' ./$$p | grep '^Fuzz'); do \
+			echo "== $$p $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) ./$$p; \
+		done; \
+	done
+
+.PHONY: bench
+bench: ## Run the micro-benchmarks
+	go test -run '^$$' -bench . -benchmem ./...
+
+.PHONY: lint
+lint: vet ## Vet, and staticcheck of a pinned version
+	go run $(STATICCHECK) ./...
+
+.PHONY: vet
+vet:
+	go vet ./...
+
+.PHONY: format
+format:
+	@bad=$$(gofmt -l $(SOURCES)); if [ -n "$$bad" ]; then \
+		echo "not formatted, run gofmt -w on:"; echo "$$bad"; exit 1; fi
+
+.PHONY: generate
+generate: ## Write the generated files anew
+	go generate ./...
+	go run ./cmd/switchyard config docs > docs/.configuration.md
+	@mv docs/.configuration.md docs/configuration.md
+
+# Writes the generated files and fails if that changed one; needs no git.
+.PHONY: generated
+generated:
+	@mkdir -p .cache && sha256sum $(GENERATED) > .cache/generated
+	@$(MAKE) --no-print-directory generate
+	@sha256sum --check --quiet .cache/generated || { echo "generated files were out of date; they are written anew, commit them"; exit 1; }
+
+.PHONY: deps
+deps:
+	@.ci/deps
+
+.PHONY: clean
+clean: ## Remove what was built (not ./data)
+	rm -rf bin .cache
