@@ -276,7 +276,7 @@ func (c *Client) serve(ctx context.Context, l *link) error {
 		defer close(written)
 		l.write(ctx, c.session, c.wake, func() { c.startRefresh(ctx) })
 	}()
-	l.end(l.read(c.session))
+	l.readEnded(l.read(c.session))
 	<-written
 	cancel()
 	c.helpers.Wait()

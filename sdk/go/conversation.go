@@ -190,7 +190,7 @@ func (s *session) pull(c *Conversation) (it item, ok bool, err error) {
 	if !ok {
 		return item{}, false, c.endLocked()
 	}
-	if it.gap == nil && !s.opts.ManualDelivered {
+	if it.gap == nil && s.marksDelivered() {
 		s.markLocked(c, delivered, it.message.Seq)
 	}
 	if c.phase == paused && c.inbox.halfFree() {
@@ -198,6 +198,9 @@ func (s *session) pull(c *Conversation) (it item, ok bool, err error) {
 	}
 	return it, true, nil
 }
+
+// marksDelivered tells whether Receive marks what it returns. A supervisor watches, and has no marks.
+func (s *session) marksDelivered() bool { return !s.opts.ManualDelivered && s.role != "supervisor" }
 
 // endLocked returns why nothing more will come, or nil.
 func (c *Conversation) endLocked() error {

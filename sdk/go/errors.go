@@ -20,6 +20,8 @@ var (
 	ErrTooLarge = errors.New("switchyard: message too large")
 	// ErrSilent: no byte came from the server for two heartbeat intervals, so the connection was given up.
 	ErrSilent = errors.New("switchyard: no sign of the server for two heartbeats")
+	// errSearch: the history is too long to look through it for a message.
+	errSearch = errors.New("switchyard: too many messages came since it was sent to find out whether it was accepted")
 	// ErrDrained: the connection was changed because the server asked for it.
 	ErrDrained = errors.New("switchyard: the server is going away")
 )

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -89,6 +90,20 @@ func (s *fakeServer) options() Options {
 	}
 }
 
+// refuse makes the next n dials fail, and forgets those that were.
+func (s *fakeServer) refuse(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refusing, s.dials = n, nil
+}
+
+// dialed returns when there were dials.
+func (s *fakeServer) dialed() []time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.dials)
+}
+
 // peer is the server's side of one connection. A test calls it from one goroutine.
 type peer struct {
 	t        testing.TB
@@ -119,6 +134,10 @@ func (s *fakeServer) upgrade(conn net.Conn) *peer {
 		s.t.Fatalf("upgrade: %v", err)
 	}
 	s.t.Cleanup(func() { conn.Close() })
+	return s.peer(conn)
+}
+
+func (s *fakeServer) peer(conn net.Conn) *peer {
 	return &peer{t: s.t, patience: s.patience, conn: conn, src: bufio.NewReader(conn)}
 }
 

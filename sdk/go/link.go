@@ -17,8 +17,9 @@ import (
 // link is one connection. Its first half of life, up to the welcome, is on the goroutine that dials; then the reading goroutine owns in
 // and the writing goroutine out.
 //
-// How it ends: 1. whoever sees the end first calls end with the reason, which closes the socket; 2. the reader and the writer return because
-// of that; 3. the reader waits for the writer.
+// How it ends: 1. whoever sees the end first calls end with the reason, which closes the socket; but a writer whose peer has closed leaves that to
+// the reader for a moment (broken), who may find the close frame that says why; 2. the reader and the writer return because of that; 3. the
+// reader waits for the writer.
 type link struct {
 	// Fixed after construction.
 	conn      net.Conn
@@ -35,6 +36,9 @@ type link struct {
 	once  sync.Once
 	done  chan struct{} // closed by end
 	cause error         // valid once done is closed
+
+	mu       sync.Mutex
+	writeErr error // guarded by mu: the writer has failed, and the read deadline is the last
 }
 
 func newLink(conn net.Conn, src io.Reader, opts Options) *link {
@@ -42,6 +46,41 @@ func newLink(conn net.Conn, src io.Reader, opts Options) *link {
 		conn: conn, opts: opts, in: newWSReader(src, opts.MaxReceive),
 		pongs: make(chan []byte, 4), done: make(chan struct{}),
 	}
+}
+
+// lastWords is how long the reader may look for a close frame after a write has failed.
+const lastWords = 200 * time.Millisecond
+
+// broken is the writer's end when a write failed.
+func (l *link) broken(err error) {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		l.end(err)
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.writeErr = err
+	l.conn.SetReadDeadline(time.Now().Add(lastWords))
+}
+
+// extend gives the server time until two heartbeats from now.
+func (l *link) extend() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.heartbeat > 0 && l.writeErr == nil {
+		l.conn.SetReadDeadline(time.Now().Add(2 * l.heartbeat))
+	}
+}
+
+// readEnded ends the link with what the reader saw; a failed write goes before anything but a close frame.
+func (l *link) readEnded(err error) {
+	l.mu.Lock()
+	writeErr := l.writeErr
+	l.mu.Unlock()
+	if _, closed := errors.AsType[*CloseError](err); !closed {
+		err = firstCause(writeErr, err)
+	}
+	l.end(err)
 }
 
 func (l *link) end(cause error) {
@@ -128,9 +167,7 @@ func orDefault(d, otherwise time.Duration) time.Duration {
 // message reads up to the next message of frames. Pings are answered by the writer; a close frame is a *CloseError.
 func (l *link) message() ([]byte, error) {
 	for {
-		if l.heartbeat > 0 {
-			l.conn.SetReadDeadline(time.Now().Add(2 * l.heartbeat))
-		}
+		l.extend()
 		op, payload, err := l.in.next()
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded):
@@ -206,8 +243,12 @@ func (l *link) write(ctx context.Context, s *session, wake <-chan struct{}, refr
 			return
 		}
 		next, err := w.turn(time.Now(), refresh)
-		if err != nil {
+		if err == ErrDrained {
 			l.end(err)
+			return
+		}
+		if err != nil {
+			l.broken(err)
 			return
 		}
 		timer.Reset(time.Until(next))

@@ -20,6 +20,7 @@ type Pending struct {
 	done chan struct{}
 
 	base  uint64 // the last sequence known when it was first sent
+	seek  bool   // it is being looked for in the history; what comes after it waits
 	sent  bool   // at least once
 	epoch uint64 // of the connection that it was last sent on; 0: send it
 	got   Accepted
@@ -120,6 +121,9 @@ func (s *session) flush(c *Conversation) {
 		return
 	}
 	for _, p := range c.outbox {
+		if p.seek {
+			return
+		}
 		if p.epoch == s.epoch {
 			continue
 		}
@@ -142,6 +146,10 @@ func (s *session) accepted(p *Pending, seq uint64, at time.Time) {
 
 // refused either repeats the message later, and holds back what would overtake it, or ends the wait. Called with mu.
 func (s *session) refused(p *Pending, e *ServerError) {
+	if e.Code == frame.ErrorBadSequence {
+		s.search(p)
+		return
+	}
 	if e.RetryAfter == 0 {
 		s.resolve(p, Accepted{}, e)
 		return

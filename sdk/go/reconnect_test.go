@@ -16,19 +16,20 @@ import (
 func TestServerRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newPipeServer(t)
-		c, p := s.start(s.options())
+		w := testWelcome()
+		w.RetryMaxMS = 20_000
+		c, p := s.startWith(s.options(), w)
 		conv := open(c, p, 1)
-		time.Sleep(10 * time.Second) // long enough to count as stable
-		s.mu.Lock()
-		s.refusing, s.dials = 5, nil
-		s.mu.Unlock()
+		drop(p)
+		time.Sleep(25 * time.Second) // longer than RetryMaxMS, so the count starts anew
+		s.refuse(5)
 		lost := time.Now()
 		p.conn.Close()
 		p = s.welcome()
 		resume := expect(p, &frame.Resume{})
 		p.send(&frame.Resumed{Ref: resume.Ref, Conv: testConv, Recovered: true, After: 1, Head: 1}, text(2, "back"))
 		receive(t, conv, "back")
-		checkWaits(t, lost, s.dials, 0, 1, 2, 4, 8, 16)
+		checkWaits(t, lost, s.dialed(), 0, 1, 2, 4, 8, 16)
 		c.Close()
 	})
 }
@@ -57,13 +58,13 @@ func TestShortConnectionsDoNotResetTheBackoff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newPipeServer(t)
 		c, p := s.start(s.options())
-		s.dials = nil
+		s.refuse(0)
 		from := time.Now()
 		for range 4 {
 			p.conn.Close()
 			p = s.welcome()
 		}
-		checkWaits(t, from, s.dials, 0, 1, 2, 4)
+		checkWaits(t, from, s.dialed(), 0, 1, 2, 4)
 		c.Close()
 	})
 }
@@ -74,11 +75,11 @@ func TestWelcomeSetsThePolicy(t *testing.T) {
 		w := testWelcome()
 		w.RetryMinMS, w.RetryMaxMS, w.RetryJitterMS = 5000, 12000, 1000
 		c, p := s.startWith(s.options(), w)
-		s.refusing, s.dials = 4, nil
+		s.refuse(4)
 		from := time.Now()
 		p.conn.Close()
 		s.welcome()
-		checkWaits(t, from, s.dials, 0, 5, 10, 11, 11)
+		checkWaits(t, from, s.dialed(), 0, 5, 10, 11, 11)
 		c.Close()
 	})
 }
@@ -96,7 +97,7 @@ func TestDrainGoesToItsTarget(t *testing.T) {
 		c, p := s.start(opts)
 		conv := open(c, p, 1)
 		from := time.Now()
-		s.dials = nil
+		s.refuse(0)
 		p.send(&frame.Drain{DelayMS: 3000, WindowMS: 2000, Target: []byte("ws://other:99/v1/ws")}, text(2, "still here"))
 		receive(t, conv, "still here")
 		p.expectMark(frame.TypeDelivered, 2)
@@ -106,7 +107,7 @@ func TestDrainGoesToItsTarget(t *testing.T) {
 		p.conn.Close()
 		p = s.welcome()
 		expect(p, &frame.Resume{})
-		if wait := s.dials[0].Sub(from); wait < 3*time.Second || wait > 5*time.Second || addresses[1] != "other:99" {
+		if wait := s.dialed()[0].Sub(from); wait < 3*time.Second || wait > 5*time.Second || addresses[1] != "other:99" {
 			t.Errorf("dialled %v after %v", addresses, wait)
 		}
 		p.conn.Close()
@@ -131,12 +132,12 @@ func TestDrainKeepsItsTimeWhenTheServerGoesEarly(t *testing.T) {
 		}
 		c, p := s.start(opts)
 		from := time.Now()
-		s.dials = nil
+		s.refuse(0)
 		p.send(&frame.Drain{DelayMS: 8000})
 		<-draining
 		p.close(frame.CloseDrain, "bye")
 		s.welcome()
-		checkWaits(t, from, s.dials, 8)
+		checkWaits(t, from, s.dialed(), 8)
 		c.Close()
 	})
 }
@@ -206,7 +207,7 @@ func TestCloseWhileAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newPipeServer(t)
 		c, p := s.start(s.options())
-		s.refusing = 1000
+		s.refuse(1000)
 		p.conn.Close()
 		time.Sleep(time.Hour)
 		c.Close()
@@ -293,16 +294,20 @@ func TestSilentServerIsGivenUp(t *testing.T) {
 			}
 		}
 		c, p := s.start(opts)
-		open(c, p, 0) // answers the first heartbeat
+		conv := open(c, p, 0)
+		silent := time.Now()
+		p.send(text(1, "a"))
+		receive(t, conv, "a")
+		p.expectMark(frame.TypeDelivered, 1) // the first heartbeat came before it, and was answered
 		synctest.Wait()
 		if clock := c.Clock(); clock.Offset != 5*time.Second || clock.RoundTrip != 0 {
 			t.Errorf("clock %+v", clock)
 		}
-		silent := time.Now()
-		sink(t, p)
-		s.dials = nil
+		drop(p)
+		s.refuse(0)
 		s.welcome()
-		checkWaits(t, silent.Add(60*time.Second), s.dials, 0)
+		checkWaits(t, silent.Add(60*time.Second), s.dialed(), 0)
+		synctest.Wait()
 		if reason != ErrSilent {
 			t.Errorf("given up because of %v", reason)
 		}
@@ -310,8 +315,8 @@ func TestSilentServerIsGivenUp(t *testing.T) {
 	})
 }
 
-// sink reads and drops everything until the connection ends.
-func sink(t *testing.T, p *peer) {
+// drop reads everything until the connection ends, and answers nothing.
+func drop(p *peer) {
 	go func() {
 		buf := make([]byte, 4096)
 		for {
@@ -333,10 +338,10 @@ func TestStuckWriteIsGivenUp(t *testing.T) {
 		conv := open(c, p, 0)
 		synctest.Wait()
 		from := time.Now()
-		s.dials = nil
+		s.refuse(0)
 		post(t, conv, "into the void")
 		s.welcome()
-		checkWaits(t, from.Add(3*time.Second), s.dials, 0)
+		checkWaits(t, from.Add(3*time.Second), s.dialed(), 0)
 		c.Close()
 	})
 }
@@ -346,10 +351,10 @@ func TestOverloadedCloseSkipsTheImmediateAttempt(t *testing.T) {
 		s := newPipeServer(t)
 		c, p := s.start(s.options())
 		from := time.Now()
-		s.dials = nil
+		s.refuse(0)
 		p.close(frame.CloseOverloaded, "shedding")
 		s.welcome()
-		checkWaits(t, from, s.dials, 1)
+		checkWaits(t, from, s.dialed(), 1)
 		c.Close()
 	})
 }
@@ -359,11 +364,11 @@ func TestRetryAfterOfTheUpgradeCounts(t *testing.T) {
 		s := newPipeServer(t)
 		c, p := s.start(s.options())
 		from := time.Now()
-		s.dials = nil
+		s.refuse(0)
 		p.conn.Close()
 		refuse(t, s, "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n")
 		s.welcome()
-		checkWaits(t, from, s.dials, 0, 7)
+		checkWaits(t, from, s.dialed(), 0, 7)
 		c.Close()
 	})
 }

@@ -2,6 +2,7 @@ package switchyard
 
 import (
 	"errors"
+	"net/http"
 	"time"
 
 	"github.com/switchyard-im/switchyard/frame"
@@ -14,19 +15,17 @@ type plan struct {
 	random  func(n int64) int64
 }
 
-// stableAfter is how long a connection must have lasted for the next attempt to be immediate again.
-const stableAfter = 5 * time.Second
-
 // attempt is the next try.
 type attempt struct {
 	wait time.Duration
 	url  string
 }
 
-// ended tells how a connection went, before next is asked.
+// ended tells how a connection went, before next is asked. The count starts anew only after a connection that lasted, so that a server that
+// welcomes and drops is not hammered.
 func (p *plan) ended(lasted time.Duration, policy policy) {
 	p.backoff.policy = policy
-	if lasted >= stableAfter {
+	if lasted > policy.max {
 		p.backoff.reset()
 	}
 }
@@ -50,7 +49,7 @@ func (p *plan) next(err error, drain *drainOrder, now time.Time) (a attempt, ok 
 	}
 	a.wait = p.backoff.next(p.random)
 	if hint := retryHint(err); hint > 0 {
-		a.wait = hint + randomPart(p.backoff.policy.jitter, p.random)
+		a.wait = max(a.wait, hint+randomPart(p.backoff.policy.jitter, p.random))
 	}
 	return a, true
 }
@@ -69,8 +68,11 @@ func isPermanent(err error) bool {
 
 // skipsFirst tells that an immediate attempt would make things worse.
 func skipsFirst(err error) bool {
-	closed, ok := errors.AsType[*CloseError](err)
-	return ok && (closed.Code == frame.CloseOverloaded || closed.Code == frame.CloseReplaced)
+	if closed, ok := errors.AsType[*CloseError](err); ok {
+		return closed.Code == frame.CloseOverloaded || closed.Code == frame.CloseReplaced
+	}
+	refused, ok := errors.AsType[*HandshakeError](err)
+	return ok && refused.Status == http.StatusServiceUnavailable
 }
 
 // retryHint returns the server's own retry time, or 0.

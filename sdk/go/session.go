@@ -269,7 +269,9 @@ func (s *session) ack(a *frame.Ack, f []byte) {
 // refusal hands an error frame to whatever asked.
 func (s *session) refusal(f *frame.Error) {
 	e := newServerError(f)
-	if p := s.sends[f.Ref]; p != nil {
+	if f.Ref == 0 && f.Code == frame.ErrorUnavailable {
+		s.after(e.RetryAfter, s.mendReplays)
+	} else if p := s.sends[f.Ref]; p != nil {
 		s.refused(p, e)
 	} else if c := s.joins[f.Ref]; c != nil {
 		s.joinRefused(c, f.Ref, e)
@@ -279,6 +281,15 @@ func (s *session) refusal(f *frame.Error) {
 		s.refreshFailed(e)
 	} else if !s.answer(f.Ref, frame.TypeError, nil, e) {
 		s.opts.Logger.Warn("switchyard: error from the server", "code", e.Code, "text", e.Text)
+	}
+}
+
+// mendReplays resumes the conversations whose replay the server had to break off.
+func (s *session) mendReplays() {
+	for _, c := range s.convs {
+		if c.phase == live && c.replay > 0 {
+			s.join(c)
+		}
 	}
 }
 
