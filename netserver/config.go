@@ -3,8 +3,9 @@ package netserver
 import (
 	"errors"
 	"fmt"
-	"net/netip"
+	"net"
 	"runtime"
+	"strings"
 	"time"
 )
 
@@ -72,9 +73,12 @@ func setDefault[T comparable](field *T, value T) {
 }
 
 func (c *Config) validate() error {
-	_, err := netip.ParseAddrPort(c.Listen)
+	_, _, err := net.SplitHostPort(c.Listen)
 	if err != nil {
-		err = fmt.Errorf("netserver: listen address %q is not IP:PORT, for example 127.0.0.1:8080 or [::]:8080: %w", c.Listen, err)
+		err = fmt.Errorf("netserver: listen address %q: %w; give IP:PORT, for example 127.0.0.1:8080 or [::]:8080", c.Listen, err)
+	}
+	if !strings.HasPrefix(c.Path, "/") {
+		err = errors.Join(err, fmt.Errorf("netserver: path %q does not begin with a slash; give for example /v1/ws", c.Path))
 	}
 	return errors.Join(err, c.validateNumbers(), c.validateTimes(), c.validateOrigins())
 }
