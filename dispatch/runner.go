@@ -209,7 +209,11 @@ func (r *runner) recover(u *unit) {
 	}
 	r.begin(u)
 	for _, f := range failures {
-		r.machine.Invalidate(f.conv, f.released)
+		if f.conn != 0 {
+			r.machine.Gone(f.conv, f.conn)
+		} else {
+			r.machine.Invalidate(f.conv, f.released)
+		}
 	}
 	r.end(u)
 }

@@ -138,20 +138,26 @@ func (u *unit) refuse() {
 	u.runner.failed(u.invalid())
 }
 
-// invalidation names a conversation that a failed commit changed.
+// invalidation names a conversation that a failed commit changed; with a connection, one whose attachment was refused with it.
 type invalidation struct {
 	conv     frame.ID
+	conn     frame.ConnID
 	released uint64
 }
 
 func (u *unit) invalid() []invalidation {
 	var list []invalidation
+	for _, a := range u.effects.Answers {
+		if !a.Attach.IsZero() {
+			list = append(list, invalidation{conv: a.Attach, conn: a.Conn})
+		}
+	}
 	for i := range u.effects.Writes {
 		switch w := &u.effects.Writes[i]; w.Op {
 		case core.PutMessages:
-			list = append(list, invalidation{w.Conv, w.First - 1})
+			list = append(list, invalidation{conv: w.Conv, released: w.First - 1})
 		case core.PutConversation:
-			list = append(list, invalidation{w.Conv, math.MaxUint64})
+			list = append(list, invalidation{conv: w.Conv, released: math.MaxUint64})
 		}
 	}
 	return list

@@ -38,7 +38,7 @@ func (m *Machine) resumeFrom(c *conversation, p parked, ref, after uint64) {
 	default:
 		r.Count = c.head - after
 	}
-	m.out.Answers = append(m.out.Answers, Answer{Conn: p.from.Conn, Ref: ref, Arrived: p.arrived})
+	m.out.Answers = append(m.out.Answers, Answer{Conn: p.from.Conn, Ref: ref, Arrived: p.arrived, Attach: c.id})
 	off := len(m.out.Buf)
 	m.out.Buf = r.Append(m.out.Buf)
 	m.to(p.from.Conn, off)
@@ -46,8 +46,20 @@ func (m *Machine) resumeFrom(c *conversation, p parked, ref, after uint64) {
 	if after < c.head {
 		m.out.Jobs = append(m.out.Jobs, Job{Op: JobReplay, Conv: c.id, Conn: p.from.Conn, After: after, Upto: c.head})
 	}
+	m.showMarks(c, p.from.Conn, member)
 	c.batch.presence = true
 	m.touch(c)
+}
+
+// showMarks tells a new receiver how far the other members are.
+func (m *Machine) showMarks(c *conversation, conn frame.ConnID, self int8) {
+	for i := range c.members {
+		if mb := &c.members[i]; int8(i) != self && mb.delivered > 0 {
+			off := len(m.out.Buf)
+			m.appendReceipt(c, i)
+			m.to(conn, off)
+		}
+	}
 }
 
 // Replayed brings the messages of a JobReplay: frames in a row, the last of them with sequence last. The connection becomes live when it has
@@ -83,8 +95,12 @@ func (m *Machine) detachFrame(c *conversation, p parked) {
 		m.badFrame(p, err)
 		return
 	}
+	seq := uint64(0)
+	if c.attachmentOf(p.from.Conn) >= 0 {
+		seq = c.head
+	}
 	m.gone(c, p.from.Conn)
-	m.ack(p.from.Conn, d.Ref, c.head, uint64(m.now), p.arrived)
+	m.ack(p.from.Conn, d.Ref, seq, uint64(m.now), p.arrived)
 }
 
 // Gone tells that a connection was closed, for each conversation that it may be attached to.

@@ -18,8 +18,9 @@ type Effects struct {
 type Answer struct {
 	Conn    frame.ConnID
 	Ref     uint64
-	Arrived int64 // Unix nanoseconds at which the loop had read it
-	Message bool  // the request was a message that is accepted with this batch
+	Arrived int64    // Unix nanoseconds at which the loop had read it
+	Message bool     // the request was a message that is accepted with this batch
+	Attach  frame.ID // the request attached its connection to this conversation: Gone takes that back if the commit fails
 }
 
 // Write is one change for the store.

@@ -42,18 +42,21 @@ func (m *Machine) announceMarks(c *conversation) {
 			continue
 		}
 		off := len(m.out.Buf)
-		r := frame.Receipt{Conv: c.id, User: m.userBytes(c, int8(i)), Delivered: c.members[i].delivered, Read: c.members[i].read}
-		m.out.Buf = r.Append(m.out.Buf)
+		m.appendReceipt(c, i)
 		m.toAttached(c, off, len(m.out.Buf)-off, c.batch.markConn)
 	}
+}
+
+func (m *Machine) appendReceipt(c *conversation, i int) {
+	r := frame.Receipt{Conv: c.id, User: m.userBytes(c, int8(i)), Delivered: c.members[i].delivered, Read: c.members[i].read}
+	m.out.Buf = r.Append(m.out.Buf)
 }
 
 // signal is a transient notice that waits for the end of the batch, where the last one of its name wins. The frame is in Buf.
 type signal struct {
 	conv     *conversation
 	from     frame.ConnID
-	member   int8
-	name     string // borrowed from Effects.Buf's frame through nameOff would be shorter lived; names are few and short
+	name     string
 	off, len int
 }
 
@@ -79,7 +82,7 @@ func (m *Machine) signal(c *conversation, p parked) {
 			return
 		}
 	}
-	m.signals = append(m.signals, signal{conv: c, from: p.from.Conn, member: i, name: string(s.Name), off: off, len: n})
+	m.signals = append(m.signals, signal{conv: c, from: p.from.Conn, name: string(s.Name), off: off, len: n})
 }
 
 // flushSignals sends what is left of the batch's signals.

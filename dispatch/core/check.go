@@ -1,0 +1,48 @@
+package core
+
+import "fmt"
+
+// check verifies the invariants that conversation lists.
+func (c *conversation) check() error {
+	if len(c.waiting) > 0 && c.load != loading && c.load != looking && c.load != cold {
+		return c.broken(6, "events wait although it is loaded")
+	}
+	if c.load != loaded && c.load != looking || len(c.members) == 0 {
+		return nil
+	}
+	if int(c.agent) >= len(c.members) {
+		return c.broken(1, "the agent is no member")
+	}
+	if (c.state == 1 && c.agent >= 0) || (c.state == 2 && c.agent < 0) {
+		return c.broken(2, "state and agent do not fit")
+	}
+	return c.checkParts()
+}
+
+func (c *conversation) checkParts() error {
+	if c.floor > c.head || uint64(len(c.recent)) != c.head-c.floor {
+		return c.broken(3, "the window does not hold every message after its floor")
+	}
+	for i, r := range c.recent {
+		if r.seq != c.floor+1+uint64(i) {
+			return c.broken(3, "the window has a hole")
+		}
+	}
+	seen := map[uint64]bool{}
+	for _, a := range c.attached {
+		if seen[uint64(a.conn)] || int(a.member) >= len(c.members) {
+			return c.broken(4, "an attachment is double or astray")
+		}
+		seen[uint64(a.conn)] = true
+	}
+	for _, m := range c.members {
+		if m.read > m.delivered || m.delivered > c.head {
+			return c.broken(5, "the marks of "+m.user+" do not fit")
+		}
+	}
+	return nil
+}
+
+func (c *conversation) broken(n int, what string) error {
+	return fmt.Errorf("BUG: core: conversation %s breaks invariant %d: %s", c.id, n, what)
+}

@@ -1,0 +1,372 @@
+package core
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/switchyard-im/switchyard/frame"
+)
+
+var update = flag.Bool("update", false, "write what the machine does into the scenario files")
+
+// TestScenarios runs testdata/*.txt. A file begins with a sentence of purpose. Then come steps: lines of events that make one batch,
+// a line ----, and what the batch asks for. The harness keeps a small store: what a batch writes is kept, its reads are carried
+// out as a batch of their own, so that every line shows the whole consequence of a step.
+//
+//	user NAME ROLE [groups=A,B] [capacity=N]       declares an identity
+//	online CONN USER [list] | offline CONN USER | gone CONN CONV
+//	open CONN USER ref=N key=K group=G             names the conversation K
+//	send CONN USER ref=N CONV id=X base=N body=T [level=N]
+//	attach|detach|close CONN USER ref=N CONV       resume ... after=N   history ... before=N limit=N
+//	delivered|read CONN USER CONV SEQ              signal CONN USER CONV NAME BODY
+//	status CONN USER ref=N STATUS                  assign CONV AGENT   tick   time MS
+//	fail                                           this batch's commit fails
+//	lost                                           ... and yet turns out to be durable
+//	down | up                                      the store takes no writes, or does again
+//	restart                                        first in a step: the machine forgets everything, the store stays
+func TestScenarios(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no scenarios: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) { runScript(t, file) })
+	}
+}
+
+func runScript(t *testing.T, file string) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := newHarness(t, Config{ResumeMax: 100, LookbackMax: 200})
+	var out strings.Builder
+	for i, step := range strings.Split(strings.TrimSpace(string(text)), "\n\n") {
+		if strings.HasPrefix(step, "#") {
+			fmt.Fprintf(&out, "%s\n\n", step)
+			continue
+		}
+		events, want, _ := strings.Cut(step, "\n----")
+		got := h.step(strings.Split(events, "\n"))
+		if want = strings.TrimPrefix(want, "\n"); want != got && !*update {
+			t.Errorf("%s: step %d\n%s\ngot:\n%s\nwant:\n%s", file, i, events, got, want)
+		}
+		fmt.Fprintf(&out, "%s\n\n", strings.TrimRight(events+"\n----\n"+got, "\n"))
+	}
+	if *update {
+		if err := os.WriteFile(file, []byte(strings.TrimRight(out.String(), "\n")+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// harness is a machine with a small store around it.
+type harness struct {
+	t     *testing.T
+	m     *Machine
+	store *memory
+	now   int64
+	users map[string]*Identity
+	convs map[string]frame.ID // by the name that the script gave
+	down  bool
+	fail  bool
+	lost  bool
+}
+
+func newHarness(t *testing.T, cfg Config) *harness {
+	return &harness{t: t, m: New(cfg), store: newMemory(), now: 1000, users: map[string]*Identity{}, convs: map[string]frame.ID{}}
+}
+
+// step runs one batch of events, and the batches that its reads and failures cause, and returns what they ask for.
+func (h *harness) step(events []string) string {
+	var out strings.Builder
+	if events[0] == "restart" {
+		h.m = New(h.m.cfg)
+		events = events[1:]
+	}
+	h.batch(&out, func() {
+		for _, e := range events {
+			h.event(strings.Fields(e))
+		}
+	})
+	return strings.TrimRight(out.String(), "\n")
+}
+
+// batch runs one batch, and after it those that its reads and a failed commit cause.
+func (h *harness) batch(out *strings.Builder, events func()) {
+	var e Effects
+	h.m.Begin(h.now, !h.down, &e)
+	events()
+	h.m.End()
+	h.check()
+	ok := !h.fail
+	if ok || h.lost {
+		h.store.write(e.Writes)
+	}
+	if ok {
+		h.print(out, &e)
+	} else {
+		fmt.Fprintf(out, "commit fails\n")
+	}
+	failed := h.fail
+	h.fail, h.lost = false, false
+	if failed {
+		h.batch(out, func() {
+			for _, a := range e.Answers {
+				if !a.Attach.IsZero() {
+					h.m.Gone(a.Attach, a.Conn)
+				}
+			}
+			for _, w := range e.Writes {
+				switch w.Op {
+				case PutMessages:
+					h.m.Invalidate(w.Conv, w.First-1)
+				case PutConversation:
+					h.m.Invalidate(w.Conv, math.MaxUint64)
+				}
+			}
+		})
+	}
+	if len(e.Jobs) > 0 {
+		h.batch(out, func() {
+			for _, j := range e.Jobs {
+				h.job(out, j)
+			}
+		})
+	}
+	if ok {
+		for _, u := range e.Users {
+			frames := bytes.Clone(e.Buf[u.Off : u.Off+u.Len])
+			h.batch(out, func() { h.m.Notify(u.User, frames, u.Except) })
+		}
+	}
+}
+
+func (h *harness) check() {
+	for _, c := range h.m.convs {
+		if err := c.check(); err != nil {
+			h.t.Fatal(err)
+		}
+	}
+}
+
+// job carries out a read.
+func (h *harness) job(out *strings.Builder, j Job) {
+	switch j.Op {
+	case JobLoad:
+		s := h.store.convs[j.Conv]
+		if s == nil {
+			h.m.Loaded(j.Conv, nil, nil, false, nil)
+			return
+		}
+		h.m.Loaded(j.Conv, s.state, s.last(), true, nil)
+	case JobReplay:
+		frames, last := h.store.after(j.Conv, j.After, j.Upto, 3)
+		h.m.Replayed(j.Conv, j.Conn, j.After, frames, last, nil)
+	case JobLookup:
+		seq, at := h.store.find(j)
+		h.m.LookedUp(j.Conv, seq, at, nil)
+	case JobPage:
+		fmt.Fprintf(out, "page for %d: %s before %d, %d\n", j.Conn, h.name(j.Conv), j.Before, j.Limit)
+	case JobMembers:
+		for _, conv := range h.store.members[j.User] {
+			h.m.Show(conv, Origin{Conn: j.Conn})
+		}
+	}
+}
+
+func (h *harness) print(out *strings.Builder, e *Effects) {
+	for _, w := range e.Writes {
+		switch w.Op {
+		case PutMessages:
+			fmt.Fprintf(out, "write messages %s %d..%d\n", h.name(w.Conv), w.First, w.Last)
+		case PutConversation:
+			fmt.Fprintf(out, "write state %s open=%t\n", h.name(w.Conv), w.Open)
+		case PutMember:
+			fmt.Fprintf(out, "write member %s %s %t\n", w.User, h.name(w.Conv), w.Open)
+		}
+	}
+	for _, t := range e.Targets {
+		h.printFrames(out, fmt.Sprintf("to %d: ", t.Conn), e.Buf[t.Off:t.Off+t.Len])
+	}
+	for _, d := range e.Desk {
+		fmt.Fprintf(out, "desk: %s\n", h.deskEvent(d))
+	}
+}
+
+func (h *harness) printFrames(out *strings.Builder, prefix string, b []byte) {
+	for len(b) > 0 {
+		typ, f, rest, err := frame.Next(b)
+		if err != nil {
+			h.t.Fatalf("the machine made a bad frame: %v", err)
+		}
+		text, err := frame.AppendJSON(nil, f)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		s := strings.TrimSuffix(strings.TrimPrefix(string(text), "[["), "]]")
+		for name, id := range h.convs {
+			s = strings.ReplaceAll(s, `"`+id.String()+`"`, name)
+		}
+		_, s, _ = strings.Cut(s, ",")
+		fmt.Fprintf(out, "%s%s %s\n", prefix, typ, s)
+		b = rest
+	}
+}
+
+func (h *harness) deskEvent(d DeskEvent) string {
+	switch d.Kind {
+	case DeskOpened:
+		return fmt.Sprintf("opened %s group=%s visitor=%s at=%d", h.name(d.Conv), d.Group, d.Visitor, d.AtMS)
+	case DeskClosed:
+		return "closed " + h.name(d.Conv)
+	case DeskAgentUp:
+		return fmt.Sprintf("agent %s up, groups=%v capacity=%d", d.Agent, d.Groups, d.Capacity)
+	case DeskAgentDown:
+		return fmt.Sprintf("agent %s down", d.Agent)
+	default:
+		return fmt.Sprintf("agent %s status=%d capacity=%d", d.Agent, d.Status, d.Capacity)
+	}
+}
+
+func (h *harness) name(id frame.ID) string {
+	for name, c := range h.convs {
+		if c == id {
+			return name
+		}
+	}
+	return id.String()
+}
+
+// event runs one line of a script.
+func (h *harness) event(w []string) {
+	arg, opt := h.split(w[1:])
+	num := func(name string) uint64 { n, _ := strconv.ParseUint(opt[name], 10, 64); return n }
+	at := func(i int) string {
+		if i < len(arg) {
+			return arg[i]
+		}
+		h.t.Fatalf("%q needs more words", strings.Join(w, " "))
+		return ""
+	}
+	origin := func() Origin { return Origin{Conn: h.conn(at(0)), Who: h.user(at(1))} }
+	give := func(typ frame.Type, f []byte) { h.m.Frame(origin(), typ, f, h.now*1e6) }
+	switch w[0] {
+	case "user":
+		role, err := frame.ParseRole(at(1))
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		id := &Identity{User: at(0), Role: role, Capacity: int(num("capacity"))}
+		if opt["groups"] != "" {
+			id.Groups = strings.Split(opt["groups"], ",")
+		}
+		h.users[at(0)] = id
+	case "online":
+		h.m.Online(origin(), slices.Contains(w, "list"))
+	case "offline":
+		h.m.Offline(origin())
+	case "gone":
+		h.m.Gone(h.conv(at(1)), h.conn(at(0)))
+	case "open":
+		key := frame.ID{15: opt["key"][0]}
+		h.convs[opt["key"]] = ConversationID(at(1), key)
+		give(frame.TypeOpen, (&frame.Open{Ref: num("ref"), Key: key, Group: []byte(opt["group"])}).Append(nil))
+	case "send":
+		s := frame.Send{Ref: num("ref"), Conv: h.conv(at(2)), Level: 2, Base: num("base"), Body: text(opt["body"])}
+		if l, ok := opt["level"]; ok {
+			n, _ := strconv.Atoi(l)
+			s.Level = uint8(n)
+		}
+		if id := opt["id"]; id != "" {
+			copy(s.ID[:], id)
+		}
+		give(frame.TypeSend, s.Append(nil))
+	case "attach":
+		give(frame.TypeAttach, (&frame.Attach{Ref: num("ref"), Conv: h.conv(at(2))}).Append(nil))
+	case "detach":
+		give(frame.TypeDetach, (&frame.Detach{Ref: num("ref"), Conv: h.conv(at(2))}).Append(nil))
+	case "close":
+		give(frame.TypeClose, (&frame.Close{Ref: num("ref"), Conv: h.conv(at(2))}).Append(nil))
+	case "resume":
+		give(frame.TypeResume, (&frame.Resume{Ref: num("ref"), Conv: h.conv(at(2)), After: num("after")}).Append(nil))
+	case "history":
+		give(frame.TypeHistory, (&frame.History{Ref: num("ref"), Conv: h.conv(at(2)), Before: num("before"), Limit: num("limit")}).Append(nil))
+	case "delivered", "read":
+		m := frame.Mark{Type: frame.TypeDelivered, Conv: h.conv(at(2))}
+		if w[0] == "read" {
+			m.Type = frame.TypeRead
+		}
+		m.Seq, _ = strconv.ParseUint(at(3), 10, 64)
+		give(m.Type, m.Append(nil))
+	case "signal":
+		give(frame.TypeSignal, (&frame.Signal{Conv: h.conv(at(2)), Name: []byte(at(3)), Body: text(at(4))}).Append(nil))
+	case "status":
+		n, _ := strconv.Atoi(at(2))
+		give(frame.TypeStatus, (&frame.Status{Ref: num("ref"), Status: frame.AgentStatus(n)}).Append(nil))
+	case "assign":
+		h.m.Assign(h.conv(at(0)), at(1))
+	case "time":
+		n, _ := strconv.ParseInt(at(0), 10, 64)
+		h.now = n
+		h.m.now = n
+	case "tick":
+		h.m.Tick()
+	case "fail", "lost":
+		h.fail, h.lost = true, w[0] == "lost"
+	case "down", "up":
+		h.down = w[0] == "down"
+	default:
+		h.t.Fatalf("no event %q", w[0])
+	}
+}
+
+func (h *harness) split(words []string) (arg []string, opt map[string]string) {
+	opt = map[string]string{}
+	for _, w := range words {
+		if k, v, ok := strings.Cut(w, "="); ok {
+			opt[k] = v
+		} else {
+			arg = append(arg, w)
+		}
+	}
+	return arg, opt
+}
+
+func (h *harness) conn(s string) frame.ConnID {
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		h.t.Fatalf("%q is no connection", s)
+	}
+	return frame.ConnID(n)
+}
+
+func (h *harness) user(s string) *Identity {
+	if u := h.users[s]; u != nil {
+		return u
+	}
+	h.t.Fatalf("no user %q", s)
+	return nil
+}
+
+// conv finds a conversation by its name in the script; a name that was never opened is an id that does not exist.
+func (h *harness) conv(s string) frame.ID {
+	if id, ok := h.convs[s]; ok {
+		return id
+	}
+	id := frame.ID{0: 0xff}
+	copy(id[1:], s)
+	h.convs[s] = id
+	return id
+}
+
+// text encodes a short string as msgpack.
+func text(s string) []byte { return append([]byte{0xa0 | byte(len(s))}, s...) }
