@@ -37,7 +37,7 @@ type Report struct {
 	Rate         float64            `json:"rate"`          // accepted messages per second
 	DeliveryRate float64            `json:"delivery_rate"` // delivered messages per second
 
-	Reconnects int64 `json:"reconnects"` // connections that ended and were dialled again
+	Reconnects int64 `json:"reconnects"` // connections that were lost after their upgrade, and dialled again
 	Resent     int64 `json:"resent"`     // sends that went out again after that or after a refusal
 	Refusals   int64 `json:"refusals"`   // answers that told a client to try later
 	Marks      int64 `json:"marks"`      // delivered frames sent

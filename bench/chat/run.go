@@ -251,7 +251,7 @@ func (r *run) collect(rep *Report) {
 			ledger.Merge(&s.ledger)
 			accept.Merge(s.accept)
 			deliver.Merge(s.deliver)
-			rep.Reconnects += s.reconnects
+			rep.Reconnects += s.lost
 			rep.Resent += s.resent
 			rep.Refusals += s.refusals
 			rep.Marks += s.marks

@@ -17,17 +17,17 @@ type share struct {
 	loop *client.Loop
 
 	// Owned by the loop.
-	pairs      []*pair
-	ready      int // pairs that became ready
-	offline    int // connections that are not live
-	reconnects int64
-	resent     int64
-	refusals   int64
-	marks      int64
-	closed     int // conversations that the server closed for us
-	random     *rand.Rand
-	ledger     oracle.Ledger
-	body       []byte // of the message being written
+	pairs    []*pair
+	ready    int   // pairs that became ready
+	offline  int   // connections that are not live
+	lost     int64 // connections that ended after their upgrade
+	resent   int64
+	refusals int64
+	marks    int64
+	closed   int // conversations that the server closed for us
+	random   *rand.Rand
+	ledger   oracle.Ledger
+	body     []byte // of the message being written
 
 	running  bool
 	begin    int64 // when the load began
@@ -94,38 +94,6 @@ func (s *share) judge() {
 	for _, p := range s.pairs {
 		p.judge.Finish()
 	}
-}
-
-// tick: wake-ups of the schedule are at least this far apart, which bounds what they cost and what they add to a latency.
-const tick = 50_000
-
-// admit gives the pairs what became due and comes back for the next.
-func (s *share) admit() {
-	now := client.Now()
-	for ; s.slotDue(s.slot) <= min(now, s.end); s.slot++ {
-		s.pairs[s.slot%int64(len(s.pairs))].pump()
-	}
-	if next := s.slotDue(s.slot); next <= s.end {
-		s.loop.Arm(&s.schedule, max(next, now+tick))
-	}
-}
-
-func (s *share) slotDue(slot int64) int64 { return s.begin + slot*s.interval }
-
-// due returns when the pair's next message is due, and whether that has come. Pairs take the slots of their share in turn, so a pair
-// that fell behind needs no list of what it owes.
-func (s *share) due(p *pair) (at int64, ok bool) {
-	now := client.Now()
-	if s.closedLoop() {
-		return now, now < s.end
-	}
-	at = s.slotDue(p.admitted*int64(len(s.pairs)) + int64(p.local))
-	return at, at <= min(now, s.end)
-}
-
-func (s *share) owes(p *pair) bool {
-	_, ok := s.due(p)
-	return ok && !s.closedLoop()
 }
 
 func (s *share) noteAccepted(due int64) {

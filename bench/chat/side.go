@@ -110,10 +110,12 @@ func (s *side) Closed(err error) {
 	if s.phase == live {
 		s.share.offline++
 	}
+	if s.phase != down {
+		s.share.lost++
+	}
 	s.phase, s.asked, s.held = down, false, false
 	s.marked, s.markedAt = 0, 0 // the server may have forgotten: name it again after the resume
 	s.pair.judge.Disconnected(s.me)
-	s.share.reconnects++
 	s.share.loop.Disarm(&s.hold)
 	s.share.loop.Disarm(&s.markTimer)
 	wait := s.backoff.next(s.share.random)

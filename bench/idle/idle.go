@@ -1,0 +1,262 @@
+// Package idle measures what a connection costs a server that has nothing to do with it: it opens many authenticated connections, lets them
+// be, and compares the server's memory and CPU with those before.
+package idle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/switchyard-im/switchyard/bench/client"
+	"github.com/switchyard-im/switchyard/bench/observe"
+	"github.com/switchyard-im/switchyard/bench/report"
+	"github.com/switchyard-im/switchyard/bench/token"
+)
+
+// Config of a run. The zero value of a field means its default.
+type Config struct {
+	URL        string        // ws://HOST:PORT/v1/ws
+	Key        *token.Signer // signs the visitors' tokens; required
+	Conns      int           // connections; default 1,000
+	Settle     time.Duration // from the last welcome to the reading of memory; default 3 s
+	Hold       time.Duration // how long to stay idle after that, to measure CPU; default 10 s
+	OpenWithin time.Duration // for opening all connections; default 60 s
+	Threads    int           // event loops; default 1
+	PerSource  int           // connections on each loopback source address; default 4,000
+	Admin      string        // URL of the server's admin address; if given, the server collects garbage before each reading
+
+	Server   observe.Source // of the server's figures; required
+	Progress func(Progress) // called each second from the goroutine of Run; nil: not
+}
+
+// Progress is where a run stands.
+type Progress struct {
+	Phase   string // "connecting", "settling" or "holding"
+	Elapsed time.Duration
+	Open    int // connections that were welcomed
+}
+
+// Report is the outcome of a run.
+type Report struct {
+	Conns        int     `json:"conns"`
+	OpenSeconds  float64 `json:"open_seconds"` // from the first dial to the last welcome
+	OpenCPUUS    float64 `json:"open_cpu_us"`  // server CPU per connection for accepting, upgrade and hello
+	RSSBefore    int64   `json:"rss_before_bytes"`
+	RSSAfter     int64   `json:"rss_after_bytes"`
+	BytesPerConn float64 `json:"rss_bytes_per_conn"`
+	HoldSeconds  float64 `json:"hold_seconds"`
+	IdleCPUUS    float64 `json:"idle_cpu_us"` // server CPU per connection and second while idle
+}
+
+// Rows is the report as a table.
+func (r *Report) Rows() []report.Row {
+	return []report.Row{
+		{Name: "connections", Value: fmt.Sprintf("%d authenticated and idle", r.Conns)},
+		{Name: "opened in", Value: fmt.Sprintf("%.2f s, %.1f us of server CPU each", r.OpenSeconds, r.OpenCPUUS)},
+		{Name: "server RSS", Value: fmt.Sprintf("%.1f MB before, %.1f MB after: %.0f B per connection", float64(r.RSSBefore)/1e6, float64(r.RSSAfter)/1e6, r.BytesPerConn)},
+		{Name: "server CPU", Value: fmt.Sprintf("%.3f us per connection and second over %.1f s", r.IdleCPUUS, r.HoldSeconds)},
+	}
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+func (c Config) withDefaults() Config {
+	setDefault(&c.Conns, 1000)
+	setDefault(&c.Settle, 3*time.Second)
+	setDefault(&c.Hold, 10*time.Second)
+	setDefault(&c.OpenWithin, time.Minute)
+	setDefault(&c.Threads, 1)
+	setDefault(&c.PerSource, 4000)
+	return c
+}
+
+func (c *Config) validate() error {
+	switch {
+	case c.Key == nil:
+		return errors.New("idle: no key to sign tokens with: give the server's key file")
+	case c.Server == nil:
+		return errors.New("idle: nothing to read the server's memory from: give --server-pid or --admin")
+	case c.Conns < 1 || c.Threads < 1 || c.PerSource < 1:
+		return errors.New("idle: conns, threads and connections per source must be positive")
+	case c.Settle < 0 || c.Hold < 0:
+		return errors.New("idle: durations must not be negative")
+	}
+	return client.CheckDescriptors(c.Conns)
+}
+
+// Run opens the connections, measures and closes them. The error is a run that could not take place.
+func Run(ctx context.Context, cfg Config) (*Report, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	target, err := client.ParseTarget(cfg.URL, "switchyard.v1.msgpack")
+	if err != nil {
+		return nil, err
+	}
+	fleet, err := client.NewFleet(min(cfg.Threads, cfg.Conns))
+	if err != nil {
+		return nil, err
+	}
+	r := &run{cfg: cfg, target: target, fleet: fleet, welcomed: make(chan struct{}, cfg.Conns), failed: make(chan error, 1), began: time.Now()}
+	rep, err := r.do(ctx)
+	if err = errors.Join(err, fleet.Stop()); err != nil {
+		return nil, err
+	}
+	return rep, nil
+}
+
+// run is one run. Its fields are fixed before the loops see it, but for open, which the goroutine of Run owns.
+type run struct {
+	cfg      Config
+	target   *client.Target
+	fleet    *client.Fleet
+	welcomed chan struct{} // one element for each connection that is authenticated
+	failed   chan error    // the first connection that ended
+	began    time.Time
+	open     int
+}
+
+func (r *run) do(ctx context.Context) (*Report, error) {
+	rep := &Report{Conns: r.cfg.Conns}
+	before, err := r.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.openAll(ctx, rep); err != nil {
+		return nil, err
+	}
+	opened, err := r.cfg.Server.Read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.rest(ctx, "settling", r.cfg.Settle); err != nil {
+		return nil, err
+	}
+	settled, err := r.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	from := client.Now()
+	if err := r.rest(ctx, "holding", r.cfg.Hold); err != nil {
+		return nil, err
+	}
+	held, err := r.cfg.Server.Read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	conns := float64(r.cfg.Conns)
+	rep.OpenCPUUS = (opened.CPUSeconds - before.CPUSeconds) * 1e6 / conns
+	rep.RSSBefore, rep.RSSAfter = before.RSSBytes, settled.RSSBytes
+	rep.BytesPerConn = float64(rep.RSSAfter-rep.RSSBefore) / conns
+	rep.HoldSeconds = float64(client.Now()-from) / 1e9
+	if rep.HoldSeconds > 0 {
+		rep.IdleCPUUS = (held.CPUSeconds - settled.CPUSeconds) * 1e6 / conns / rep.HoldSeconds
+	}
+	return rep, nil
+}
+
+// read takes the server's usage after it collected its garbage, if it has an admin address to be asked at.
+func (r *run) read(ctx context.Context) (observe.Usage, error) {
+	if r.cfg.Admin != "" {
+		if err := collect(ctx, r.cfg.Admin); err != nil {
+			return observe.Usage{}, err
+		}
+	}
+	return r.cfg.Server.Read(ctx)
+}
+
+// collect makes a Go server collect: a heap profile with gc=1 does it first.
+func collect(ctx context.Context, admin string) error {
+	url := strings.TrimSuffix(admin, "/") + "/debug/pprof/heap?gc=1"
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return fmt.Errorf("idle: %w", err)
+	}
+	c := http.Client{Timeout: 10 * time.Second}
+	defer c.CloseIdleConnections()
+	resp, err := c.Do(req)
+	if err != nil {
+		return fmt.Errorf("idle: %w (is --admin the server's admin address?)", err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("idle: %s answered %s", url, resp.Status)
+	}
+	return nil
+}
+
+// openAll dials everything and waits until all are welcomed.
+func (r *run) openAll(ctx context.Context, rep *Report) error {
+	from := client.Now()
+	r.fleet.Each(func(i int, l *client.Loop) {
+		for n := i; n < r.cfg.Conns; n += len(r.fleet.Loops) {
+			if err := r.dial(l, n); err != nil {
+				r.fail(err)
+				return
+			}
+		}
+	})
+	late := time.NewTimer(r.cfg.OpenWithin)
+	defer late.Stop()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for r.open < r.cfg.Conns {
+		select {
+		case <-r.welcomed:
+			r.open++
+		case err := <-r.failed:
+			return fmt.Errorf("idle: cannot open %d connections to %s (is the server running, and does it allow as many?): %w", r.cfg.Conns, r.cfg.URL, err)
+		case <-late.C:
+			return fmt.Errorf("idle: only %d of %d connections were welcomed within %s", r.open, r.cfg.Conns, r.cfg.OpenWithin)
+		case <-tick.C:
+			r.progress("connecting")
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	rep.OpenSeconds = float64(client.Now()-from) / 1e9
+	return nil
+}
+
+// rest does nothing for d. A connection that ends meanwhile ends the run, because the figures would be of fewer.
+func (r *run) rest(ctx context.Context, phase string, d time.Duration) error {
+	end := time.NewTimer(d)
+	defer end.Stop()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-end.C:
+			return nil
+		case err := <-r.failed:
+			return fmt.Errorf("idle: a connection ended while %s: %w", phase, err)
+		case <-tick.C:
+			r.progress(phase)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (r *run) progress(phase string) {
+	if r.cfg.Progress != nil {
+		r.cfg.Progress(Progress{Phase: phase, Elapsed: time.Since(r.began), Open: r.open})
+	}
+}
+
+// fail ends the run. Safe from any loop.
+func (r *run) fail(err error) {
+	select {
+	case r.failed <- err:
+	default:
+	}
+}

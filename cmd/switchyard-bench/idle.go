@@ -1,0 +1,45 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/switchyard-im/switchyard/bench/idle"
+	"github.com/switchyard-im/switchyard/bench/report"
+	"github.com/switchyard-im/switchyard/bench/token"
+)
+
+type idleCommand struct {
+	URL     string        `required:"" help:"The server, ws://HOST:PORT/v1/ws."`
+	Key     string        `required:"" type:"path" help:"The key file that the server checks tokens with (serve --dev: DIR/token.key)." placeholder:"FILE"`
+	Conns   int           `default:"1000" help:"Connections to open."`
+	Settle  time.Duration `default:"3s" help:"From the last welcome to the reading of memory."`
+	Hold    time.Duration `default:"10s" help:"How long to stay idle after that, to measure CPU."`
+	Threads int           `default:"1" help:"Event loops of the generator."`
+	JSON    string        `name:"json" type:"path" help:"Write the report to this file." placeholder:"FILE"`
+	serverFlags
+}
+
+// Run is called by kong.
+func (c *idleCommand) Run(ctx context.Context, t *terminal) error {
+	key, err := token.Load(c.Key)
+	if err != nil {
+		return err
+	}
+	rep, err := idle.Run(ctx, idle.Config{
+		URL: c.URL, Key: key, Conns: c.Conns, Settle: c.Settle, Hold: c.Hold, Threads: c.Threads, Admin: c.Admin, Server: c.source(),
+		Progress: func(p idle.Progress) {
+			t.progress.line("%4.0fs %-10s %d/%d connections", p.Elapsed.Seconds(), p.Phase, p.Open, c.Conns)
+		},
+	})
+	t.progress.done()
+	if err != nil {
+		return err
+	}
+	err = report.Table(t.out, rep.Rows())
+	if c.JSON != "" {
+		err = errors.Join(err, report.WriteJSON(c.JSON, rep))
+	}
+	return err
+}
