@@ -61,8 +61,8 @@ func newLoop(cfg *Config, index int, h Handler, log *slog.Logger, sh *shared) (l
 	l.writer.init(cfg)
 	l.upgrade.init(l)
 	l.publish()
-	if l.poll, err = openPoll(); err != nil {
-		return nil, fmt.Errorf("netserver: opening a poller: %w", err)
+	if l.poll, err = newPoll(); err != nil {
+		return nil, err
 	}
 	if err = l.watchMailbox(); err == nil {
 		err = l.watchTimer()

@@ -3,10 +3,12 @@ package netserver
 import (
 	"bytes"
 	"log/slog"
+	"reflect"
 	"syscall"
 	"testing"
 
 	"github.com/cloudwego/netpoll"
+	"golang.org/x/sys/unix"
 
 	"github.com/switchyard-im/switchyard/frame"
 )
@@ -93,11 +95,11 @@ func (p *pairedConn) upgrade(headers ...string) *pairedConn {
 	return p
 }
 
-// TestPollerAssumptions checks what the package relies on in netpoll: openPoll gives a working poller, an operator's OnRead replaces
+// TestPollerAssumptions checks what the package relies on in netpoll: newPoll gives a working poller, an operator's OnRead replaces
 // Inputs, the end of a stream detaches the operator and calls OnHup on another goroutine after OnRead, an operator can be freed in
 // another one's handler, and Close ends Wait.
 func TestPollerAssumptions(t *testing.T) {
-	poll, err := openPoll()
+	poll, err := newPoll()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -270,4 +272,45 @@ func repeated(b []byte, n int) (all [][]byte) {
 		all = append(all, b)
 	}
 	return all
+}
+
+// TestPollerDoesNotGrow has more descriptors ready at once than the poller takes in one go.
+func TestPollerDoesNotGrow(t *testing.T) {
+	const many = 2*maxEvents + 7
+	poll, err := newPoll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	served, ended := 0, make(chan error, 1)
+	var fds []int
+	for range many {
+		fd, err := unix.Eventfd(1, unix.EFD_NONBLOCK)
+		if err != nil {
+			t.Fatal(err)
+		}
+		op := poll.Alloc()
+		op.FD = fd
+		op.OnRead = func(p netpoll.Poll) error {
+			var b [8]byte
+			sysRead(int32(fd), b[:])
+			if served++; served < many {
+				return nil
+			}
+			return p.Close()
+		}
+		if err := op.Control(netpoll.PollReadable); err != nil {
+			t.Fatal(err)
+		}
+		fds = append(fds, fd)
+	}
+	go func() { ended <- poll.Wait() }()
+	if err := <-ended; err != nil || served != many {
+		t.Fatalf("served %d of %d, %v", served, many, err)
+	}
+	if size := reflect.ValueOf(poll).Elem().FieldByName("size").Int(); size != maxEvents {
+		t.Errorf("the poller takes %d events at once, want %d", size, maxEvents)
+	}
+	for _, fd := range fds {
+		syscall.Close(fd)
+	}
 }

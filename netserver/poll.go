@@ -1,6 +1,8 @@
 package netserver
 
 import (
+	"fmt"
+	"reflect"
 	_ "unsafe" // for go:linkname
 
 	"github.com/cloudwego/netpoll"
@@ -18,3 +20,27 @@ const (
 	pollReadWrite = netpoll.PollR2RW
 	pollRead      = netpoll.PollRW2R
 )
+
+// maxEvents bounds what one epoll_wait returns.
+const maxEvents = 1024
+
+// newPoll opens a poller that is lean. Netpoll keeps 1.3 KB of I/O vectors for each event, for its own connections, and doubles the
+// number of events whenever they are all used: a burst on 15,000 connections would leave 21 MB behind. Its Reset hook is an exported field
+// of an unexported type, so it is wrapped by reflection: no vectors, and no growth beyond maxEvents.
+func newPoll() (netpoll.Poll, error) {
+	poll, err := openPoll()
+	if err != nil {
+		return nil, fmt.Errorf("netserver: opening a poller: %w", err)
+	}
+	field := reflect.ValueOf(poll).Elem().FieldByName("Reset")
+	reset, ok := field.Interface().(func(size, caps int))
+	if !ok {
+		return nil, fmt.Errorf("netserver: this version of netpoll has no Reset hook; build with the version in go.mod")
+	}
+	field.Set(reflect.ValueOf(func(size, _ int) {
+		if size <= maxEvents {
+			reset(size, 0)
+		}
+	}))
+	return poll, nil
+}
