@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"slices"
 	"sync"
 	"testing"
@@ -18,7 +19,15 @@ import (
 	"github.com/switchyard-im/switchyard/frame"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// AtExit is called after the last test.
+var AtExit = func() {}
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		AtExit()
+		os.Exit(code)
+	}))
+}
 
 // patience is how long a test waits for what must come at once. It only bounds a failing test.
 const patience = 20 * time.Second
