@@ -90,7 +90,7 @@ Switchyard %[1]s serves ws://%[2]s/v1/ws (development mode)
 
 Next, in another terminal:
 
-  bin/switchyard-bench chat --url ws://%[2]s/v1/ws --key %[5]s --pairs 100 --rate 2000 --duration 10s
+  bin/switchyard-bench chat --url ws://%[2]s/v1/ws --key %[5]s --pairs 100 --rate 2000 --duration 10s --admin http://%[6]s
   bin/switchyard token --key %[5]s --role visitor --sub carol --groups %[7]s
   curl -s http://%[6]s/metrics | grep ^switchyard_
 
