@@ -17,6 +17,12 @@ func (l *loop) deliverAll() {
 }
 
 func (l *loop) stageParcel(p *frame.Parcel) {
+	if t, ok := p.Owner.(*posted); ok {
+		if c := l.slots.find(t.id); c != nil {
+			t.f(c)
+		}
+		return
+	}
 	l.n.parcels++
 	for i := range p.Targets {
 		t := &p.Targets[i]

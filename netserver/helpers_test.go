@@ -64,6 +64,7 @@ func serve(t testing.TB, cfg Config, h Handler) *Server {
 	if cfg.Listen == "" {
 		cfg.Listen = "127.0.0.1:0"
 	}
+	setDefault(&cfg.Loops, 1) // whatever the machine
 	s, err := New(cfg, h, slog.New(slog.NewTextHandler(t.Output(), nil)), nil)
 	if err != nil {
 		t.Fatal(err)

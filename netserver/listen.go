@@ -60,6 +60,7 @@ func bind(family int, to unix.Sockaddr) (int32, error) {
 		return -1, err
 	}
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1) // inherited by what is accepted: a turn's output is merged already
 	if family == unix.AF_INET6 {
 		_ = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 0)
 	}
@@ -118,7 +119,6 @@ func (a *listener) onRead(netpoll.Poll) error {
 
 // deal gives a connection to the next loop. A loop that has a full queue is behind by 65,536 connections: refuse.
 func (a *listener) deal(p accepted) {
-	sysNoDelay(p.fd)
 	to := a.loops[a.next]
 	a.next = (a.next + 1) % len(a.loops)
 	if to == a.loop {

@@ -165,14 +165,9 @@ func (l *loop) runTasks() {
 }
 
 func (l *loop) runTask(t *task) {
-	switch {
-	case t.run != nil:
+	if t.run != nil {
 		t.run()
-	case t.onID != nil:
-		if c := l.slots.find(t.id); c != nil {
-			t.onID(c)
-		}
-	default:
+	} else {
 		l.adopt(t.peer)
 	}
 }

@@ -12,12 +12,27 @@ import (
 // maxTasks bounds the rare control work that waits for one loop.
 const maxTasks = 1 << 16
 
-// task is control work for a loop: a function for one connection, a function for the loop, or a descriptor that was accepted.
+// task is control work for a loop: a function, or a descriptor that was accepted.
 type task struct {
-	id   frame.ConnID
-	onID func(*Conn)
 	run  func()
-	peer accepted // fd >= 0 if neither function is set
+	peer accepted // if run is nil
+}
+
+// posted is a function for one connection. It travels as a parcel without targets, so that it keeps its place among the parcels of the
+// goroutine that posted it.
+type posted struct {
+	parcel frame.Parcel
+	id     frame.ConnID
+	f      func(*Conn)
+}
+
+// Release has nothing to take back.
+func (*posted) Release(*frame.Parcel) {}
+
+func newPosted(id frame.ConnID, f func(*Conn)) *frame.Parcel {
+	p := &posted{id: id, f: f}
+	p.parcel.Owner = p
+	return &p.parcel
 }
 
 // mailbox carries work from other goroutines to one loop. Parcels go through a lock-free stack that the loop takes as a whole and
@@ -25,7 +40,7 @@ type task struct {
 // only if no wake-up is outstanding.
 //
 // Both are bounded, and a producer waits at the bound. A loop never waits for anyone, so it always comes to empty its mailbox
-// and the wait ends; for the same reason a loop itself must never put anything that may wait (see putOwn).
+// and the wait ends; for the same reason a loop itself must never put anything that may wait (see postOwn).
 type mailbox struct {
 	event int32 // eventfd, nonblocking; open until close
 	limit int64
@@ -190,7 +205,7 @@ func (m *mailbox) close(yield func()) {
 		p = next
 	}
 	for _, t := range m.takeTasks(nil) {
-		if t.onID == nil && t.run == nil {
+		if t.run == nil {
 			sysClose(t.peer.fd)
 		}
 	}

@@ -110,10 +110,11 @@ func (s *Server) run() {
 func (s *Server) Deliver(loop int, p *frame.Parcel) { s.loops[loop].box.put(p) }
 
 // Post runs f on the connection's loop, if the connection is still open when its turn comes; f may use it until it returns. For rare
-// work, such as the result of an authentication: it costs a lock. Waits while 65,536 functions wait for that loop.
+// work, such as the result of an authentication: it allocates. It waits as Deliver does, and the two keep their order if they come from
+// one goroutine.
 func (s *Server) Post(id frame.ConnID, f func(c *Conn)) {
 	if n := id.Loop(); n < len(s.loops) {
-		s.loops[n].box.post(task{id: id, onID: f})
+		s.loops[n].box.put(newPosted(id, f))
 	}
 }
 

@@ -66,12 +66,6 @@ func sysShutdownWrite(fd int32) {
 	syscall.RawSyscall(syscall.SYS_SHUTDOWN, uintptr(fd), syscall.SHUT_WR, 0)
 }
 
-// sysNoDelay turns Nagle's algorithm off: a turn's output is merged already. It fails only for sockets that are not TCP.
-func sysNoDelay(fd int32) {
-	one := int32(1)
-	syscall.RawSyscall6(syscall.SYS_SETSOCKOPT, uintptr(fd), syscall.IPPROTO_TCP, syscall.TCP_NODELAY, uintptr(unsafe.Pointer(&one)), 4, 0)
-}
-
 func count(r uintptr, e syscall.Errno) int {
 	if e != 0 {
 		return 0

@@ -124,6 +124,40 @@ func TestPost(t *testing.T) {
 	onLoop(t, s.loops[0], func() {}) // runs after it
 }
 
+func TestPostAndDeliverKeepTheirOrder(t *testing.T) {
+	s, o, reasons := watched(t, Config{})
+	c := open(t, s)
+	id := o.next(t)
+	owner := new(parcelOwner)
+	s.Post(id, func(c *Conn) { c.Write([]byte("1")) })
+	s.Deliver(0, parcelFor(owner, []byte("2"), id))
+	s.Post(id, func(c *Conn) { c.Write([]byte("3")) })
+	s.Deliver(0, parcelFor(owner, []byte("4"), id))
+	s.Post(id, func(c *Conn) { c.Close(4500, "") })
+	s.Deliver(0, parcelFor(owner, []byte("late"), id))
+	var all []byte
+	for len(all) < 4 {
+		all = append(all, c.next().Payload...)
+	}
+	if string(all) != "1234" {
+		t.Errorf("received %q", all)
+	}
+	c.expectClose(4500)
+	wantReason(t, reasons, ReasonHandler)
+}
+
+func TestAcceptedSocketsDoNotDelay(t *testing.T) {
+	s, o, _ := watched(t, Config{})
+	open(t, s)
+	id := o.next(t)
+	onLoop(t, s.loops[0], func() {
+		v, err := syscall.GetsockoptInt(int(s.loops[0].slots.find(id).fd), syscall.IPPROTO_TCP, syscall.TCP_NODELAY)
+		if err != nil || v == 0 {
+			t.Errorf("TCP_NODELAY is %d, %v", v, err)
+		}
+	})
+}
+
 func TestHandlerErrorCloses(t *testing.T) {
 	fail := make(chan error, 1)
 	reasons := make(chan Reason, 1)

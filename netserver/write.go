@@ -12,10 +12,11 @@ const (
 	opFrames = ws.OpCode(0)    // msgpack frames, to be merged with those before and after
 	opBytes  = ws.OpCode(0xff) // bytes of no WebSocket frame: HTTP answers
 
-	writeBuffer = 64 << 10 // small pieces are copied into it
-	largePiece  = 8 << 10  // pieces from this size on are not copied but written from where they are
-	maxPieces   = 64       // of one system call
-	keptScratch = 1 << 20  // scratch buffers above this are given back after use
+	writeBuffer  = 64 << 10 // small pieces are copied into it
+	largePiece   = 8 << 10  // pieces from this size on are not copied but written from where they are
+	maxPieces    = 64       // of one system call
+	keptScratch  = 1 << 20  // scratch buffers above this are given back after use
+	keptSegments = 1 << 15  // lists of segments above this too
 )
 
 // segment is something staged for a connection. Its data stays put until the end of the turn.
@@ -112,6 +113,9 @@ func (l *loop) flush() {
 func (w *writer) shrink() {
 	if cap(w.arena) > keptScratch {
 		w.arena = make([]byte, 0, writeBuffer)
+	}
+	if cap(w.segments) > keptSegments {
+		w.segments, w.staged = nil, nil
 	}
 	for _, b := range []*[]byte{&w.gathered, &w.toJSON, &w.fromJSON} {
 		if cap(*b) > keptScratch {
