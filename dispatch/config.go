@@ -14,8 +14,8 @@ type Config struct {
 	Runners int // goroutines that share the shards; default: half of GOMAXPROCS, at least 1
 	Units   int // batches of one runner under way at a time; more makes smaller batches; default 3
 
-	RingFrames int // frames that wait between one loop and one runner; more is answered overloaded; a power of two; default 8,192
-	RingBytes  int // and their bytes; a power of two; default 2 MiB
+	RingFrames int // frames that wait between one loop and one runner; more is answered overloaded; a power of two; default 32,768
+	RingBytes  int // and their bytes; a power of two; default 8 MiB
 
 	Auth  PoolConfig // token checks; default 10 workers, 1,000 waiting, 500 ms
 	Reads PoolConfig // reads of the store for loads, replays and history; default 8 workers, 20,000 waiting, 1 s
@@ -64,8 +64,8 @@ func setDefault[T comparable](field *T, value T) {
 func (c Config) withDefaults() Config {
 	setDefault(&c.Runners, max(1, runtime.GOMAXPROCS(0)/2))
 	setDefault(&c.Units, 3)
-	setDefault(&c.RingFrames, 8192)
-	setDefault(&c.RingBytes, 2<<20)
+	setDefault(&c.RingFrames, 32768)
+	setDefault(&c.RingBytes, 8<<20)
 	c.Auth = c.Auth.withDefaults(10, 1000, 500*time.Millisecond)
 	c.Reads = c.Reads.withDefaults(8, 20_000, time.Second)
 	setDefault(&c.HelloTimeout, 10*time.Second)

@@ -88,7 +88,9 @@ func (g *Gate) forward(c Conn, s *session, typ frame.Type, f []byte) {
 		return
 	}
 	ring := r.rings[c.Loop()]
-	if !ring.push(core.Origin{Conn: c.ID(), Who: s.who}, typ, f, c.Now()) {
+	now := c.Now()
+	if !s.mayPass(typ, f, now) || !ring.push(core.Origin{Conn: c.ID(), Who: s.who}, typ, f, now) {
+		s.refuse(typ, f, now)
 		g.center.metrics.overloaded.Inc()
 		g.refuse(c, frame.PeekRef(f), frame.ErrorOverloaded, "the server has too much to do; nothing was done, send it again")
 		return

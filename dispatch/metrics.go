@@ -57,7 +57,7 @@ func registerAll(reg prometheus.Registerer, list ...prometheus.Collector) error 
 func (m *metrics) accepted(answers []core.Answer, now int64) {
 	n := 0
 	for _, a := range answers {
-		if a.Message {
+		if a.Kind == core.AnswerAccepted {
 			m.accept.Observe(float64(now-a.Arrived) / 1e9)
 			n++
 		}

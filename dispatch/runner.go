@@ -25,8 +25,8 @@ type runner struct {
 
 	// Set by the store's completion goroutine, read by the runner.
 	mu       sync.Mutex
-	failures []invalidation // guarded by mu
-	broken   atomic.Bool    // failures may not be empty: cheap to ask for each batch
+	failures []failure   // guarded by mu
+	broken   atomic.Bool // failures may not be empty: cheap to ask for each batch
 
 	stats runnerStats
 
@@ -182,7 +182,7 @@ func (r *runner) control(e *control) {
 }
 
 // failed remembers what a failed commit leaves invalid; called by the store's completion goroutine.
-func (r *runner) failed(list []invalidation) {
+func (r *runner) failed(list []failure) {
 	r.mu.Lock()
 	r.failures = append(r.failures, list...)
 	r.mu.Unlock()
@@ -209,13 +209,21 @@ func (r *runner) recover(u *unit) {
 	}
 	r.begin(u)
 	for _, f := range failures {
-		if f.conn != 0 {
-			r.machine.Gone(f.conv, f.conn)
-		} else {
-			r.machine.Invalidate(f.conv, f.released)
-		}
+		r.takeBack(&f)
 	}
 	r.end(u)
+}
+
+// takeBack makes the machine forget one thing that was promised or written in vain.
+func (r *runner) takeBack(f *failure) {
+	switch f.answer.Kind {
+	case core.AnswerAttached:
+		r.machine.Gone(f.answer.Conv, f.answer.Conn)
+	case core.AnswerAccepted:
+		r.machine.Refused(f.answer.Conv, f.answer.Conn, f.answer.ID)
+	default:
+		r.machine.Invalidate(f.conv, f.released)
+	}
 }
 
 // finish writes the marks and waits until everything is committed.

@@ -135,29 +135,30 @@ func (u *unit) refuse() {
 	}
 	u.runner.center.metrics.refused.Add(float64(len(e.Answers)))
 	u.oldest = 0
-	u.runner.failed(u.invalid())
+	u.runner.failed(u.failures())
 }
 
-// invalidation names a conversation that a failed commit changed; with a connection, one whose attachment was refused with it.
-type invalidation struct {
-	conv     frame.ID
-	conn     frame.ConnID
+// failure is one thing that the machine has to take back after a failed commit.
+type failure struct {
+	answer   core.Answer // what was promised; Kind AnswerOther: this is about a write
+	conv     frame.ID    // what was written
 	released uint64
 }
 
-func (u *unit) invalid() []invalidation {
-	var list []invalidation
+// failures lists what the machine has to take back, promises first.
+func (u *unit) failures() []failure {
+	var list []failure
 	for _, a := range u.effects.Answers {
-		if !a.Attach.IsZero() {
-			list = append(list, invalidation{conv: a.Attach, conn: a.Conn})
+		if a.Kind != core.AnswerOther {
+			list = append(list, failure{answer: a})
 		}
 	}
 	for i := range u.effects.Writes {
 		switch w := &u.effects.Writes[i]; w.Op {
 		case core.PutMessages:
-			list = append(list, invalidation{conv: w.Conv, released: w.First - 1})
+			list = append(list, failure{conv: w.Conv, released: w.First - 1})
 		case core.PutConversation:
-			list = append(list, invalidation{conv: w.Conv, released: math.MaxUint64})
+			list = append(list, failure{conv: w.Conv, released: math.MaxUint64})
 		}
 	}
 	return list

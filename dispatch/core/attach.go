@@ -38,7 +38,7 @@ func (m *Machine) resumeFrom(c *conversation, p parked, ref, after uint64) {
 	default:
 		r.Count = c.head - after
 	}
-	m.out.Answers = append(m.out.Answers, Answer{Conn: p.from.Conn, Ref: ref, Arrived: p.arrived, Attach: c.id})
+	m.out.Answers = append(m.out.Answers, Answer{Kind: AnswerAttached, Conn: p.from.Conn, Ref: ref, Arrived: p.arrived, Conv: c.id})
 	off := len(m.out.Buf)
 	m.out.Buf = r.Append(m.out.Buf)
 	m.to(p.from.Conn, off)
@@ -118,6 +118,7 @@ func (m *Machine) Gone(conv frame.ID, conn frame.ConnID) {
 		waiting = append(waiting, p)
 	}
 	c.waiting = waiting
+	c.liftOf(conn)
 	m.gone(c, conn)
 }
 

@@ -46,6 +46,8 @@ type conversation struct {
 	recent []recentMessage // the window for deduplication, at most recentMax
 	floor  uint64          // every message after floor is in recent
 
+	barriers []barrier // connections whose last message was refused for now
+
 	waiting []parked
 	usedMS  int64 // of the last event, for eviction
 

@@ -16,12 +16,23 @@ type Effects struct {
 
 // Answer remembers a request that is answered by this batch: for its latency, and to tell the sender if the commit fails.
 type Answer struct {
+	Kind    AnswerKind
 	Conn    frame.ConnID
 	Ref     uint64
 	Arrived int64    // Unix nanoseconds at which the loop had read it
-	Message bool     // the request was a message that is accepted with this batch
-	Attach  frame.ID // the request attached its connection to this conversation: Gone takes that back if the commit fails
+	Conv    frame.ID // AnswerAccepted, AnswerAttached
+	ID      frame.ID // AnswerAccepted: the client's id of the message
 }
+
+// AnswerKind tells what a failed commit means for the machine.
+type AnswerKind uint8
+
+// The kinds of answers.
+const (
+	AnswerOther    AnswerKind = iota
+	AnswerAccepted            // a message was accepted: Refused if the commit fails
+	AnswerAttached            // the connection was attached: Gone if the commit fails
+)
 
 // Write is one change for the store.
 type Write struct {

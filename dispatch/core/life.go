@@ -47,7 +47,7 @@ func (m *Machine) open(c *conversation, p parked) {
 	c.attach(attachment{conn: p.from.Conn, member: 0})
 	c.batch.presence = true
 	m.touch(c)
-	m.out.Answers = append(m.out.Answers, Answer{Conn: p.from.Conn, Ref: o.Ref, Arrived: p.arrived, Attach: c.id})
+	m.out.Answers = append(m.out.Answers, Answer{Kind: AnswerAttached, Conn: p.from.Conn, Ref: o.Ref, Arrived: p.arrived, Conv: c.id})
 	m.show(c, p.from.Conn, o.Ref)
 }
 

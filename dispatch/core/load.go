@@ -59,13 +59,13 @@ func (m *Machine) loadFailed(c *conversation) {
 	waiting := c.waiting[:0]
 	for _, p := range c.waiting {
 		if p.kind == parkedFrame {
-			m.refuseUnavailable(p.from.Conn, frame.PeekRef(p.frame))
+			m.refuseForNow(c, p, frame.ErrorUnavailable, textUnavailable)
 		} else {
 			waiting = append(waiting, p)
 		}
 	}
 	c.waiting = waiting
-	if len(c.waiting) == 0 && len(c.attached) == 0 {
+	if len(c.waiting)+len(c.attached)+len(c.barriers) == 0 {
 		m.forget(c)
 		return
 	}

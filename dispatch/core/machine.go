@@ -129,7 +129,7 @@ func (m *Machine) deliver(c *conversation, p parked) {
 		m.out.Jobs = append(m.out.Jobs, Job{Op: JobLoad, Conv: c.id})
 	}
 	if len(c.waiting) >= waitingMax {
-		m.refuseParked(p, frame.ErrorOverloaded, "too much waits for this conversation")
+		m.refuseForNow(c, p, frame.ErrorOverloaded, "too much waits for this conversation")
 		return
 	}
 	p.frame = append([]byte(nil), p.frame...) // it is borrowed
@@ -240,8 +240,10 @@ func (m *Machine) refuse(conn frame.ConnID, ref, code uint64, text string) {
 
 // refuseUnavailable refuses a request that would have to be written.
 func (m *Machine) refuseUnavailable(conn frame.ConnID, ref uint64) {
-	m.refuse(conn, ref, frame.ErrorUnavailable, "the server cannot store messages now; nothing was kept, send it again")
+	m.refuse(conn, ref, frame.ErrorUnavailable, textUnavailable)
 }
+
+const textUnavailable = "the server cannot store messages now; nothing was kept, send it again"
 
 // refuseParked refuses an event that could not be handled; only client frames have somebody to tell.
 func (m *Machine) refuseParked(p parked, code uint64, text string) {

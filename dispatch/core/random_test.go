@@ -42,13 +42,14 @@ type device struct {
 	who     *Identity
 	last    uint64 // the last sequence it has, from messages and its own acks
 	live    bool   // got its answer to resume
-	expects uint64 // messages that are to come as the replay
+	sent    []*outgoing // what it sent first, in order
 }
 
 // outgoing is a message that a device sent, perhaps several times.
 type outgoing struct {
 	id   frame.ID
 	who  *Identity
+	from *device // who sent it first
 	base uint64
 	seq  uint64 // once acked
 }
@@ -103,9 +104,12 @@ func (w *world) turn(events func()) {
 	if failed {
 		w.turn(func() {
 			for _, a := range e.Answers { // told unavailable: who wanted to attach begins anew
-				if !a.Attach.IsZero() {
+				switch a.Kind {
+				case AnswerAttached:
 					delete(w.devices, a.Conn)
-					w.m.Gone(a.Attach, a.Conn)
+					w.m.Gone(a.Conv, a.Conn)
+				case AnswerAccepted:
+					w.m.Refused(a.Conv, a.Conn, a.ID)
 				}
 			}
 			for _, wr := range e.Writes {
@@ -186,22 +190,32 @@ func (w *world) disconnect() {
 func (w *world) sendNew() {
 	if d := w.device(); d != nil {
 		w.ids++
-		o := &outgoing{who: d.who, base: d.last}
+		o := &outgoing{who: d.who, from: d, base: d.last}
+		d.sent = append(d.sent, o)
 		copy(o.id[:], fmt.Sprintf("m%d", w.ids))
 		w.pending[o.id] = o
 		w.transmit(d, o)
 	}
 }
 
-// retry sends a message again, acked or not, with the id and base of the first time, from any device of its sender.
+// retry sends messages again with the id and base of the first time: all that a device has no ack for, in order; or one, acked or not, whose
+// device is gone.
 func (w *world) retry() {
 	d := w.device()
 	if d == nil {
 		return
 	}
+	if w.r.IntN(2) == 0 {
+		for _, o := range d.sent {
+			if o.seq == 0 {
+				w.transmit(d, o)
+			}
+		}
+		return
+	}
 	ids := []*outgoing{}
 	for _, o := range w.pending {
-		if o.who == d.who {
+		if o.who == d.who && w.devices[o.from.conn] != o.from {
 			ids = append(ids, o)
 		}
 	}
@@ -242,8 +256,10 @@ func (w *world) receive(conn frame.ConnID, b []byte) {
 		case frame.TypeAck:
 			w.acked(d, f)
 		case frame.TypeError:
-			text, _ := frame.AppendJSON(nil, f)
-			w.t.Errorf("device %d got %s", conn, text)
+			var e frame.Error
+			if err := e.Parse(f); err != nil || e.Code != frame.ErrorUnavailable {
+				w.t.Errorf("device %d got %+v", conn, e)
+			}
 		}
 	}
 }
@@ -285,6 +301,13 @@ func (w *world) acked(d *device, f []byte) {
 	o := w.pending[id]
 	if o.seq != 0 && o.seq != a.Seq {
 		w.t.Errorf("message %d was acked as %d and then as %d", a.Ref, o.seq, a.Seq)
+	}
+	if o.seq == 0 && o.from == d {
+		for _, before := range d.sent[:slices.Index(d.sent, o)] {
+			if before.seq == 0 || before.seq > a.Seq {
+				w.t.Errorf("device %d sent %s before %s, but it is %d and not before %d", d.conn, before.id, o.id, before.seq, a.Seq)
+			}
+		}
 	}
 	o.seq = a.Seq
 	w.stored(a.Seq, id)

@@ -121,8 +121,11 @@ func (h *harness) batch(out *strings.Builder, events func()) {
 	if failed {
 		h.batch(out, func() {
 			for _, a := range e.Answers {
-				if !a.Attach.IsZero() {
-					h.m.Gone(a.Attach, a.Conn)
+				switch a.Kind {
+				case AnswerAttached:
+					h.m.Gone(a.Conv, a.Conn)
+				case AnswerAccepted:
+					h.m.Refused(a.Conv, a.Conn, a.ID)
 				}
 			}
 			for _, w := range e.Writes {

@@ -26,6 +26,10 @@ func (m *Machine) send(c *conversation, p parked) {
 		m.refuse(p.from.Conn, s.Ref, frame.ErrorBadSequence, "base is beyond the head of the conversation; resume first")
 		return
 	}
+	if !c.mayPass(p.from.Conn, s.ID, m.now) {
+		m.refuse(p.from.Conn, s.Ref, frame.ErrorUnavailable, "an earlier message of this connection was refused; send that one again first")
+		return
+	}
 	if s.Level == 2 {
 		if r, found := c.find(sender, s.ID, s.Base); found {
 			m.ack(p.from.Conn, s.Ref, r.seq, r.timeMS, p.arrived) // also of a closed conversation: a retry gets the first answer
@@ -46,7 +50,7 @@ func (m *Machine) accept(c *conversation, p parked, sender int8, s *frame.Send) 
 		return
 	}
 	if !m.available {
-		m.refuseUnavailable(p.from.Conn, s.Ref)
+		m.refuseForNow(c, p, frame.ErrorUnavailable, textUnavailable)
 		return
 	}
 	off := len(m.out.Buf)
@@ -55,7 +59,8 @@ func (m *Machine) accept(c *conversation, p parked, sender int8, s *frame.Send) 
 	n := len(m.out.Buf) - off
 	c.remember(recentMessage{seq: msg.Seq, timeMS: msg.TimeMS, id: s.ID, member: sender})
 	m.ack(p.from.Conn, s.Ref, msg.Seq, msg.TimeMS, p.arrived)
-	m.out.Answers[len(m.out.Answers)-1].Message = true
+	a := &m.out.Answers[len(m.out.Answers)-1]
+	a.Kind, a.Conv, a.ID = AnswerAccepted, c.id, s.ID
 	m.toAttached(c, off, n, p.from.Conn)
 }
 
@@ -126,7 +131,7 @@ func (m *Machine) answerLookup(c *conversation, p parked, seq, timeMS uint64, er
 	sender, ok := c.mayTakePart(p.from.Who)
 	switch {
 	case err != nil:
-		m.refuseUnavailable(p.from.Conn, s.Ref)
+		m.refuseForNow(c, p, frame.ErrorUnavailable, textUnavailable)
 	case seq != 0:
 		m.ack(p.from.Conn, s.Ref, seq, timeMS, p.arrived)
 	case !ok:
