@@ -116,6 +116,9 @@ func (c *Client) opened(s *session, typ frame.Type, f []byte) (*Conversation, er
 	}
 	conv := s.convs[answer.Conv]
 	if conv != nil {
+		if conv.phase == paused { // the open has attached it again
+			s.send(&frame.Detach{Conv: conv.id})
+		}
 		return conv, nil
 	}
 	conv = c.newConversation(answer.Conv)

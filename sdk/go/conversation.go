@@ -188,7 +188,10 @@ func (s *session) pull(c *Conversation) (it item, ok bool, err error) {
 	defer s.mu.Unlock()
 	it, ok = c.inbox.pop()
 	if !ok {
-		return item{}, false, c.endLocked()
+		if err = c.endLocked(); err != nil {
+			c.inbox.notify() // the next reader
+		}
+		return item{}, false, err
 	}
 	if it.gap == nil && s.marksDelivered() {
 		s.markLocked(c, delivered, it.message.Seq)

@@ -74,6 +74,7 @@ func (c *Client) upgrade(ctx context.Context, url string) (conn net.Conn, src io
 	dialer := ws.Dialer{
 		Protocols: []string{subprotocol},
 		NetDial:   c.opts.DialContext,
+		TLSConfig: c.opts.TLS,
 		OnStatusError: func(status int, _ []byte, resp io.Reader) {
 			refused = readRefusal(status, resp)
 		},

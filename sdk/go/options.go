@@ -2,6 +2,7 @@ package switchyard
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -44,6 +45,8 @@ type Options struct {
 	WriteTimeout time.Duration
 	// DialContext opens the network connection. Default: a net.Dialer.
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
+	// TLS is for wss addresses. Default: the system's certificates.
+	TLS *tls.Config
 	// Logger is told about connections. Default: no logs.
 	Logger *slog.Logger
 }

@@ -81,6 +81,9 @@ func (c *Conversation) Send(ctx context.Context, body any) (Accepted, error) {
 	return got, err
 }
 
+// sendOverhead is what a send frame has at most around its body: array and type 2 bytes, ref and base 9 each, two ids of 18, level 1.
+const sendOverhead = 2 + 9 + 9 + 18 + 18 + 1
+
 // post adds a message to the outbox, and sends it if the conversation may send.
 func (s *session) post(c *Conversation, body Raw) (*Pending, error) {
 	s.mu.Lock()
@@ -88,10 +91,10 @@ func (s *session) post(c *Conversation, body Raw) (*Pending, error) {
 	if c.err != nil {
 		return nil, c.err
 	}
-	p := &Pending{conv: c, id: NewID(), body: body, ref: s.ref(), done: make(chan struct{})}
-	if size := len(p.frame().Append(nil)); size > s.out.maxBytes {
-		return nil, fmt.Errorf("%w: %d bytes, the server takes %d", ErrTooLarge, size, s.out.maxBytes)
+	if most := s.out.maxBytes - sendOverhead; len(body) > most {
+		return nil, fmt.Errorf("%w: the body has %d bytes, the server takes %d", ErrTooLarge, len(body), most)
 	}
+	p := &Pending{conv: c, id: NewID(), body: body, ref: s.ref(), done: make(chan struct{})}
 	c.outbox = append(c.outbox, p)
 	s.sends[p.ref] = p
 	s.flush(c)
@@ -131,12 +134,9 @@ func (s *session) flush(c *Conversation) {
 			p.base, p.sent = c.track.head, true
 		}
 		p.epoch = s.epoch
-		s.send(p.frame())
+		s.hot.send = frame.Send{Ref: p.ref, Conv: c.id, Level: 2, ID: p.id, Base: p.base, Body: p.body}
+		s.send(&s.hot.send)
 	}
-}
-
-func (p *Pending) frame() *frame.Send {
-	return &frame.Send{Ref: p.ref, Conv: p.conv.id, Level: 2, ID: p.id, Base: p.base, Body: p.body}
 }
 
 // accepted ends the wait for an answer. Called with mu.

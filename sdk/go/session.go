@@ -48,6 +48,12 @@ type session struct {
 	drain    *drainOrder // the server asked for another connection
 
 	hooks []func() // calls of handlers, to be made without mu
+
+	hot struct { // what was parsed last; borrows from the batch, and expires with it
+		message frame.Message
+		ack     frame.Ack
+		send    frame.Send
+	}
 }
 
 type timer struct {
@@ -178,9 +184,9 @@ func (s *session) receive(batch []byte, now time.Time) error {
 func (s *session) handle(typ frame.Type, f []byte, now time.Time) error {
 	switch typ {
 	case frame.TypeMessage:
-		return parsed(f, &frame.Message{}, s.message)
+		return s.handleMessage(f)
 	case frame.TypeAck:
-		return parsed(f, &frame.Ack{}, func(a *frame.Ack) { s.ack(a, f) })
+		return s.handleAck(f)
 	case frame.TypeError:
 		return parsed(f, &frame.Error{}, s.refusal)
 	case frame.TypeResumed:
@@ -198,6 +204,23 @@ func (s *session) handle(typ frame.Type, f []byte, now time.Time) error {
 	default:
 		return s.handleNotice(typ, f)
 	}
+}
+
+// handleMessage and handleAck are the frequent ones; they parse into a struct of the session, which saves an allocation each.
+func (s *session) handleMessage(f []byte) error {
+	if err := s.hot.message.Parse(f); err != nil {
+		return err
+	}
+	s.message(&s.hot.message)
+	return nil
+}
+
+func (s *session) handleAck(f []byte) error {
+	if err := s.hot.ack.Parse(f); err != nil {
+		return err
+	}
+	s.ack(&s.hot.ack, f)
+	return nil
 }
 
 // handleNotice takes what goes to handlers only.

@@ -206,3 +206,37 @@ func TestSupervisorsSendNoMarks(t *testing.T) {
 		t.Error("a mark is waiting")
 	}
 }
+
+// The largest frame around a body is as large as sendOverhead says, and a body that just fits is sent.
+func TestLargestBody(t *testing.T) {
+	const most = 1<<64 - 1
+	f := frame.Send{Ref: most, Conv: testConv, Level: 2, ID: ID{1}, Base: most, Body: raw(nil)}
+	if size := len(f.Append(nil)) - len(f.Body); size != sendOverhead {
+		t.Errorf("%d bytes around the body, want %d", size, sendOverhead)
+	}
+	s := bareSession()
+	c := s.convs[testConv]
+	body := make(Raw, s.out.maxBytes-sendOverhead)
+	if _, err := s.post(c, body); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.post(c, append(body, 0)); err == nil {
+		t.Error("a body of one byte more is taken")
+	}
+}
+
+// A message costs the application what it keeps of it: its slot, its body, its sender; and no more.
+func TestAllocations(t *testing.T) {
+	s := bareSession()
+	c := s.convs[testConv]
+	var buf []byte
+	got := testing.AllocsPerRun(100, func() {
+		m := frame.Message{Conv: testConv, Seq: c.track.last + 1, Prev: c.track.last, Sender: []byte("bob"), Body: []byte{0xc3}}
+		buf = m.Append(buf[:0])
+		s.receive(buf, time.Time{})
+		s.pull(c)
+	})
+	if got > 4 {
+		t.Errorf("%v allocations a message", got)
+	}
+}
