@@ -6,7 +6,7 @@ import (
 )
 
 // Check verifies the invariants of every connection, each loop on its own goroutine, and returns what is violated. It walks all
-// connections, so it is for tests and a debug endpoint. Nil after Shutdown.
+// connections, so it is for tests and a debug endpoint. Call it while Serve runs; nil after Shutdown.
 func (s *Server) Check() error {
 	var all error
 	for _, l := range s.loops {
