@@ -157,6 +157,8 @@ func (g *Gate) hello(c Conn, s *session, f []byte) bool {
 	switch {
 	case s.checking:
 		g.refuse(c, h.Ref, frame.ErrorConflict, "another token of this connection is being checked; wait for its answer")
+	case len(h.Token) == 0 && s.who != nil: // let in by the bearer token of the upgrade
+		g.welcome(c, s, h.Ref, h.Flags, s.who)
 	case len(h.Token) == 0:
 		g.refuse(c, h.Ref, frame.ErrorUnauthorized, "hello holds no token")
 	default:

@@ -1,6 +1,10 @@
 package core
 
-import "github.com/switchyard-im/switchyard/frame"
+import (
+	"cmp"
+
+	"github.com/switchyard-im/switchyard/frame"
+)
 
 // attachFrame attaches from the head on.
 func (m *Machine) attachFrame(c *conversation, p parked) {
@@ -167,10 +171,6 @@ func (m *Machine) history(c *conversation, p parked) {
 		m.refuse(p.from.Conn, h.Ref, frame.ErrorForbidden, "only those who take part and supervisors of the group may read the history")
 		return
 	}
-	const defaultLimit, maxLimit = 50, 200
-	limit := h.Limit
-	if limit == 0 {
-		limit = defaultLimit
-	}
-	m.out.Jobs = append(m.out.Jobs, Job{Op: JobPage, Conv: c.id, Conn: p.from.Conn, Ref: h.Ref, Before: h.Before, Limit: int(min(limit, maxLimit))})
+	limit := cmp.Or(h.Limit, frame.DefaultHistory)
+	m.out.Jobs = append(m.out.Jobs, Job{Op: JobPage, Conv: c.id, Conn: p.from.Conn, Ref: h.Ref, Before: h.Before, Limit: int(min(limit, frame.MaxHistory))})
 }

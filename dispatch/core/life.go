@@ -38,10 +38,13 @@ func (m *Machine) open(c *conversation, p parked) {
 		m.badFrame(p, err)
 		return
 	}
-	if len(c.members) == 0 {
-		if !m.mayCreate(c, p, &o) {
-			return
+	if !m.mayOpen(c, p, &o) {
+		if len(c.members)+len(c.waiting) == 0 {
+			m.forget(c)
 		}
+		return
+	}
+	if len(c.members) == 0 {
 		m.create(c, p, &o)
 	}
 	c.attach(attachment{conn: p.from.Conn, member: 0})
@@ -51,11 +54,13 @@ func (m *Machine) open(c *conversation, p parked) {
 	m.show(c, p.from.Conn, o.Ref)
 }
 
-// mayCreate refuses an open that cannot be carried out, and forgets the conversation that does not exist.
-func (m *Machine) mayCreate(c *conversation, p parked, o *frame.Open) bool {
+// mayOpen refuses an open that cannot be carried out. The group counts only for a new conversation.
+func (m *Machine) mayOpen(c *conversation, p parked, o *frame.Open) bool {
 	switch {
 	case p.from.Who.Role != frame.RoleVisitor:
 		m.refuse(p.from.Conn, o.Ref, frame.ErrorForbidden, "only visitors open conversations")
+	case len(c.members) > 0:
+		return true
 	case len(p.from.Who.Groups) > 0 && !slices.Contains(p.from.Who.Groups, string(o.Group)):
 		m.refuse(p.from.Conn, o.Ref, frame.ErrorForbidden, "the token does not allow this group")
 	case len(o.Group) == 0:
@@ -64,9 +69,6 @@ func (m *Machine) mayCreate(c *conversation, p parked, o *frame.Open) bool {
 		m.refuseUnavailable(p.from.Conn, o.Ref)
 	default:
 		return true
-	}
-	if len(c.waiting) == 0 {
-		m.forget(c)
 	}
 	return false
 }

@@ -165,7 +165,7 @@ func (d *Desk) best(g *group, visitor string) *agent {
 		if !d.free(a) || a.name == visitor {
 			continue
 		}
-		if best == nil || cmp.Or(cmp.Compare(a.load, best.load), cmp.Compare(a.last, best.last)) < 0 {
+		if best == nil || cmp.Or(cmp.Compare(a.load, best.load), cmp.Compare(a.last, best.last), cmp.Compare(a.name, best.name)) < 0 {
 			best = a
 		}
 	}
