@@ -7,6 +7,7 @@ import (
 	"io"
 	"log"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -84,7 +85,7 @@ func answer(ctx context.Context, url, token string) error {
 func reply(ctx context.Context, conv *switchyard.Conversation) {
 	for m, err := range conv.Messages(ctx) {
 		if errors.As(err, new(*switchyard.GapError)) {
-			continue // too much was missed for a replay; conv.History has it
+			continue // too much was missed for a replay; see missed
 		}
 		if err != nil {
 			return
@@ -94,6 +95,23 @@ func reply(ctx context.Context, conv *switchyard.Conversation) {
 			conv.Send(ctx, "You wrote: "+m.Body.Text())
 		}
 	}
+}
+
+// missed reads what lies in a gap, in ascending order.
+func missed(ctx context.Context, conv *switchyard.Conversation, gap *switchyard.GapError) ([]switchyard.Message, error) {
+	var all []switchyard.Message
+	for before := gap.Head + 1; ; {
+		page, err := conv.History(ctx, before, 200)
+		if err != nil {
+			return nil, err
+		}
+		all = append(page.Messages, all...)
+		if !page.More || all[0].Seq <= gap.After {
+			break
+		}
+		before = all[0].Seq
+	}
+	return slices.DeleteFunc(all, func(m switchyard.Message) bool { return m.Seq <= gap.After }), nil
 }
 
 // sendAll has many messages under way at once.
