@@ -46,8 +46,14 @@ func BenchmarkFramesOnly(b *testing.B) {
 
 // BenchmarkWakeUp is the time from Deliver to a sleeping loop until the client has the bytes, once a millisecond.
 func BenchmarkWakeUp(b *testing.B) {
+	for _, loops := range []int{1, 2} {
+		b.Run(fmt.Sprintf("loops=%d", loops), func(b *testing.B) { wakeUps(b, loops) })
+	}
+}
+
+func wakeUps(b *testing.B, loops int) {
 	o := newOpened()
-	s := serve(b, Config{}, &testHandler{open: o.open})
+	s := serve(b, Config{Loops: loops}, &testHandler{open: o.open})
 	c := open(b, s)
 	if err := c.SetDeadline(time.Time{}); err != nil {
 		b.Fatal(err)
@@ -58,7 +64,7 @@ func BenchmarkWakeUp(b *testing.B) {
 	for range b.N {
 		time.Sleep(time.Millisecond)
 		start := time.Now()
-		s.Deliver(0, p)
+		s.Deliver(id.Loop(), p)
 		c.expect(ws.OpBinary, string(p.Buf))
 		took := time.Since(start)
 		sum, worst = sum+took, max(worst, took)
