@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/gobwas/ws"
 )
@@ -47,6 +48,9 @@ func parseHeader(p []byte, max int) (h header, ok bool, err error) {
 		h.size, length = 10, binary.BigEndian.Uint64(p[2:])
 	case length >= 126:
 		return h, false, nil
+	}
+	if shortest := ws.HeaderSize(ws.Header{Length: int64(min(length, math.MaxInt64))}); h.size != shortest {
+		return h, false, fmt.Errorf("%w: %d bytes of header for a payload of %d", ErrProtocol, h.size, length)
 	}
 	if h.op.IsReserved() || h.op.IsControl() && (length > ws.MaxControlFramePayloadSize || !h.fin) {
 		return h, false, fmt.Errorf("%w: opcode %d, %d bytes, fin %t", ErrProtocol, h.op, length, h.fin)

@@ -1,0 +1,174 @@
+package client
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"math"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+	"golang.org/x/sys/unix"
+)
+
+func TestFramesOfEveryLengthAreReadBack(t *testing.T) {
+	for _, n := range []int{0, 1, 2, 8, 124, 125, 126, 127, 128, 1000, 65534, 65535, 65536, 65537, 100_000} {
+		payload := bytes.Repeat([]byte("abcdefg"), n/7+1)[:n]
+		out := []byte("before")
+		out = finishFrame(append(append(out, make([]byte, headerRoom)...), payload...), len("before"), ws.OpBinary, 0x12345678)
+		r := bytes.NewReader(out[len("before"):])
+		f, err := ws.ReadFrame(r)
+		if err != nil || r.Len() != 0 || !f.Header.Masked || !f.Header.Fin || f.Header.OpCode != ws.OpBinary {
+			t.Fatalf("%d bytes: %+v, %d left, %v", n, f.Header, r.Len(), err)
+		}
+		if n > 8 && bytes.Equal(f.Payload, payload) {
+			t.Errorf("%d bytes are not masked", n)
+		}
+		if got := ws.UnmaskFrame(f); !bytes.Equal(got.Payload, payload) {
+			t.Errorf("%d bytes came back different", n)
+		}
+		if n >= 126 && n <= 65535 && out[len("before")+1] != 0x80|126 {
+			t.Errorf("%d bytes: not the shortest length", n)
+		}
+	}
+}
+
+// FuzzParseHeader compares with the blocking reader of gobwas/ws.
+func FuzzParseHeader(f *testing.F) {
+	f.Add([]byte{0x81, 5, 'h', 'e', 'l', 'l', 'o'})
+	f.Add([]byte{0x82, 126, 0, 200})
+	f.Add([]byte{0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0})
+	f.Add([]byte{0x82, 127, 0xff, 0, 0, 0, 0, 1, 0, 0})
+	f.Add([]byte{0x89, 126, 0, 0})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		got, ok, err := parseHeader(b, maxMessage)
+		r := bytes.NewReader(b)
+		want, wantErr := ws.ReadHeader(r)
+		switch {
+		case errors.Is(wantErr, io.EOF) || errors.Is(wantErr, io.ErrUnexpectedEOF):
+			if ok {
+				t.Fatalf("%x: %+v of an incomplete header", b, got)
+			}
+		case wantErr != nil, len(b)-r.Len() != ws.HeaderSize(want), want.Rsv != 0, want.Masked, want.OpCode.IsReserved(), want.Length > maxMessage,
+			want.OpCode.IsControl() && (want.Length > 125 || !want.Fin):
+			if err == nil {
+				t.Fatalf("%x: accepted as %+v", b, got)
+			}
+		case err != nil || !ok || got.fin != want.Fin || got.op != want.OpCode || int64(got.length) != want.Length || got.size != ws.HeaderSize(want):
+			t.Fatalf("%x: %+v, %t, %v, want %+v", b, got, ok, err, want)
+		}
+	})
+}
+
+func TestTimersFireInOrder(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 0))
+	var h timerHeap
+	timers := make([]*Timer, 200)
+	due := map[*Timer]int64{}
+	for i := range timers {
+		timers[i] = &Timer{}
+	}
+	for range 20_000 {
+		tm := timers[r.IntN(len(timers))]
+		if r.IntN(3) == 0 {
+			h.disarm(tm)
+			delete(due, tm)
+		} else {
+			at := r.Int64N(1000)
+			h.arm(tm, at)
+			due[tm] = at
+		}
+		first := int64(math.MaxInt64)
+		for _, at := range due {
+			first = min(first, at)
+		}
+		if at, ok := h.next(); ok != (len(due) > 0) || ok && at != first {
+			t.Fatalf("next is %d, %t; want %d of %d", at, ok, first, len(due))
+		}
+	}
+	for i, tm := range h {
+		if tm.pos != i+1 || !tm.Armed() || due[tm] != tm.at {
+			t.Fatalf("timer %d is out of place", i)
+		}
+	}
+}
+
+// local makes a loop that the test runs itself, with one open connection whose other end is a descriptor.
+func local(t testing.TB, h Handler) (l *Loop, c *Conn, peer int) {
+	t.Helper()
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l, err = NewLoop(); err != nil {
+		t.Fatal(err)
+	}
+	c = l.NewConn(&Target{}, (&Target{}).addr.Addr(), h)
+	c.fd, c.state = fds[0], stateOpen
+	if err := l.watch(c, unix.EPOLL_CTL_ADD, unix.EPOLLIN); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		c.release()
+		l.close()
+		_ = unix.Close(fds[1])
+	})
+	return l, c, fds[1]
+}
+
+// reply answers each message with one.
+type reply struct {
+	conn *Conn
+	got  int
+}
+
+func (r *reply) Opened()                       {}
+func (r *reply) Closed(error)                  {}
+func (r *reply) Message(_ ws.OpCode, _ []byte) { r.got++; r.conn.Wake() }
+func (r *reply) Flush()                        { r.conn.End(append(r.conn.Begin(ws.OpBinary), "answer"...)) }
+
+func TestAMessageAllocatesNothing(t *testing.T) {
+	h := &reply{}
+	l, c, peer := local(t, h)
+	h.conn = c
+	in := frames(binaryFrame("question"), binaryFrame("another"))
+	half, buf := len(in)-3, make([]byte, 4096)
+	step := func() { // an incomplete frame, then the rest of it
+		for _, part := range [][]byte{in[:half], in[half:]} {
+			if _, errno := rawWrite(peer, part); errno != 0 {
+				t.Fatal(errno)
+			}
+			if err := l.round(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, _ = rawRead(peer, buf)
+	}
+	step()
+	if n := testing.AllocsPerRun(1000, step); n != 0 {
+		t.Errorf("%v allocations for two messages", n)
+	}
+	if h.got < 2000 {
+		t.Errorf("only %d messages arrived", h.got)
+	}
+}
+
+func BenchmarkEcho16(b *testing.B) {
+	h := &reply{}
+	l, c, peer := local(b, h)
+	h.conn = c
+	var in []byte
+	for range 16 {
+		in = append(in, frames(ws.NewBinaryFrame(make([]byte, 128)))...)
+	}
+	buf := make([]byte, 64<<10)
+	for b.Loop() {
+		_, _ = rawWrite(peer, in)
+		_ = l.round()
+		_, _ = rawRead(peer, buf)
+	}
+}
