@@ -40,7 +40,7 @@ type Config struct {
 	// Defaults 2,048 and 4 MiB.
 	MaxBatchOps   int
 	MaxBatchBytes int
-	// PipelineDepth is how many batches may be applied and not yet synced. Default 2.
+	// PipelineDepth is how many batches may be applied and not yet synced, 1 to 8. Default 2.
 	PipelineDepth int
 
 	// CacheSize is the memory for blocks of the history, in bytes. Default 16 MiB.
@@ -112,8 +112,8 @@ func (c Config) validate() error {
 	if c.MaxBatchBytes < 1 || c.MaxBatchBytes > 1<<30 {
 		bad("MaxBatchBytes", c.MaxBatchBytes, "use 1 byte to 1 GiB")
 	}
-	if c.PipelineDepth < 1 || c.PipelineDepth > 64 {
-		bad("PipelineDepth", c.PipelineDepth, "use 1 to 64")
+	if c.PipelineDepth < 1 || c.PipelineDepth > maxPipelineDepth {
+		bad("PipelineDepth", c.PipelineDepth, fmt.Sprintf("use 1 to %d", maxPipelineDepth))
 	}
 	if c.CacheSize < 0 {
 		bad("CacheSize", c.CacheSize, "use 0 for the default, or a number of bytes")

@@ -70,7 +70,7 @@ func TestRandomFaults(t *testing.T) {
 	store := openFor(t, fs, cfg)
 	w := startWorkload(t, store, 3)
 	defer w.end()
-	for range 40 {
+	for range 20 {
 		w.proceed(t, rng)
 		before := fs.faults.count.Load()
 		inject(rng, fs.faults)

@@ -29,10 +29,10 @@ type fence struct {
 	vfs.FS // the real file system
 
 	// Fixed after construction.
-	noFsync  bool                // the journal is synced only when one of its files is closed
-	onFall   func(error)         // called once, before the failed operation returns
-	onSync   func(time.Duration) // called after each sync of the journal
-	onReplay func(name string)   // called before a file of the journal is opened to be read
+	noFsync  bool                    // the journal is synced only when one of its files is closed
+	onFall   func(error)             // called once, before the failed operation returns
+	onSync   func(time.Duration)     // called after each sync of the journal
+	onReplay func(name string) error // asked before a file of the journal is opened to be read
 
 	once   sync.Once
 	fallen atomic.Bool
@@ -45,7 +45,7 @@ func newFence(base vfs.FS) *fence {
 		FS:       base,
 		onFall:   func(error) {},
 		onSync:   func(time.Duration) {},
-		onReplay: func(string) {},
+		onReplay: func(string) error { return nil },
 		down:     make(chan struct{}),
 	}
 }
@@ -136,7 +136,9 @@ func (f *fence) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
 		return nil, errFenced
 	}
 	if isJournal(name) {
-		f.onReplay(name)
+		if err := f.onReplay(name); err != nil {
+			return nil, err
+		}
 	}
 	return f.FS.Open(name, opts...)
 }

@@ -26,7 +26,7 @@ func TestPowerCuts(t *testing.T) {
 	store := openFor(t, fs, cfg)
 	w := startWorkload(t, store, 3)
 	defer w.end()
-	for range 60 {
+	for range 25 {
 		w.proceed(t, rng)
 		acked := w.acked()
 		clone := fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: []int{0, 1, 50, 99, 100}[rng.IntN(5)], RNG: rng})

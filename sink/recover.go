@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"time"
@@ -39,20 +40,21 @@ func (r Recovery) report(log *slog.Logger) {
 // Recovery returns what the last opening replayed.
 func (s *Store) Recovery() Recovery { return *s.recovery.Load() }
 
-// replay counts what an engine replays while it is opened. Pebble reads the files itself; each is read here just before, which
-// costs a few milliseconds for a journal of the default size. Errors are left to Pebble, which judges them. Owned by the goroutine that
-// opens.
+// replay looks at what an engine replays while it is opened. Pebble reads the files itself; each is read here just before, which
+// costs a few milliseconds for a journal of the default size. It counts, and it refuses a journal that ends in the middle (see
+// inspectTail). Other errors are left to Pebble. Owned by the goroutine that opens.
 type replay struct {
 	fs    vfs.FS
 	dir   string
+	trust bool // the journal was synced, so its damage can be told from a torn tail
 	began time.Time
 	seen  map[string]bool
 	convs map[frame.ID]struct{}
 	rec   Recovery
 }
 
-func newReplay(fs vfs.FS, dir string) *replay {
-	return &replay{fs: fs, dir: dir, began: time.Now(), seen: map[string]bool{}, convs: map[frame.ID]struct{}{}}
+func newReplay(fs vfs.FS, dir string, trust bool) *replay {
+	return &replay{fs: fs, dir: dir, trust: trust, began: time.Now(), seen: map[string]bool{}, convs: map[frame.ID]struct{}{}}
 }
 
 func (r *replay) done() Recovery {
@@ -61,26 +63,27 @@ func (r *replay) done() Recovery {
 	return r.rec
 }
 
-// file counts one file of the journal.
-func (r *replay) file(name string) {
+// file looks at one file of the journal. An error forbids to open it.
+func (r *replay) file(name string) error {
 	if r.seen[name] {
-		return
+		return nil
 	}
 	r.seen[name] = true
 	num, _, ok := wal.ParseLogFilename(r.fs.PathBase(name))
 	if !ok {
-		return
+		return nil
 	}
 	logs, err := wal.Scan(wal.Dir{FS: r.fs, Dirname: r.dir})
 	if err != nil {
-		return
+		return err
 	}
 	if l, ok := logs.Get(num); ok {
-		r.log(l, name)
+		return r.log(l, name)
 	}
+	return nil
 }
 
-func (r *replay) log(l wal.LogicalLog, name string) {
+func (r *replay) log(l wal.LogicalLog, name string) error {
 	reader := l.OpenForRead()
 	defer reader.Close()
 	r.rec.Logs++
@@ -93,14 +96,24 @@ func (r *replay) log(l wal.LogicalLog, name string) {
 		}
 		if err != nil {
 			r.rec.LogBytes += offset.Physical
-			if errors.Is(err, record.ErrUnexpectedEOF) {
-				r.rec.TornBytes += tornBytes(r.fs, name, uint32(l.Num), offset.Physical)
+			if !errors.Is(err, record.ErrUnexpectedEOF) {
+				return nil
 			}
-			return
+			return r.tail(l, name, offset.Physical)
 		}
 		r.rec.Batches++
 		r.batch(buf.Bytes())
 	}
+}
+
+// tail looks at a file that has no proper end.
+func (r *replay) tail(l wal.LogicalLog, name string, offset int64) error {
+	torn, damaged, err := inspectTail(r.fs, name, uint32(l.Num), offset)
+	if damaged && r.trust {
+		return fmt.Errorf("%w: %s at offset %d", errDamagedJournal, name, offset)
+	}
+	r.rec.TornBytes += torn
+	return err
 }
 
 func (r *replay) batch(repr []byte) {
@@ -125,46 +138,3 @@ func (r *replay) batch(repr []byte) {
 		}
 	}
 }
-
-// The chunks of a log file, as Pebble writes them: checksum 4, length 2, kind 1, log number 4, synced offset 8, all little endian;
-// none crosses the border of a block.
-const (
-	chunkHeader  = 19
-	chunkBlock   = 32 << 10
-	chunkKindMin = 9 // a whole record; 10 to 12 are its first, middle and last part
-	chunkKindMax = 12
-)
-
-// tornBytes counts the bytes of a log file, from offset, that carry its number: a record that was being written. What else stands
-// there are zeros, or older records in a file that is used again.
-func tornBytes(fs vfs.FS, name string, num uint32, offset int64) int64 {
-	f, err := fs.Open(name)
-	if err != nil {
-		return 0
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return 0
-	}
-	var torn int64
-	for {
-		if left := chunkBlock - offset%chunkBlock; left < chunkHeader {
-			offset += left
-		}
-		var h [chunkHeader]byte
-		n, err := f.ReadAt(h[:], offset)
-		if n < chunkHeader || err != nil && err != io.EOF {
-			return torn + nonZero(h[:n])
-		}
-		if h[6] < chunkKindMin || h[6] > chunkKindMax || binary.LittleEndian.Uint32(h[7:]) != num {
-			return torn
-		}
-		size := min(chunkHeader+int64(binary.LittleEndian.Uint16(h[4:])), info.Size()-offset)
-		torn += size
-		offset += size
-	}
-}
-
-// nonZero returns the length of b without its trailing zeros.
-func nonZero(b []byte) int64 { return int64(len(bytes.TrimRight(b, "\x00"))) }

@@ -189,7 +189,7 @@ func (w *workload) raise(n uint64) {
 // proceed lets every shard write some more messages, and waits until the first has written a random part of them.
 func (w *workload) proceed(t *testing.T, rng *rand.Rand) {
 	t.Helper()
-	const step = 60
+	const step = 40
 	w.raise(step)
 	n := w.shards[0].limit.Load() - uint64(1+rng.IntN(step))
 	waitFor(t, "progress", func() bool { return w.shards[0].acked.Load() >= n })

@@ -148,7 +148,7 @@ func (s *Store) openOnce() (*engine, error) {
 	f.noFsync = s.cfg.Durability == DurabilityUnsafeNoFsync
 	f.onFall = s.failed
 	f.onSync = s.metrics.synced
-	r := newReplay(s.fs, s.cfg.Dir)
+	r := newReplay(s.fs, s.cfg.Dir, !f.noFsync)
 	f.onReplay = r.file
 	e, err := openEngine(f, s.cfg)
 	if err != nil {
@@ -185,7 +185,7 @@ func reason(cause error) string {
 // explain adds the remedy to an error of opening.
 func explain(dir string, err error) error {
 	switch {
-	case pebble.IsCorruptionError(err):
+	case pebble.IsCorruptionError(err), errors.Is(err, errDamagedJournal):
 		return fmt.Errorf("sink: the store in %s is damaged, and starting would lose acknowledged messages: %w: restore the directory from a backup, or move it away to start empty", dir, err)
 	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
 		return fmt.Errorf("sink: no space for the store in %s: %w: free some, it needs about twice its journal to start", dir, err)
