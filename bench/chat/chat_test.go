@@ -11,8 +11,8 @@ import (
 	"github.com/gobwas/ws"
 	"go.uber.org/goleak"
 
-	"github.com/switchyard-im/switchyard/bench/internal/chatserver"
-	"github.com/switchyard-im/switchyard/bench/internal/echoserver"
+	"github.com/switchyard-im/switchyard/bench/benchtest/chatserver"
+	"github.com/switchyard-im/switchyard/bench/benchtest/echoserver"
 	"github.com/switchyard-im/switchyard/bench/token"
 	"github.com/switchyard-im/switchyard/frame"
 )

@@ -11,7 +11,7 @@ import (
 	"github.com/gobwas/ws"
 	"go.uber.org/goleak"
 
-	"github.com/switchyard-im/switchyard/bench/internal/echoserver"
+	"github.com/switchyard-im/switchyard/bench/benchtest/echoserver"
 	"github.com/switchyard-im/switchyard/bench/observe"
 )
 

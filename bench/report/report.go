@@ -43,6 +43,9 @@ type Percentiles struct {
 
 // Percentiles summarises what was collected.
 func (l *Latency) Percentiles() Percentiles {
+	if l.Count() == 0 {
+		return Percentiles{}
+	}
 	at := func(q float64) float64 { return float64(l.h.ValueAtQuantile(q)) / 1e6 }
 	return Percentiles{P50: at(50), P99: at(99), P999: at(99.9), Max: float64(l.h.Max()) / 1e6}
 }

@@ -1,0 +1,87 @@
+package idle
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/switchyard-im/switchyard/bench/benchtest/chatserver"
+	"github.com/switchyard-im/switchyard/bench/observe"
+	"github.com/switchyard-im/switchyard/bench/token"
+	"github.com/switchyard-im/switchyard/frame"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func setup(t *testing.T, faults chatserver.Faults) (*chatserver.Server, Config) {
+	t.Helper()
+	s, err := chatserver.Start(faults)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	key, err := token.Parse([]byte(strings.Repeat("5a", 32)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, Config{URL: s.URL(), Key: key, Conns: 50, Threads: 2, Settle: time.Millisecond, Hold: 50 * time.Millisecond, Server: observe.New(os.Getpid(), "")}
+}
+
+func TestRunMeasures(t *testing.T) {
+	_, cfg := setup(t, chatserver.Faults{})
+	var collections atomic.Int64
+	admin := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if r.URL.String() == "/debug/pprof/heap?gc=1" {
+			collections.Add(1)
+		}
+	}))
+	defer admin.Close()
+	cfg.Admin = admin.URL
+	rep, err := Run(context.Background(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rep.Conns != 50 || rep.RSSBefore == 0 || rep.RSSAfter == 0 || rep.OpenSeconds <= 0 || rep.HoldSeconds <= 0 || collections.Load() != 2 {
+		t.Errorf("%+v, %d collections", rep, collections.Load())
+	}
+	if want := float64(rep.RSSAfter-rep.RSSBefore) / 50; rep.BytesPerConn != want {
+		t.Errorf("%g B per connection, want %g", rep.BytesPerConn, want)
+	}
+}
+
+func TestRunsThatCannotTakePlaceSayWhy(t *testing.T) {
+	s, cfg := setup(t, chatserver.Faults{})
+	refusing, _ := setup(t, chatserver.Faults{Hello: func() uint64 { return frame.ErrorUnauthorized }})
+	gone, _ := setup(t, chatserver.Faults{})
+	gone.Close()
+	for want, change := range map[string]func(*Config){
+		"no key":            func(c *Config) { c.Key = nil },
+		"--server-pid":      func(c *Config) { c.Server = nil },
+		"must be positive":  func(c *Config) { c.Conns = -1 },
+		"not be negative":   func(c *Config) { c.Hold = -1 },
+		"descriptors":       func(c *Config) { c.Conns = 1 << 40 },
+		"is --key the file": func(c *Config) { c.URL = refusing.URL() },
+		"server running":    func(c *Config) { c.URL = gone.URL() },
+		"no process":        func(c *Config) { c.Server = observe.New(1<<30, "") },
+		"admin address":     func(c *Config) { c.Admin = "http://127.0.0.1:1" },
+		"ended while": func(c *Config) {
+			c.Hold = time.Hour
+			c.Settle = time.Hour
+			time.AfterFunc(300*time.Millisecond, s.DropAll)
+		},
+		"ws://HOST:PORT/PAT": func(c *Config) { c.URL = "ftp://x" },
+	} {
+		cfg := cfg
+		change(&cfg)
+		if _, err := Run(context.Background(), cfg); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want an error with %q", err, want)
+		}
+	}
+}

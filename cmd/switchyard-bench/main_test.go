@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/gobwas/ws"
+	"go.uber.org/goleak"
+
+	"github.com/switchyard-im/switchyard/bench/benchtest/chatserver"
+	"github.com/switchyard-im/switchyard/bench/benchtest/echoserver"
+	"github.com/switchyard-im/switchyard/frame"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// bench runs the command line and returns its exit code and what it printed.
+func bench(args ...string) (code int, out, errOut string) {
+	var o, e strings.Builder
+	code = run(context.Background(), args, &o, &e)
+	return code, o.String(), e.String()
+}
+
+func keyFile(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "token.key")
+	if err := os.WriteFile(path, []byte(strings.Repeat("5a", 32)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func chatServer(t *testing.T, faults chatserver.Faults) string {
+	t.Helper()
+	s, err := chatserver.Start(faults)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s.URL()
+}
+
+func TestChatWritesATableAndJSON(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "report.json")
+	code, out, errOut := bench("chat", "--url", chatServer(t, chatserver.Faults{}), "--key", keyFile(t), "--pairs", "3", "--inflight", "2",
+		"--warmup", "0s", "--duration", "1200ms", "--json", path, "--server-pid", strconv.Itoa(os.Getpid()))
+	if code != exitOK || !strings.Contains(out, "0 lost, 0 duplicated, 0 reordered") || !strings.Contains(errOut, "3/3 pairs") {
+		t.Fatalf("%d\n%s\n%s", code, out, errOut)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got map[string]any
+	if err := json.Unmarshal(text, &got); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{"sent", "accepted", "delivered", "lost", "duplicated", "reordered", "altered", "rate", "accept_ms", "deliver_ms", "server"} {
+		if _, ok := got[key]; !ok {
+			t.Errorf("no %q in %s", key, text)
+		}
+	}
+	for _, key := range []string{"rss_bytes", "cpu_seconds", "cpu_us_per_message"} {
+		if _, ok := got["server"].(map[string]any)[key]; !ok {
+			t.Errorf("no server.%s in %s", key, text)
+		}
+	}
+}
+
+func TestAViolationIsNamed(t *testing.T) {
+	twice := chatserver.Faults{Deliver: func(n int, m frame.Message) []frame.Message {
+		if n == 10 {
+			return []frame.Message{m, m}
+		}
+		return []frame.Message{m}
+	}}
+	code, out, errOut := bench("chat", "--url", chatServer(t, twice), "--key", keyFile(t), "--pairs", "1", "--warmup", "0s", "--duration", "100ms")
+	if code != exitViolation || !strings.Contains(out, "duplicated: pair 0") {
+		t.Errorf("%d\n%s\n%s", code, out, errOut)
+	}
+}
+
+func TestEchoAndIdle(t *testing.T) {
+	echo, err := echoserver.Start(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(echo.Close)
+	if code, out, errOut := bench("echo", "--url", echo.URL(), "--conns", "2", "--warmup", "0s", "--duration", "50ms"); code != exitOK || !strings.Contains(out, "round trip") {
+		t.Errorf("%d\n%s\n%s", code, out, errOut)
+	}
+	liar, err := echoserver.Start(func(ws.OpCode, []byte) [][]byte { return [][]byte{[]byte("no")} })
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(liar.Close)
+	if code, out, errOut := bench("echo", "--url", liar.URL(), "--conns", "1", "--warmup", "0s", "--duration", "50ms"); code != exitViolation {
+		t.Errorf("%d\n%s\n%s", code, out, errOut)
+	}
+	code, out, errOut := bench("idle", "--url", chatServer(t, chatserver.Faults{}), "--key", keyFile(t), "--conns", "3", "--settle", "10ms", "--hold", "10ms",
+		"--server-pid", strconv.Itoa(os.Getpid()))
+	if code != exitOK || !strings.Contains(out, "per connection") {
+		t.Errorf("%d\n%s\n%s", code, out, errOut)
+	}
+}
+
+func TestExitCodesTellMistakesFromFailures(t *testing.T) {
+	key := keyFile(t)
+	for _, c := range []struct {
+		code int
+		say  string
+		args []string
+	}{
+		{exitOK, "", []string{"--help"}},
+		{exitOK, "", []string{"chat", "--help"}},
+		{exitUsage, "--help", nil},
+		{exitUsage, "--help", []string{"chat"}},
+		{exitUsage, "--help", []string{"nonsense"}},
+		{exitUsage, "--direction", []string{"chat", "--url", "ws://127.0.0.1:1", "--key", key, "--direction", "up"}},
+		{exitCannotRun, "serve --dev", []string{"chat", "--url", "ws://127.0.0.1:1", "--key", key + "x"}},
+		{exitCannotRun, "is the server running", []string{"chat", "--url", "ws://127.0.0.1:1", "--key", key}},
+		{exitCannotRun, "--server-pid", []string{"idle", "--url", "ws://127.0.0.1:1", "--key", key}},
+		{exitCannotRun, "ulimit", []string{"echo", "--url", "ws://127.0.0.1:1", "--conns", "100000000"}},
+	} {
+		if code, _, errOut := bench(c.args...); code != c.code || !strings.Contains(errOut, c.say) {
+			t.Errorf("%v: %d, want %d and %q: %s", c.args, code, c.code, c.say, errOut)
+		}
+	}
+}
