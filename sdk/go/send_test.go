@@ -221,3 +221,26 @@ func TestBadBodiesAreRefusedBeforeTheyAreSent(t *testing.T) {
 		t.Errorf("too large: %v", err)
 	}
 }
+
+// No more than maxInFlight messages of a conversation are on the wire; each answer lets the next one go.
+func TestInFlightIsBounded(t *testing.T) {
+	c, p := startFake(t)
+	conv := open(c, p, 1)
+	var all []*Pending
+	for range maxInFlight + 2 {
+		all = append(all, post(t, conv, "x"))
+	}
+	var sent []*frame.Send
+	for range maxInFlight {
+		sent = append(sent, expectSend(p, "x"))
+	}
+	for i := range 2 {
+		if all[maxInFlight+i].sent {
+			t.Fatal("too many are on the wire")
+		}
+		p.send(&frame.Ack{Ref: sent[i].Ref, Seq: uint64(i + 2)})
+		if f := expectSend(p, "x"); f.ID != all[maxInFlight+i].ID() || f.Base != uint64(i+2) {
+			t.Errorf("sent %+v", f)
+		}
+	}
+}
