@@ -79,8 +79,12 @@ func (i *installation) token(user string, role frame.Role, ttl time.Duration) []
 
 func sign(t *testing.T, key auth.Key, user string, role frame.Role, ttl time.Duration) []byte {
 	t.Helper()
-	ends := time.Now().Add(ttl)
-	token, err := key.Sign(auth.Identity{User: user, Role: role, Groups: []string{devGroup}, Expires: ends}, ends.Add(-time.Second))
+	issued := time.Now()
+	ends := issued.Add(ttl)
+	if ttl < 0 {
+		issued = ends.Add(-time.Minute)
+	}
+	token, err := key.Sign(auth.Identity{User: user, Role: role, Groups: []string{devGroup}, Expires: ends}, issued)
 	if err != nil {
 		t.Fatal(err)
 	}
