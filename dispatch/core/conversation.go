@@ -83,7 +83,7 @@ type recentMessage struct {
 }
 
 // The window for deduplication holds between half of recentMax and recentMax messages.
-const recentMax = 64
+const recentMax = 256
 
 // parked is an event that waits for a load or a lookup; it owns its bytes.
 type parked struct {
