@@ -42,10 +42,11 @@ type Report struct {
 	Refusals   int64 `json:"refusals"`   // answers that told a client to try later
 	Marks      int64 `json:"marks"`      // delivered frames sent
 
-	Server                *report.Server `json:"server,omitempty"`
-	ServerNote            string         `json:"server_note,omitempty"` // why there are no figures of the server
-	GeneratorCPUSeconds   float64        `json:"generator_cpu_seconds"`
-	GeneratorUSPerMessage float64        `json:"generator_cpu_us_per_message"`
+	Server                *report.Server     `json:"server,omitempty"`
+	ServerNote            string             `json:"server_note,omitempty"` // why there are no figures of the server
+	Late                  report.Percentiles `json:"late_ms"`               // open loop: how late the generator itself was, which is part of the latencies
+	GeneratorCPUSeconds   float64            `json:"generator_cpu_seconds"`
+	GeneratorUSPerMessage float64            `json:"generator_cpu_us_per_message"`
 }
 
 // OK tells whether the server kept all its promises.
@@ -70,6 +71,9 @@ func (r *Report) Rows() []report.Row {
 		{Name: "clients", Value: fmt.Sprintf("%d reconnects, %d resent, %d refusals, %d marks", r.Reconnects, r.Resent, r.Refusals, r.Marks)},
 		{Name: "server", Value: r.serverRow()},
 		{Name: "generator", Value: fmt.Sprintf("%.2f us of CPU per message", r.GeneratorUSPerMessage)},
+	}
+	if r.Target > 0 {
+		rows = append(rows, report.Row{Name: "", Value: fmt.Sprintf("late for its own schedule by p50 %.3f  p99 %.3f  max %.3f ms", r.Late.P50, r.Late.P99, r.Late.Max)})
 	}
 	for _, v := range r.Violations {
 		rows = append(rows, report.Row{Name: "violation", Value: v})

@@ -242,7 +242,7 @@ func (r *run) drained() bool {
 // collect fills in what the whole run shows. The shares are finished, so that nothing changes what it reads.
 func (r *run) collect(rep *Report) {
 	var ledger oracle.Ledger
-	accept, deliver := report.NewLatency(), report.NewLatency()
+	accept, deliver, late := report.NewLatency(), report.NewLatency(), report.NewLatency()
 	for i := range r.shares { // one after the other, because they add to the same
 		done := make(chan struct{})
 		s := r.shares[i]
@@ -251,6 +251,7 @@ func (r *run) collect(rep *Report) {
 			ledger.Merge(&s.ledger)
 			accept.Merge(s.accept)
 			deliver.Merge(s.deliver)
+			late.Merge(s.late)
 			rep.Reconnects += s.lost
 			rep.Resent += s.resent
 			rep.Refusals += s.refusals
@@ -259,7 +260,7 @@ func (r *run) collect(rep *Report) {
 		<-done
 	}
 	rep.judged(&ledger)
-	rep.Accept, rep.Deliver = accept.Percentiles(), deliver.Percentiles()
+	rep.Accept, rep.Deliver, rep.Late = accept.Percentiles(), deliver.Percentiles(), late.Percentiles()
 }
 
 // closeWithin is how long the end of a run waits for the server to close the conversations, which nothing depends on.

@@ -9,6 +9,9 @@ const tick = 50_000
 func (s *share) admit() {
 	now := client.Now()
 	for ; s.slotDue(s.slot) <= min(now, s.end); s.slot++ {
+		if due := s.slotDue(s.slot); due >= s.windowFrom && due < s.windowTo {
+			s.late.Record(now - due)
+		}
 		s.pairs[s.slot%int64(len(s.pairs))].pump()
 	}
 	if next := s.slotDue(s.slot); next <= s.end {

@@ -42,6 +42,7 @@ type share struct {
 	delivered  int64 // deliveries within the window
 	accept     *report.Latency
 	deliver    *report.Latency
+	late       *report.Latency // open loop: how late the generator itself looked at what was due
 }
 
 // never is a time that does not come.
@@ -51,7 +52,7 @@ func newShare(r *run, l *client.Loop) *share {
 	s := &share{
 		run: r, cfg: &r.cfg, loop: l, end: never, windowFrom: never, windowTo: never,
 		random: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
-		accept: report.NewLatency(), deliver: report.NewLatency(),
+		accept: report.NewLatency(), deliver: report.NewLatency(), late: report.NewLatency(),
 	}
 	s.schedule.Fire = s.admit
 	return s

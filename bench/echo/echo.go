@@ -19,7 +19,7 @@ type Config struct {
 	Conns      int           // connections; default 100
 	Inflight   int           // messages in flight on each; default 1
 	Size       int           // bytes of a message, at least 8; default 128
-	Warmup     time.Duration // before the measured window; default 1 s
+	Warmup     time.Duration // before the measured window; default none
 	Duration   time.Duration // the measured window; default 10 s
 	OpenWithin time.Duration // for opening all connections; default 60 s
 	Threads    int           // event loops; default 1
