@@ -224,6 +224,10 @@ func (l *loop) message(c *Conn, op ws.OpCode, payload []byte) {
 			return
 		}
 		payload = l.writer.fromJSON
+		if len(payload) > l.cfg.MaxMessage { // the frames may be longer than their text
+			l.closeConn(c, frame.CloseMessageTooBig, "the frames are longer than max_message", ReasonTooBig)
+			return
+		}
 	}
 	if err := l.handler.Message(c, payload); err != nil {
 		l.closeFor(c, err)

@@ -330,7 +330,11 @@ func beforeHello(i *installation) {
 
 func badJSON(i *installation) {
 	d := ws.Dialer{Protocols: []string{"switchyard.v1.json"}, Timeout: patience}
-	for _, text := range []string{"{", "nonsense", "[[1,", strings.Repeat("[", 20_000), `[[2,1,"\ud800"]]`} {
+	grows := `[38,"01000000000000000000000000000000","n",[1.5` + strings.Repeat(",1.5", 15_000) + "]]" // 4 bytes a number, 9 as msgpack
+	for text, want := range map[string]ws.StatusCode{
+		"{": frame.CloseProtocolError, "nonsense": frame.CloseProtocolError, "[[1,": frame.CloseProtocolError,
+		strings.Repeat("[", 20_000): frame.CloseProtocolError, `[[2,1,"\ud800"]]`: frame.CloseProtocolError, grows: frame.CloseMessageTooBig,
+	} {
 		conn, in, _, err := d.Dial(i.t.Context(), "ws://"+i.listen+"/v1/ws")
 		if err != nil {
 			i.t.Fatal(err)
@@ -343,8 +347,8 @@ func badJSON(i *installation) {
 				i.t.Fatalf("%.20q: the connection ended without a close frame: %v", text, err)
 			}
 			if f.Header.OpCode == ws.OpClose {
-				if code, _ := ws.ParseCloseFrameData(f.Payload); code != frame.CloseProtocolError {
-					i.t.Errorf("%.20q: closed with %d", text, code)
+				if code, _ := ws.ParseCloseFrameData(f.Payload); code != want {
+					i.t.Errorf("%.20q: closed with %d, want %d", text, code, want)
 				}
 				break
 			}

@@ -84,8 +84,8 @@ type Store struct {
 type Conversations struct {
 	Runners     int      `name:"runners" default:"0" min:"0" max:"1024" doc:"Goroutines that share the conversation shards. 0: half of the processors."`
 	Units       int      `name:"units" default:"3" min:"1" max:"64" doc:"Batches of one runner under way at a time; more of them makes smaller batches."`
-	RingFrames  int      `name:"ring_frames" default:"8192" min:"64" max:"1048576" doc:"Frames that wait between one event loop and one runner, a power of two; further ones are answered overloaded."`
-	RingBytes   Size     `name:"ring_bytes" default:"2MiB" min:"64KiB" max:"1GiB" doc:"Bytes of those frames, a power of two and at least twice websocket.max_message."`
+	RingFrames  int      `name:"ring_frames" default:"32768" min:"64" max:"1048576" doc:"Frames that wait between one event loop and one runner, a power of two; further ones are answered overloaded."`
+	RingBytes   Size     `name:"ring_bytes" default:"8MiB" min:"64KiB" max:"1GiB" doc:"Bytes of those frames, a power of two and at least twice websocket.max_message."`
 	AttachMax   int      `name:"attach_max" default:"1024" min:"1" max:"1000000" doc:"Conversations attached to one connection."`
 	ResumeMax   int      `name:"resume_max" default:"5000" min:"1" max:"1000000" doc:"Messages that a resume replays; a client that missed more is told to reload the history."`
 	LookbackMax int      `name:"lookback_max" default:"4096" min:"1" max:"1000000" doc:"Messages that a retry with an old base is compared with."`
