@@ -40,7 +40,11 @@ type Config struct {
 	// Defaults 2,048 and 4 MiB.
 	MaxBatchOps   int
 	MaxBatchBytes int
-	// PipelineDepth is how many batches may be applied and not yet synced, 1 to 8. Default 2.
+	// SyncInterval is the least time between the starts of two batches; what comes meanwhile goes into the next one. An idle store
+	// starts at once, and so does one for which a Begin waits. A sync costs 0.1 to 0.2 ms of CPU, so many small ones would be most
+	// of what the server spends. Default 1 ms; negative for none.
+	SyncInterval time.Duration
+	// PipelineDepth is how many batches may be applied and not yet synced, 1 to 8. Default 4.
 	PipelineDepth int
 
 	// CacheSize is the memory for blocks of the history, in bytes. Default 16 MiB.
@@ -67,7 +71,8 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.MaxInFlight, 256)
 	setDefault(&c.MaxBatchOps, 2048)
 	setDefault(&c.MaxBatchBytes, 4<<20)
-	setDefault(&c.PipelineDepth, 2)
+	setDefault(&c.SyncInterval, time.Millisecond)
+	setDefault(&c.PipelineDepth, 4)
 	setDefault(&c.CacheSize, 16<<20)
 	setDefault(&c.MemTableSize, 16<<20)
 	setDefault(&c.ReopenMin, 50*time.Millisecond)
@@ -111,6 +116,9 @@ func (c Config) validate() error {
 	}
 	if c.MaxBatchBytes < 1 || c.MaxBatchBytes > 1<<30 {
 		bad("MaxBatchBytes", c.MaxBatchBytes, "use 1 byte to 1 GiB")
+	}
+	if c.SyncInterval > time.Second {
+		bad("SyncInterval", c.SyncInterval, "use at most 1s; messages wait for it")
 	}
 	if c.PipelineDepth < 1 || c.PipelineDepth > maxPipelineDepth {
 		bad("PipelineDepth", c.PipelineDepth, fmt.Sprintf("use 1 to %d", maxPipelineDepth))

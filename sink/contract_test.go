@@ -74,7 +74,7 @@ func TestContractWithoutFsync(t *testing.T) {
 func TestContractOneByOne(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) dispatch.Store {
 		cfg := quiet("store")
-		cfg.MaxBatchOps, cfg.PipelineDepth = 1, 1
+		cfg.MaxBatchOps, cfg.PipelineDepth, cfg.SyncInterval = 1, 1, -1
 		return adapted{openFor(t, vfs.NewMem(), cfg)}
 	})
 }

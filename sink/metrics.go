@@ -32,9 +32,9 @@ type metrics struct {
 	recoverySeconds prometheus.Gauge
 }
 
-func newMetrics(reg prometheus.Registerer) (*metrics, error) {
+func newMetrics(s *Store) (*metrics, error) {
 	m := &metrics{
-		reg: reg,
+		reg: s.cfg.Registerer,
 		commit: histogram("commit_seconds", "Time from the commit of a transaction to its completion.",
 			prometheus.ExponentialBuckets(0.0001, 2, 16)),
 		fsync: histogram("fsync_seconds", "Time of one sync of the journal.",
@@ -53,13 +53,31 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 
 		recoverySeconds: gauge("recovery_seconds", "Time of the last recovery."),
 	}
-	for _, c := range []prometheus.Collector{m.commit, m.fsync, m.transactions, m.messages, m.bytes, m.refused, m.failures, m.free, m.disk, m.replayed, m.recoverySeconds} {
+	for _, c := range append(m.own(), observed(s)...) {
 		if err := m.register(c); err != nil {
-			m.unregister()
-			return nil, err
+			return nil, errors.Join(err, m.unregister())
 		}
 	}
 	return m, nil
+}
+
+func (m *metrics) own() []prometheus.Collector {
+	return []prometheus.Collector{m.commit, m.fsync, m.transactions, m.messages, m.bytes, m.refused, m.failures, m.free, m.disk, m.replayed, m.recoverySeconds}
+}
+
+// observed is what is read from the store when it is asked for.
+func observed(s *Store) []prometheus.Collector {
+	return []prometheus.Collector{
+		gaugeFunc("queue_depth", "Transactions that wait for a batch.", func() float64 { return float64(len(s.queue)) }),
+		gaugeFunc("in_flight", "Transactions that were begun and are not completed.", func() float64 { return float64(cap(s.pool) - len(s.pool)) }),
+		gaugeFunc("generation", "The generation of the store.", func() float64 { return float64(s.Generation()) }),
+		gaugeFunc("available", "1 if a commit could succeed now.", func() float64 {
+			if s.Available() {
+				return 1
+			}
+			return 0
+		}),
+	}
 }
 
 // histogram is a classic and a native one.
@@ -92,31 +110,12 @@ func gaugeFunc(name, help string, f func() float64) prometheus.GaugeFunc {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: namespace, Subsystem: subsystem, Name: name, Help: help}, f)
 }
 
-// observe adds what is read from the store when it is asked for.
-func (m *metrics) observe(s *Store) error {
-	for _, g := range []prometheus.Collector{
-		gaugeFunc("queue_depth", "Transactions that wait for a batch.", func() float64 { return float64(len(s.queue)) }),
-		gaugeFunc("in_flight", "Transactions that were begun and are not completed.", func() float64 { return float64(cap(s.pool) - len(s.pool)) }),
-		gaugeFunc("generation", "The generation of the store.", func() float64 { return float64(s.Generation()) }),
-		gaugeFunc("available", "1 if a commit could succeed now.", func() float64 {
-			if s.Available() {
-				return 1
-			}
-			return 0
-		}),
-	} {
-		if err := m.register(g); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (m *metrics) unregister() {
+func (m *metrics) unregister() error {
 	for _, c := range m.registered {
 		m.reg.Unregister(c)
 	}
 	m.registered = nil
+	return nil
 }
 
 // completed is called for each transaction, batch for each batch, synced for each sync.

@@ -60,6 +60,9 @@ type pipeline struct {
 	completerDone chan struct{}
 
 	current atomic.Pointer[group] // what the committer works on, for the supervisor
+
+	// Owned by the committer.
+	lastStart time.Time // of a batch
 }
 
 func startPipeline(s *Store, e *engine) *pipeline {
@@ -132,6 +135,7 @@ func (p *pipeline) collect(g *group) bool {
 	case <-p.stop:
 		return false
 	}
+	p.linger()
 	for g.ops < p.store.cfg.MaxBatchOps && len(g.buf) < p.store.cfg.MaxBatchBytes {
 		select {
 		case t := <-p.store.queue:
@@ -141,6 +145,14 @@ func (p *pipeline) collect(g *group) bool {
 		}
 	}
 	return true
+}
+
+// linger waits until SyncInterval after the last batch, or until a Begin waits.
+func (p *pipeline) linger() {
+	if wait := p.store.cfg.SyncInterval - time.Since(p.lastStart); wait > 0 {
+		p.store.pause.wait(wait)
+	}
+	p.lastStart = time.Now()
 }
 
 // take puts a transaction into the group, or refuses it there, so that it keeps its place.

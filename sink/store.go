@@ -23,12 +23,15 @@ type Store struct {
 	fs      vfs.FS
 	log     *slog.Logger
 	metrics *metrics
-	unlock  func() error
+	// releases undo acquire. Owned by Open, then by the supervisor.
+	releases []func() error
 
 	// pool holds the transactions that are not in use, MaxInFlight in all; Begin waits while it is empty.
 	pool chan *Tx
 	// queue holds what was committed and not yet taken by the committer. It has room for all transactions, so Commit never waits.
 	queue chan *Tx
+	// pause is where the committer lingers; a Begin that waits cuts it short.
+	pause *pause
 
 	generation atomic.Uint64
 	engine     atomic.Pointer[engine] // nil while there is none
@@ -53,42 +56,29 @@ func openOn(base vfs.FS, cfg Config) (*Store, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	m, err := newMetrics(cfg.Registerer)
-	if err != nil {
-		return nil, err
-	}
-	s := newStore(base, cfg, m)
-	if err := s.lock(); err != nil {
-		m.unregister()
-		return nil, err
+	s := newStore(base, cfg)
+	if err := s.acquire(); err != nil {
+		return nil, errors.Join(err, s.release())
 	}
 	e, err := s.openOnce()
 	if err != nil {
-		m.unregister()
-		return nil, errors.Join(explain(cfg.Dir, err), s.unlock())
+		return nil, errors.Join(explain(cfg.Dir, err), s.release())
 	}
 	if cfg.Durability == DurabilityUnsafeNoFsync {
 		s.log.Warn("sink: durability is unsafe-no-fsync: a loss of power loses acknowledged messages")
 	}
-	if err := m.observe(s); err != nil {
-		m.unregister()
-		e.discard(s.log)
-		<-e.closed
-		return nil, errors.Join(err, s.unlock())
-	}
-	s.checkSpace()
 	s.engine.Store(e)
+	s.checkSpace()
 	go s.supervise(e) // until drained; Close waits
 	go s.watchSpace() // until stopped; Close waits
 	return s, nil
 }
 
-func newStore(base vfs.FS, cfg Config, m *metrics) *Store {
+func newStore(base vfs.FS, cfg Config) *Store {
 	s := &Store{
 		cfg:     cfg,
 		fs:      base,
 		log:     cfg.Logger,
-		metrics: m,
 		pool:    make(chan *Tx, cfg.MaxInFlight),
 		queue:   make(chan *Tx, cfg.MaxInFlight),
 		closing: make(chan struct{}),
@@ -103,6 +93,28 @@ func newStore(base vfs.FS, cfg Config, m *metrics) *Store {
 	return s
 }
 
+// acquire takes what is not memory: the timer, the names of the metrics, the directory.
+func (s *Store) acquire() (err error) {
+	if s.pause, err = newPause(); err != nil {
+		return err
+	}
+	s.releases = append(s.releases, s.pause.close)
+	if s.metrics, err = newMetrics(s); err != nil {
+		return err
+	}
+	s.releases = append(s.releases, s.metrics.unregister)
+	return s.lock()
+}
+
+// release gives back what acquire took.
+func (s *Store) release() error {
+	var errs []error
+	for _, release := range s.releases {
+		errs = append(errs, release())
+	}
+	return errors.Join(errs...)
+}
+
 // lock takes the directory for this process, over all instances of the engine.
 func (s *Store) lock() error {
 	if err := s.fs.MkdirAll(s.cfg.Dir, 0o755); err != nil {
@@ -112,7 +124,7 @@ func (s *Store) lock() error {
 	if err != nil {
 		return fmt.Errorf("sink: the store in %s is in use by another process, or cannot be written: %w: stop the other process, or name another directory", s.cfg.Dir, err)
 	}
-	s.unlock = lock.Close
+	s.releases = append(s.releases, lock.Close)
 	return nil
 }
 
@@ -130,6 +142,7 @@ func (s *Store) Begin(generation uint64) *Tx {
 }
 
 func (s *Store) waitForTx() *Tx {
+	s.pause.wake()
 	select {
 	case t := <-s.pool:
 		return t

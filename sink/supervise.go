@@ -20,7 +20,6 @@ const stuckAfter = 5 * time.Second
 // supervise runs engines one after the other until the store is closed. It owns the queue whenever no pipeline runs.
 func (s *Store) supervise(e *engine) {
 	defer close(s.stopped)
-	defer s.metrics.unregister()
 	abandoned := 0
 	for e != nil {
 		p := startPipeline(s, e)
@@ -39,7 +38,7 @@ func (s *Store) supervise(e *engine) {
 		}
 	}
 	s.refuseQueue()
-	s.closeErr = errors.Join(s.closeErr, s.unlock())
+	s.closeErr = errors.Join(s.closeErr, s.release())
 }
 
 func (s *Store) isDrained() bool {
