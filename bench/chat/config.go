@@ -36,7 +36,7 @@ type Config struct {
 	Drain      time.Duration // how long to wait at the end for what is under way; default 10 s
 	OpenWithin time.Duration // for getting all pairs ready; default 60 s
 
-	MarkDelay   time.Duration // a delivered mark waits this long for others; default 200 ms
+	MarkDelay   time.Duration // a delivered mark waits this long for others; default 1 s, as in the SDKs
 	RetryMin    time.Duration // reconnect policy: the first is at once, then min, 2 min, ...; default: the server's, or 1 s
 	RetryMax    time.Duration // default: the server's, or 60 s
 	RetryJitter time.Duration // a random part of this is added; default: the server's, or 1 s
@@ -77,7 +77,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.Duration, 10*time.Second)
 	setDefault(&c.Drain, 10*time.Second)
 	setDefault(&c.OpenWithin, time.Minute)
-	setDefault(&c.MarkDelay, 200*time.Millisecond)
+	setDefault(&c.MarkDelay, time.Second)
 	setDefault(&c.Threads, 1)
 	setDefault(&c.PerSource, 4000)
 	return c

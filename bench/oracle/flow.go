@@ -8,7 +8,6 @@ const (
 	sentOnce                    // handed to some connection
 	acked                       // the sender has its ack
 	delivered                   // the receiver has it
-	refused                     // refused at least once, so later ones may have overtaken it
 	replayed                    // came back to its sender in a resume
 )
 

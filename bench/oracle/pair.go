@@ -115,7 +115,7 @@ func (p *Pair) Refused(side Direction, index uint64) (ok bool) {
 		return false
 	}
 	m := f.at(index)
-	m.state = m.state&^inAir | refused
+	m.state &^= inAir
 	f.cursor = min(f.cursor, index)
 	return true
 }
@@ -162,7 +162,7 @@ func (p *Pair) delivered(side Direction, tag *Tag, m *frame.Message) (due int64,
 	if tag.Due != msg.Due {
 		p.ledger.violation(Altered, p.number, "the %s got message %d with another time", side, tag.Index)
 	}
-	if tag.Index < f.highest && msg.state&refused == 0 {
+	if tag.Index < f.highest {
 		p.ledger.violation(Reordered, p.number, "the %s got message %d, sequence %d, after message %d", side, tag.Index, m.Seq, f.highest-1)
 	}
 	f.highest = max(f.highest, tag.Index+1)

@@ -21,6 +21,7 @@ type chatCommand struct {
 	Warmup      time.Duration `default:"2s" help:"Load before the measured window."`
 	Duration    time.Duration `default:"10s" help:"The measured window."`
 	Drain       time.Duration `default:"10s" help:"How long to wait at the end for what is under way."`
+	MarkDelay   time.Duration `default:"1s" help:"A delivered mark waits this long for others, or for a message to travel with."`
 	RetryMin    time.Duration `default:"0s" help:"Reconnect policy: the first attempt is at once, then after this, twice this, ... 0: what the server says."`
 	RetryMax    time.Duration `default:"0s" help:"The longest wait between attempts. 0: what the server says."`
 	RetryJitter time.Duration `default:"0s" help:"A random part of this is added to each wait. 0: what the server says."`
@@ -38,7 +39,7 @@ func (c *chatCommand) Run(ctx context.Context, t *terminal) error {
 	rep, err := chat.Run(ctx, chat.Config{
 		URL: c.URL, Key: key, Pairs: c.Pairs, Rate: c.Rate, Inflight: c.Inflight, Size: c.Size, VisitorOnly: c.Direction == "visitor",
 		Warmup: c.Warmup, Duration: c.Duration, Drain: c.Drain,
-		RetryMin: c.RetryMin, RetryMax: c.RetryMax, RetryJitter: c.RetryJitter,
+		MarkDelay: c.MarkDelay, RetryMin: c.RetryMin, RetryMax: c.RetryMax, RetryJitter: c.RetryJitter,
 		Threads: c.Threads, Server: c.source(), Progress: c.progress(t, chat.Progress{}),
 	})
 	t.progress.done()

@@ -33,7 +33,8 @@ type Options struct {
 	InboxSize int
 	// MaxReceive is the largest WebSocket message accepted from the server, in bytes. Default 4 MiB.
 	MaxReceive int
-	// MarkDelay is how long a delivered or read mark may wait for others, or for a frame to travel with. Default 200 ms.
+	// MarkDelay is how long a delivered or read mark may wait for others, or for a frame to travel with. Default 1 s: a mark with its
+	// receipt costs the server about as much as a message.
 	MarkDelay time.Duration
 	// ManualDelivered leaves it to the application to call Conversation.Delivered. By default a message counts as delivered when Receive
 	// has returned it.
@@ -86,7 +87,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.MaxPending, 256)
 	setDefault(&o.InboxSize, 256)
 	setDefault(&o.MaxReceive, 4<<20)
-	setDefault(&o.MarkDelay, 200*time.Millisecond)
+	setDefault(&o.MarkDelay, time.Second)
 	setDefault(&o.DialTimeout, 10*time.Second)
 	setDefault(&o.WriteTimeout, 10*time.Second)
 	if o.DialContext == nil {

@@ -52,11 +52,12 @@ type conversation struct {
 }
 
 type conn struct {
-	net   net.Conn
-	user  string
-	role  string
-	group string
-	out   []byte // the batch of this turn
+	barred map[frame.ID]frame.ID // by conversation: the message that was refused and did not come again
+	net    net.Conn
+	user   string
+	role   string
+	group  string
+	out    []byte // the batch of this turn
 }
 
 // Start listens on 127.0.0.1.
@@ -290,11 +291,9 @@ func (s *Server) send(c *conn, f []byte) {
 	must(m.Parse(f))
 	s.sends++
 	n := s.sends
-	if s.faults.Refuse != nil {
-		if code := s.faults.Refuse(n); code != 0 {
-			s.refuse(c, m.Ref, code)
-			return
-		}
+	if code := s.refusal(c, n, &m); code != 0 {
+		s.refuse(c, m.Ref, code)
+		return
 	}
 	conv := s.convs[m.Conv]
 	key := strconv.Quote(c.user) + m.ID.String()
@@ -318,4 +317,24 @@ func (s *Server) send(c *conn, f []byte) {
 	for range acks {
 		s.ack(c, m.Ref, seq)
 	}
+}
+
+// refusal gives the code with which the n-th send is refused, or 0. What follows a refused message of a conversation on its connection is refused
+// too, until that message comes again.
+func (s *Server) refusal(c *conn, n int, m *frame.Send) uint64 {
+	if barred, ok := c.barred[m.Conv]; ok && barred != m.ID {
+		return frame.ErrorUnavailable
+	}
+	delete(c.barred, m.Conv)
+	if s.faults.Refuse == nil {
+		return 0
+	}
+	code := s.faults.Refuse(n)
+	if code != 0 {
+		if c.barred == nil {
+			c.barred = map[frame.ID]frame.ID{}
+		}
+		c.barred[m.Conv] = m.ID
+	}
+	return code
 }
