@@ -48,12 +48,21 @@ func sinkConfig(c *config.Config, log *slog.Logger, reg prometheus.Registerer) s
 		MinFree:       int64(c.Store.MinFree),
 		MaxInFlight:   c.Store.MaxInFlight,
 		MaxBatchBytes: int(c.Store.MaxBatch),
+		SyncInterval:  syncInterval(c.Store.SyncEvery),
 		CacheSize:     int64(c.Store.Cache),
 		MemTableSize:  int64(c.Store.Memtable),
 		ReopenMax:     time.Duration(c.Store.ReopenMax),
 		Logger:        log,
 		Registerer:    reg,
 	}
+}
+
+// syncInterval says none as sink does, where 0 is the default.
+func syncInterval(d config.Duration) time.Duration {
+	if d == 0 {
+		return -1
+	}
+	return time.Duration(d)
 }
 
 func dispatchConfig(c *config.Config, loops int) dispatch.Config {
