@@ -38,11 +38,11 @@ type world struct {
 
 // device is a client: it checks what it receives as an SDK would.
 type device struct {
-	conn    frame.ConnID
-	who     *Identity
-	last    uint64 // the last sequence it has, from messages and its own acks
-	live    bool   // got its answer to resume
-	sent    []*outgoing // what it sent first, in order
+	conn frame.ConnID
+	who  *Identity
+	last uint64      // the last sequence it has, from messages and its own acks
+	live bool        // got its answer to resume
+	sent []*outgoing // what it sent first, in order
 }
 
 // outgoing is a message that a device sent, perhaps several times.
