@@ -46,8 +46,10 @@ func TestConnID(t *testing.T) {
 func TestRefs(t *testing.T) {
 	var r Refs
 	r.Set(3)
-	if r.Done() || r.Done() || !r.Done() {
-		t.Error("the third of three was not the last")
+	for n := 1; n <= 3; n++ {
+		if last := r.Done(); last != (n == 3) {
+			t.Errorf("hand-over %d of 3: Done() = %v", n, last)
+		}
 	}
 }
 

@@ -1,7 +1,5 @@
 package frame
 
-import "reflect"
-
 // parsable is what every frame type offers.
 type parsable interface {
 	Append(dst []byte) []byte
@@ -59,18 +57,4 @@ func newFrame(t Type) parsable {
 		return new(Status)
 	}
 	return nil
-}
-
-// values returns the fields of a frame in schema order as plain Go values: uint64, bool, string, ID, raw bytes.
-func values(m parsable) []any {
-	v := reflect.ValueOf(m).Elem()
-	var all []any
-	for i := range v.NumField() {
-		name := v.Type().Field(i).Name
-		if name == "Type" || name == "Count" && v.Type() == reflect.TypeFor[Page]() {
-			continue
-		}
-		all = append(all, v.Field(i).Interface())
-	}
-	return all
 }

@@ -165,6 +165,7 @@ func TestPingsAndCloseAreAnswered(t *testing.T) {
 	url := script(t, func(c net.Conn, r *http.Request) {
 		_, _ = c.Write(append([]byte(switching(r)), frames(ws.NewPingFrame([]byte("hi")), ws.NewCloseFrame(ws.NewCloseFrameBody(1001, "")))...))
 		for range 2 {
+			//lint:ignore SA1019 the peer is this test, so the length it declares can be trusted
 			f, err := ws.ReadFrame(c)
 			if err != nil || !f.Header.Masked {
 				t.Errorf("%+v, %v", f.Header, err)
@@ -270,6 +271,7 @@ func TestAServerThatReadsSlowly(t *testing.T) {
 		_, _ = io.WriteString(c, switching(r))
 		time.Sleep(50 * time.Millisecond) // lets the client run into the full socket, which no result depends on
 		for i := range messages {
+			//lint:ignore SA1019 the peer is this test, so the length it declares can be trusted
 			f, err := ws.ReadFrame(c)
 			if err != nil || len(f.Payload) != size {
 				t.Errorf("message %d: %d bytes, %v", i, len(f.Payload), err)

@@ -342,6 +342,7 @@ func badJSON(i *installation) {
 		w := i.wrap(conn, in)
 		w.bytes(masked(ws.OpText, []byte(text)))
 		for {
+			//lint:ignore SA1019 the peer is this test, so the length it declares can be trusted
 			f, err := ws.ReadFrame(w.in)
 			if err != nil {
 				i.t.Fatalf("%.20q: the connection ended without a close frame: %v", text, err)

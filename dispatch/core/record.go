@@ -10,7 +10,8 @@ import (
 
 // record is the stored form of a conversation's state; fields are only ever added at the end.
 type record struct {
-	_msgpack struct{} `msgpack:",as_array"` //nolint:unused // read by the msgpack package
+	//lint:ignore U1000 the msgpack package reads the tag
+	_msgpack struct{} `msgpack:",as_array"`
 	Version  int
 	State    frame.ConversationState
 	Group    string
@@ -20,7 +21,8 @@ type record struct {
 }
 
 type recordMember struct {
-	_msgpack  struct{} `msgpack:",as_array"` //nolint:unused // read by the msgpack package
+	//lint:ignore U1000 the msgpack package reads the tag
+	_msgpack  struct{} `msgpack:",as_array"`
 	User      string
 	Role      frame.Role
 	Delivered uint64

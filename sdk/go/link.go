@@ -221,7 +221,6 @@ type writer struct {
 	spare batches
 	buf   []byte // WebSocket frames, masked
 	beat  time.Time
-	drain time.Time // when to leave, once the server asked for it; zero: stay
 }
 
 // write sends what the session has to say, and sees to everything that is due at a time, until the connection ends.

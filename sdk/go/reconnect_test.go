@@ -111,7 +111,7 @@ func TestDrainGoesToItsTarget(t *testing.T) {
 			t.Errorf("dialled %v after %v", addresses, wait)
 		}
 		p.conn.Close()
-		p = s.welcome() // and then home again
+		s.welcome() // and then home again
 		if addresses[2] != "pipe:80" {
 			t.Errorf("dialled %v", addresses)
 		}
