@@ -52,8 +52,9 @@ func New(cfg Config, store Store, conns Conns, verifier *auth.Verifier, log *slo
 		c.runners = append(c.runners, newRunner(c))
 	}
 	c.desk = newDeskRunner(c)
-	c.gate = &Gate{center: c}
+	c.gate = &Gate{center: c, in: make([]frameStats, cfg.Loops), out: make([]frameStats, cfg.Loops)}
 	c.gate.check = c.gate.checkDeadline
+	c.jobs = &jobs{center: c}
 	var err error
 	if c.metrics, err = newMetrics(reg, c); err != nil {
 		return nil, fmt.Errorf("dispatch: register metrics: %w", err)
@@ -61,18 +62,12 @@ func New(cfg Config, store Store, conns Conns, verifier *auth.Verifier, log *slo
 	return c, c.startPools(reg)
 }
 
-func (c *Center) startPools(reg prometheus.Registerer) error {
-	authStats, err := newPoolMetrics(reg, "auth", func() int { return len(c.auth.queue) })
-	if err != nil {
-		return fmt.Errorf("dispatch: register metrics: %w", err)
+func (c *Center) startPools(reg prometheus.Registerer) (err error) {
+	if c.auth, err = newPool(c.cfg.Auth, "auth", reg); err != nil {
+		return err
 	}
-	readStats, err := newPoolMetrics(reg, "reads", func() int { return len(c.jobs.pool.queue) })
-	if err != nil {
-		return fmt.Errorf("dispatch: register metrics: %w", err)
-	}
-	c.auth = newPool(c.cfg.Auth, authStats)
-	c.jobs = &jobs{center: c, pool: newPool(c.cfg.Reads, readStats)}
-	return nil
+	c.jobs.pool, err = newPool(c.cfg.Reads, "reads", reg)
+	return err
 }
 
 // Gate is the side that the event loops call.

@@ -15,7 +15,9 @@ import (
 // on the way of a message.
 type Gate struct {
 	center *Center
-	check  func(Conn) // checkDeadline, made once
+	check  func(Conn)   // checkDeadline, made once
+	in     []frameStats // by loop, which alone writes its own
+	out    []frameStats
 }
 
 // Open begins a connection; token is the bearer token of the upgrade, empty if there was none.
@@ -44,6 +46,7 @@ func (g *Gate) Message(c Conn, batch []byte) {
 			c.Close(frame.CloseProtocolError, "too many frames in one message")
 			return
 		}
+		g.in[c.Loop()].add(typ, 1, len(f))
 		if !g.frame(c, s, typ, f) {
 			return
 		}
@@ -78,7 +81,7 @@ func (g *Gate) heartbeat(c Conn, f []byte) {
 	}
 	h.ServerMS = uint64(c.Now() / int64(time.Millisecond))
 	var buf [32]byte
-	c.Write(h.Append(buf[:0]))
+	g.write(c, h.Append(buf[:0]))
 }
 
 // forward gives a frame to the runner that owns what it is about.
@@ -223,7 +226,7 @@ func (g *Gate) welcome(c Conn, s *session, ref, flags uint64, who *core.Identity
 		HeartbeatMS: uint64(cfg.Heartbeat.Milliseconds()), MaxMessage: uint64(cfg.MaxMessage),
 		RetryMinMS: uint64(cfg.RetryMin.Milliseconds()), RetryMaxMS: uint64(cfg.RetryMax.Milliseconds()), RetryJitterMS: uint64(cfg.RetryJitter.Milliseconds()),
 	}
-	c.Write(w.Append(nil))
+	g.write(c, w.Append(nil))
 	g.center.ownerOfUser(who.Key()).inbox.put(control{kind: ctlOnline, conn: c.ID(), who: who, list: flags&frame.HelloList != 0})
 }
 
@@ -259,7 +262,13 @@ func (g *Gate) refuse(c Conn, ref, code uint64, text string) {
 		e.RetryMS = uint64(g.center.cfg.RetryAfter.Milliseconds())
 	}
 	var buf [256]byte
-	c.Write(e.Append(buf[:0]))
+	g.write(c, e.Append(buf[:0]))
+}
+
+// write sends one frame of the gate's own.
+func (g *Gate) write(c Conn, f []byte) {
+	g.out[c.Loop()].written(f, 1)
+	c.Write(f)
 }
 
 // SessionID names a connection in welcome frames and logs: this process and the connection's address in it.

@@ -13,6 +13,7 @@ var errOverloaded = errors.New("dispatch: too many reads of the store wait")
 type jobs struct {
 	center *Center
 	pool   *pool
+	out    frameStats // pages and errors
 }
 
 // A replay brings this much at a time, so that one client that missed much does not hold a runner or a loop up.
@@ -68,6 +69,7 @@ func (js *jobs) put(conv frame.ID, e control) { js.center.owner(conv).inbox.put(
 
 // write sends frames that need no order to a connection.
 func (js *jobs) write(conn frame.ConnID, frames []byte) {
+	js.out.written(frames, 1)
 	js.center.conns.Post(conn, func(c Conn) { c.Write(frames) })
 }
 

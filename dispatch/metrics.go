@@ -40,7 +40,7 @@ func newMetrics(reg prometheus.Registerer, c *Center) (*metrics, error) {
 		overloaded:  counter("switchyard_frames_overloaded_total", "Frames that were answered overloaded because a ring was full."),
 		authRefused: counter("switchyard_tokens_refused_total", "Tokens that were not accepted."),
 	}
-	err := registerAll(reg, m.accept, m.deliver, m.messages, m.refused, m.overloaded, m.authRefused, &runnerCollector{center: c})
+	err := registerAll(reg, m.accept, m.deliver, m.messages, m.refused, m.overloaded, m.authRefused, &runnerCollector{center: c}, &frameCollector{center: c})
 	return m, err
 }
 

@@ -1,8 +1,11 @@
 package dispatch
 
 import (
+	"fmt"
 	"sync"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // pool is a bulkhead: one class of work that may block, with its own workers and queue, so that it never starves another class. A full
@@ -21,13 +24,17 @@ type task struct {
 	late   func()
 }
 
-// newPool starts the workers; close ends them.
-func newPool(cfg PoolConfig, stats *poolMetrics) *pool {
-	p := &pool{cfg: cfg, queue: make(chan task, cfg.Queue), stats: stats}
+// newPool registers the pool's metrics and starts the workers; close ends them.
+func newPool(cfg PoolConfig, class string, reg prometheus.Registerer) (*pool, error) {
+	p := &pool{cfg: cfg, queue: make(chan task, cfg.Queue)}
+	var err error
+	if p.stats, err = newPoolMetrics(reg, class, func() int { return len(p.queue) }); err != nil {
+		return nil, fmt.Errorf("dispatch: register metrics: %w", err)
+	}
 	for range cfg.Workers {
 		p.wg.Go(p.work)
 	}
-	return p
+	return p, nil
 }
 
 // submit queues a task; false: the queue is full and nothing will be done.

@@ -29,6 +29,7 @@ type runner struct {
 	broken   atomic.Bool // failures may not be empty: cheap to ask for each batch
 
 	stats runnerStats
+	out   frameStats
 
 	// The method values of the hot path, made once: making one allocates.
 	idleFunc  func() bool

@@ -49,7 +49,9 @@ func (u *unit) commit() {
 	e := &u.effects
 	for _, t := range e.Targets {
 		u.address(t)
+		u.runner.out.written(e.Buf[t.Off:t.Off+t.Len], 1)
 	}
+	u.runner.out.add(frame.TypeMessage, e.Replayed, 0)
 	if len(e.Answers) > 0 {
 		u.oldest = e.Answers[0].Arrived
 	}

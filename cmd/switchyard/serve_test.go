@@ -276,3 +276,30 @@ func TestEcho(t *testing.T) {
 		t.Errorf("status %d, signal %v", status, by)
 	}
 }
+
+// TestFramesAreCounted: frames by type and direction, at the gate, from the shards and in replays.
+func TestFramesAreCounted(t *testing.T) {
+	i := newInstallation(t)
+	_, base := i.start()
+	w := i.login("w", frame.RoleVisitor)
+	conv := w.open(1)
+	for n := range 3 {
+		w.frames((&frame.Send{Ref: 3, Conv: conv, Level: 2, ID: frame.ID{byte(n + 1)}, Base: 1, Body: frame.AppendText(nil, "x")}).Append(nil))
+		w.expect(frame.TypeAck)
+	}
+	other := i.login("w", frame.RoleVisitor)
+	other.frames((&frame.Resume{Ref: 2, Conv: conv, After: 1}).Append(nil))
+	for range 3 {
+		other.expect(frame.TypeMessage)
+	}
+	_, body := get(t, base+"/metrics")
+	for _, want := range []string{
+		`switchyard_frames_total{direction="in",type="hello"} 2`, `switchyard_frames_total{direction="out",type="welcome"} 2`,
+		`switchyard_frames_total{direction="in",type="send"} 3`, `switchyard_frames_total{direction="out",type="ack"} 3`,
+		`switchyard_frames_total{direction="out",type="message"} 3`, `switchyard_frames_total{direction="in",type="read"} 0`,
+	} {
+		if !strings.Contains(body, want+"\n") {
+			t.Errorf("/metrics lacks %s", want)
+		}
+	}
+}

@@ -84,6 +84,7 @@ func (m *Machine) Replayed(conv frame.ID, conn frame.ConnID, after uint64, frame
 	}
 	off := len(m.out.Buf)
 	m.out.Buf = append(m.out.Buf, frames...)
+	m.out.Replayed += int(last-after) - 1
 	m.to(conn, off)
 	a := &c.attached[i]
 	a.after, a.catching = last, last < c.head

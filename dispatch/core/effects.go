@@ -12,6 +12,8 @@ type Effects struct {
 	Jobs    []Job       // reads of the store
 	Desk    []DeskEvent // for the desk
 	Users   []UserEvent // for the machines that own the users
+
+	Replayed int // messages beyond the first of those Targets that hold a replay, for the count of frames
 }
 
 // Answer remembers a request that is answered by this batch: for its latency, and to tell the sender if the commit fails.
