@@ -27,7 +27,7 @@ type Request struct {
 	Host        []byte
 	Origin      []byte // empty: no browser
 	UserAgent   []byte
-	Token       []byte // of Authorization: Bearer, or else of the access_token query parameter, decoded; empty: none
+	Token       []byte // of Authorization: Bearer; empty: none. Never from the URL, which proxies write into their logs
 	Subprotocol string // the one that was chosen; empty in raw mode
 	RemoteAddr  netip.AddrPort
 }
@@ -53,7 +53,7 @@ const (
 	ReasonHandshakeTimeout               // no complete upgrade request in time
 	ReasonProtocol                       // the client violated RFC 6455: 1002
 	ReasonUnsupported                    // text on the msgpack subprotocol or binary on the JSON one: 1003
-	ReasonInvalidText                    // text that is not UTF-8, or JSON that holds no frames: 1007
+	ReasonInvalidText                    // text that is not UTF-8: 1007; or JSON that holds no frames: 4501
 	ReasonTooBig                         // a message over the limit: 1009
 	ReasonHandler                        // the handler closed it
 	ReasonSilent                         // nothing heard, not even an answer to a ping

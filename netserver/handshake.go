@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"net/url"
 	"strings"
 
 	"github.com/gobwas/ws"
@@ -153,12 +152,11 @@ func (u *upgrade) run(c *Conn, request []byte) *answer {
 }
 
 func (u *upgrade) onRequest(uri []byte) error {
-	path, query, _ := strings.Cut(string(uri), "?")
+	path, _, _ := strings.Cut(string(uri), "?")
 	u.req.Path = u.keep([]byte(path))
 	if !u.serves(path) {
 		return &answer404
 	}
-	u.req.Token = queryToken(query)
 	return nil
 }
 
@@ -167,18 +165,6 @@ func (u *upgrade) serves(path string) bool {
 		return path == "/" || path == "/ws"
 	}
 	return path == u.loop.cfg.Path
-}
-
-// queryToken finds access_token in a query: browsers cannot set headers on a WebSocket.
-func queryToken(query string) []byte {
-	for part := range strings.SplitSeq(query, "&") {
-		if raw, ok := strings.CutPrefix(part, "access_token="); ok {
-			if token, err := url.QueryUnescape(raw); err == nil {
-				return []byte(token)
-			}
-		}
-	}
-	return nil
 }
 
 func (u *upgrade) onHeader(key, value []byte) error {

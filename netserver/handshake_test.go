@@ -128,7 +128,7 @@ func TestRequestIsShownToTheHandler(t *testing.T) {
 		got <- seen{string(r.Path), string(r.Host), string(r.Origin), string(r.UserAgent), string(r.Token), r.Subprotocol, c.RemoteAddr().String()}
 	}})
 	for _, tc := range []struct{ uri, header, token string }{
-		{"/v1/ws?a=b&access_token=a%2Bb", "X: y", "a+b"},
+		{"/v1/ws?a=b&access_token=a%2Bb", "X: y", ""}, // a token in a URL ends in the logs of every proxy
 		{"/v1/ws?access_token=query", "Authorization: bearer  header ", "header"},
 		{"/v1/ws", "Authorization: Basic xyz", ""},
 	} {
