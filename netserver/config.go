@@ -7,6 +7,8 @@ import (
 	"runtime"
 	"strings"
 	"time"
+
+	"github.com/switchyard-im/switchyard/frame"
 )
 
 // Config is fixed when the server is made. The zero value of a field means its default.
@@ -38,7 +40,7 @@ type Config struct {
 	WriteTimeout     time.Duration // longest time without progress while output waits; default 10s
 	LingerTimeout    time.Duration // longest wait for the peer to close after the server's last byte; default 5s
 
-	// Farewell holds frames that every open connection gets before it is closed by Shutdown, for example a drain frame.
+	// Farewell is the drain frame that every open connection gets before Shutdown closes it with 4000; without one the code is 1001.
 	Farewell []byte
 
 	tick time.Duration // resolution of all deadlines; 1s but in tests
@@ -131,6 +133,13 @@ func inRange(name string, v, lo, hi int) error {
 		return fmt.Errorf("netserver: %s is %d; give %d to %d", name, v, lo, hi)
 	}
 	return nil
+}
+
+func (c *Config) farewellCode() uint16 {
+	if len(c.Farewell) > 0 {
+		return frame.CloseDrain
+	}
+	return frame.CloseGoingAway
 }
 
 // ticks converts a duration to deadline units, rounded up.

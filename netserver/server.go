@@ -118,7 +118,7 @@ func (s *Server) Post(id frame.ConnID, f func(c *Conn)) {
 	}
 }
 
-// Shutdown stops accepting, sends Config.Farewell and a close frame 1001 to every connection, and waits until all have closed or
+// Shutdown stops accepting, sends Config.Farewell and a close frame to every connection, and waits until all have closed or
 // ctx is done, when it cuts the rest off. It returns ctx's error in that case, when everything is released. Deliver and Post do
 // nothing afterwards.
 func (s *Server) Shutdown(ctx context.Context) error {
@@ -175,7 +175,7 @@ func (l *loop) beginClosing() {
 		switch c.state {
 		case stateOpen:
 			c.Write(l.cfg.Farewell)
-			l.closeConn(c, frame.CloseGoingAway, "the server stops", ReasonShutdown)
+			l.closeConn(c, l.cfg.farewellCode(), "the server stops", ReasonShutdown)
 		case stateHandshake:
 			busy := unavailable(1)
 			l.refuse(c, &busy, ReasonShutdown)

@@ -386,7 +386,7 @@ func TestShutdownSaysGoodbye(t *testing.T) {
 	done := make(chan error)
 	go func() { done <- s.Shutdown(context.Background()) }()
 	c.expect(ws.OpBinary, "farewell")
-	c.expectClose(1001)
+	c.expectClose(4000)
 	c.Close()
 	wantReason(t, reasons, ReasonShutdown)
 	if head := handshake.readHead(); !strings.HasPrefix(head, "HTTP/1.1 503 ") {
@@ -403,6 +403,18 @@ func TestShutdownSaysGoodbye(t *testing.T) {
 	s.Deliver(0, parcelFor(owner, []byte("x")))
 	if owner.released() != 1 {
 		t.Error("a parcel after the end was kept")
+	}
+}
+
+func TestShutdownWithoutFarewell(t *testing.T) {
+	s, _, _ := watched(t, Config{})
+	c := open(t, s)
+	done := make(chan error)
+	go func() { done <- s.Shutdown(context.Background()) }()
+	c.expectClose(1001)
+	c.Close()
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }
 
