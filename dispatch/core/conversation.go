@@ -24,7 +24,7 @@ const (
 //  3. recent is ascending, every entry is in (floor, head], and every message of that range is in it.
 //  4. No connection is attached twice. attached[i].member is a valid index or -1 (a supervisor).
 //  5. A member's marks do not pass head, and read <= delivered.
-//  6. waiting is empty unless loading or looking.
+//  6. waiting is empty when loaded; when cold it holds only what the server itself wants, until Tick asks again.
 type conversation struct {
 	id    frame.ID
 	load  load
@@ -103,7 +103,8 @@ const (
 	parkedShow
 )
 
-// waitingMax bounds what waits for one load; more is answered overloaded. Detaches are not parked, so none is lost.
+// waitingMax bounds what waits for one load; more is answered overloaded. An assignment always finds room, since nobody would repeat it, and
+// the end of a connection (Gone) does not wait.
 const waitingMax = 1024
 
 // batchState is what a conversation gathers within one batch; End empties it.

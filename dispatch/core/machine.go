@@ -128,7 +128,7 @@ func (m *Machine) deliver(c *conversation, p parked) {
 		c.load = loading
 		m.out.Jobs = append(m.out.Jobs, Job{Op: JobLoad, Conv: c.id})
 	}
-	if len(c.waiting) >= waitingMax {
+	if len(c.waiting) >= waitingMax && p.kind != parkedAssign {
 		m.refuseForNow(c, p, frame.ErrorOverloaded, "too much waits for this conversation")
 		return
 	}
