@@ -8,6 +8,8 @@ type Conn interface {
 	Loop() int
 	// Write queues frames; what one turn of the loop queues is sent as one message.
 	Write(frames []byte)
+	// AfterWriting calls f when all that earlier turns wrote has left, maybe at once; not if the connection ends before.
+	AfterWriting(f func())
 	// Close sends what is queued and closes with a WebSocket close code.
 	Close(code uint16, reason string)
 	Data() any

@@ -16,15 +16,24 @@ type jobs struct {
 	out    frameStats // pages and errors
 }
 
-// A replay brings this much at a time, so that one client that missed much does not hold a runner or a loop up.
+// A replay brings this much at a time, so that one client that missed much does not hold a runner or a loop up. JSON may be six times as
+// long, which must stay below netserver's bound for what waits for a connection.
 const (
 	replayCount = 512
-	replayBytes = 256 << 10
+	replayBytes = 128 << 10
 	pageBytes   = 48 << 10 // a page stays well below the 64 KiB that many clients accept
 )
 
-// do queues a job. A job that cannot be done ends with an error, never silently: something waits for it.
+// do takes a job. A job that cannot be done ends with an error, never silently: something waits for it, unless its connection is gone.
 func (js *jobs) do(j core.Job) {
+	if j.Op == core.JobReplay {
+		js.center.conns.Post(j.Conn, func(c Conn) { js.pace(c, j) })
+		return
+	}
+	js.queue(j)
+}
+
+func (js *jobs) queue(j core.Job) {
 	refuse := func() { js.fail(j, errOverloaded) }
 	if !js.pool.submit(func() { js.run(j) }, refuse) {
 		refuse()

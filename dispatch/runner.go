@@ -22,6 +22,7 @@ type runner struct {
 	// Owned by the runner's goroutine.
 	machine    *core.Machine
 	generation uint64 // of the store that this runner's state was built on
+	unit       *unit  // the batch that is being made
 
 	// Set by the store's completion goroutine, read by the runner.
 	mu       sync.Mutex
@@ -138,6 +139,7 @@ func (r *runner) batch(u *unit) {
 
 func (r *runner) begin(u *unit) {
 	u.reset()
+	r.unit = u
 	r.machine.Begin(time.Now().UnixMilli(), r.center.store.Available(), &u.effects)
 }
 
@@ -145,7 +147,7 @@ func (r *runner) begin(u *unit) {
 func (r *runner) end(u *unit) {
 	r.machine.End()
 	e := &u.effects
-	if len(e.Targets)+len(e.Writes)+len(e.Jobs)+len(e.Desk)+len(e.Users)+len(e.Answers) == 0 {
+	if len(e.Targets)+len(e.Writes)+len(e.Jobs)+len(e.Desk)+len(e.Users)+len(e.Answers)+len(u.replayed) == 0 {
 		r.free <- u
 		return
 	}
@@ -178,7 +180,8 @@ func (r *runner) control(e *control) {
 	case ctlLookedUp:
 		m.LookedUp(e.conv, e.seq, e.timeMS, e.err)
 	case ctlReplayed:
-		m.Replayed(e.conv, e.conn, e.after, e.frames, e.seq, e.err)
+		sent := m.Replayed(e.conv, e.conn, e.after, e.frames, e.seq, e.err)
+		r.unit.replayed = append(r.unit.replayed, replayed{conv: e.conv, conn: e.conn, sent: sent})
 	}
 }
 

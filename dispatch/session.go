@@ -15,6 +15,7 @@ type session struct {
 	convs    []frame.ID     // what it may be attached to; told when it closes
 	checking bool           // a token is with the auth pool
 	refused  *refusal       // the first message that a full ring refused, until it comes again
+	replays  *replays       // what is to be replayed to it; nil: nothing
 }
 
 // refusal keeps a connection's messages in order over a full ring, as core's barrier does over a failed commit: what is sent to the

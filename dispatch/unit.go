@@ -18,6 +18,15 @@ type unit struct {
 	parcels []frame.Parcel // one per loop, all of them reading effects.Buf
 	refs    frame.Refs     // parcels that are under way, plus one for Committed itself
 	oldest  int64          // arrival of the oldest answered request, Unix nanoseconds; 0: none
+
+	replayed []replayed // replays of which this batch has a piece, or the end
+}
+
+// replayed tells of one piece of a replay; sent, that the connection gets it with this batch.
+type replayed struct {
+	conv frame.ID
+	conn frame.ConnID
+	sent bool
 }
 
 // unitKeep is the buffer that an idle unit may hold; what one large batch needed beyond it is given back.
@@ -42,6 +51,7 @@ func (u *unit) reset() {
 		*p = frame.Parcel{Targets: p.Targets[:0], Owner: u}
 	}
 	u.oldest = 0
+	u.replayed = u.replayed[:0]
 }
 
 // commit hands the batch to the store. Everything that the machine lent is copied into the transaction here.
@@ -102,6 +112,9 @@ func (u *unit) send() {
 			u.runner.center.conns.Deliver(i, p)
 		}
 	}
+	for _, r := range u.replayed {
+		u.runner.center.conns.Post(r.conn, u.runner.center.jobs.paced)
+	}
 	u.done()
 }
 
@@ -126,6 +139,11 @@ func (u *unit) refuse() {
 		u.parcels[i].Targets = u.parcels[i].Targets[:0]
 	}
 	e.Buf = e.Buf[:0]
+	for _, r := range u.replayed {
+		if r.sent { // the client would wait for this piece for ever
+			e.Answers = append(e.Answers, core.Answer{Kind: core.AnswerAttached, Conn: r.conn, Conv: r.conv})
+		}
+	}
 	for _, a := range e.Answers {
 		off := len(e.Buf)
 		refusal := frame.Error{

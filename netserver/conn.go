@@ -104,6 +104,18 @@ func (c *Conn) WriteMessage(text bool, payload []byte) {
 	c.loop.stage(c, op, c.loop.copied(payload))
 }
 
+// AfterWriting calls f when the kernel has taken all that earlier turns wrote: now, if nothing waits, else in the turn in which the last of it
+// goes. It is not called if the connection ends before. So a handler with much to say can say it at the pace of the peer.
+func (c *Conn) AfterWriting(f func()) {
+	switch {
+	case c.state != stateOpen:
+	case c.out == nil:
+		f()
+	default:
+		c.out.after = append(c.out.after, f)
+	}
+}
+
 // Close stages a close frame after all that was written and ends the connection; Handler.Closed follows at the end of the turn. The
 // reason is UTF-8, cut to 123 bytes. Does nothing unless the connection is open.
 func (c *Conn) Close(code uint16, reason string) {

@@ -62,9 +62,10 @@ func (w *writer) init(cfg *Config) {
 
 // output is what the kernel did not take yet. Bounded by Config.OutHard plus what one turn staged.
 type output struct {
-	buf      []byte // of the loop's pool
-	off      int    // bytes of it that are written
-	progress int32  // tick of the last successful write, or of the start
+	buf      []byte   // of the loop's pool
+	off      int      // bytes of it that are written
+	progress int32    // tick of the last successful write, or of the start
+	after    []func() // of Conn.AfterWriting
 }
 
 func (o *output) waiting() int { return len(o.buf) - o.off }
@@ -339,6 +340,10 @@ func (l *loop) writeWaiting(c *Conn) {
 	l.stopPolling(c)
 	if c.state == stateFlush {
 		l.linger(c)
+		return
+	}
+	for _, f := range o.after {
+		f()
 	}
 }
 

@@ -67,20 +67,21 @@ func (m *Machine) showMarks(c *conversation, conn frame.ConnID, self int8) {
 }
 
 // Replayed brings the messages of a JobReplay: frames in a row, the last of them with sequence last. The connection becomes live when it has
-// all; else the rest is asked for. An error ends the attachment with an error frame: the client resumes.
-func (m *Machine) Replayed(conv frame.ID, conn frame.ConnID, after uint64, frames []byte, last uint64, err error) {
+// all; else the rest is asked for. An error ends the attachment with an error frame: the client resumes. Sent tells whether the
+// connection gets the messages with this batch.
+func (m *Machine) Replayed(conv frame.ID, conn frame.ConnID, after uint64, frames []byte, last uint64, err error) (sent bool) {
 	c := m.convs[conv]
 	if c == nil {
-		return
+		return false
 	}
 	i := c.attachmentOf(conn)
 	if i < 0 || !c.attached[i].catching || c.attached[i].after != after {
-		return // it left, or began anew
+		return false // it left, or began anew
 	}
 	if err != nil || last == after {
 		m.refuse(conn, 0, frame.ErrorUnavailable, "the replay of conversation "+conv.String()+" could not be read; resume it again")
 		m.gone(c, conn)
-		return
+		return false
 	}
 	off := len(m.out.Buf)
 	m.out.Buf = append(m.out.Buf, frames...)
@@ -91,6 +92,7 @@ func (m *Machine) Replayed(conv frame.ID, conn frame.ConnID, after uint64, frame
 	if a.catching {
 		m.out.Jobs = append(m.out.Jobs, Job{Op: JobReplay, Conv: c.id, Conn: conn, After: last, Upto: c.head})
 	}
+	return true
 }
 
 // detachFrame ends the delivery to a connection.
