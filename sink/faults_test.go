@@ -157,6 +157,38 @@ func TestFailedSync(t *testing.T) {
 	}
 }
 
+// TestEmptyBehindFailedSync checks that an empty transaction that was taken while the one before it synced ends as that one does: whoever
+// committed it promised something that stands on the other.
+func TestEmptyBehindFailedSync(t *testing.T) {
+	fs := newFaulty(vfs.NewMem())
+	store := openFor(t, fs, quiet("store"))
+	syncing, goOn := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	fs.faults.set(func(op errorfs.Op) error {
+		if changes(op) && op.Kind != errorfs.OpFileWrite {
+			once.Do(func() { close(syncing) })
+			<-goOn
+			return unix.EIO
+		}
+		return nil
+	})
+	conv, w := frame.ID{1}, storetest.NewWaiter(1)
+	tx := store.Begin(store.Generation())
+	tx.Messages(conv, 1, 1, storetest.Messages(conv, 1, 1, 10))
+	tx.Commit(w)
+	<-syncing
+	empty := storetest.NewWaiter(1)
+	store.Begin(store.Generation()).Commit(empty)
+	time.Sleep(50 * time.Millisecond) // so that it is taken; without it the test would pass for another reason
+	close(goOn)
+	for what, w := range map[string]*storetest.Waiter{"the failed one": w, "the empty one behind it": empty} {
+		if err := w.Wait(t); !errors.Is(err, sink.ErrUnavailable) {
+			t.Errorf("%s ended with %v", what, err)
+		}
+	}
+	fs.faults.clear()
+}
+
 // TestLowSpace refuses before the disk is full, reads all the while, and accepts again with some more than the limit.
 func TestLowSpace(t *testing.T) {
 	fs := newFaulty(vfs.NewMem())

@@ -222,7 +222,7 @@ func (p *pipeline) finish(g *group) {
 	if err != nil {
 		p.engine.fence.fall(err)
 	}
-	failed := g.ops > 0 && p.engine.fence.fallen.Load()
+	failed := p.engine.fence.fallen.Load() // for an empty group too: it may stand on one that failed
 	p.store.metrics.batch(g)
 	now := time.Now()
 	for _, t := range g.txs {
