@@ -96,23 +96,27 @@ func (r *replay) log(l wal.LogicalLog, name string) error {
 		}
 		if err != nil {
 			r.rec.LogBytes += offset.Physical
-			if !errors.Is(err, record.ErrUnexpectedEOF) {
-				return nil
-			}
-			return r.tail(l, name, offset.Physical)
+			return r.end(l, name, offset.Physical, err)
 		}
 		r.rec.Batches++
 		r.batch(buf.Bytes())
 	}
 }
 
-// tail looks at a file that has no proper end.
-func (r *replay) tail(l wal.LogicalLog, name string, offset int64) error {
+// end looks at where the reading of a file ended with cause. A proper end is believed only if no record follows: one flipped bit in the log
+// number of a header makes it the mark of the end.
+func (r *replay) end(l wal.LogicalLog, name string, offset int64, cause error) error {
+	proper := errors.Is(cause, io.EOF)
+	if !proper && !errors.Is(cause, record.ErrUnexpectedEOF) {
+		return nil // Pebble tells
+	}
 	torn, damaged, err := inspectTail(r.fs, name, uint32(l.Num), offset)
 	if damaged && r.trust {
 		return fmt.Errorf("%w: %s at offset %d", errDamagedJournal, name, offset)
 	}
-	r.rec.TornBytes += torn
+	if !proper {
+		r.rec.TornBytes += torn
+	}
 	return err
 }
 
