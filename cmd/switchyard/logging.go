@@ -11,7 +11,7 @@ import (
 const serviceName = "switchyard"
 
 // newLogger writes to w what is at least of the level, as JSON or as text. The words are those of the log section of the
-// configuration, which has checked them. Where a connection is concerned, the parts add trace_id, the session's id.
+// configuration, which has checked them. Where a connection is concerned, trace_id is the session's id.
 func newLogger(w io.Writer, level, format, serverID string) *slog.Logger {
 	var least slog.Level
 	if least.UnmarshalText([]byte(level)) != nil {

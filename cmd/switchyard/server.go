@@ -69,7 +69,7 @@ func (s *server) openStore() error {
 }
 
 func (s *server) openNet() (err error) {
-	s.handler = &handler{admit: s.admits, retry: time.Duration(s.cfg.Conversations.RetryAfter)}
+	s.handler = &handler{log: s.log, admit: s.admits, retry: time.Duration(s.cfg.Conversations.RetryAfter)}
 	s.net, err = netserver.New(netserverConfig(s.cfg), s.handler, s.log, s.metrics.parts)
 	return err
 }
@@ -80,7 +80,7 @@ func (s *server) startCenter(verifier *auth.Verifier) (err error) {
 	if err != nil {
 		return err
 	}
-	s.handler.gate = s.center.Gate()
+	s.handler.gate, s.handler.trace = s.center.Gate(), s.center.SessionID
 	return s.center.Start()
 }
 

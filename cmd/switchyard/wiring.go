@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"time"
@@ -150,11 +151,13 @@ func (c conns) Post(id frame.ConnID, f func(dispatch.Conn)) {
 	c.Server.Post(id, func(conn *netserver.Conn) { f(conn) })
 }
 
-// handler shows a dispatch.Gate as the loops' handler. The gate is set before the loops run.
+// handler shows a dispatch.Center as the loops' handler. The center and its gate are set before the loops run.
 type handler struct {
+	log   *slog.Logger
 	gate  *dispatch.Gate
-	admit func() bool   // whether new connections make sense now; safe on any goroutine
-	retry time.Duration // what others are told
+	trace func(frame.ConnID) frame.ID // names the session, as its welcome frame did
+	admit func() bool                 // whether new connections make sense now; safe on any goroutine
+	retry time.Duration               // what others are told
 }
 
 // Admit refuses connections that could not be served.
@@ -169,5 +172,10 @@ func (h *handler) Message(c *netserver.Conn, payload []byte) error {
 	return nil
 }
 
-// Closed tells the gate.
-func (h *handler) Closed(c *netserver.Conn, _ netserver.Reason) { h.gate.Closed(c) }
+// Closed tells the gate, and the log if it is detailed.
+func (h *handler) Closed(c *netserver.Conn, reason netserver.Reason) {
+	h.gate.Closed(c)
+	if ctx := context.Background(); h.log.Enabled(ctx, slog.LevelDebug) {
+		h.log.DebugContext(ctx, "connection closed", "trace_id", h.trace(c.ID()).String(), "reason", reason.String(), "peer", c.RemoteAddr().String())
+	}
+}
