@@ -157,6 +157,6 @@ func (c *Center) verify(token []byte) (*core.Identity, error) {
 		return nil, err
 	}
 	return &core.Identity{
-		User: id.User, Name: id.Name, Role: id.Role, Groups: id.Groups, Capacity: id.Capacity, ExpiresMS: id.Expires.UnixMilli(),
+		User: id.User, Role: id.Role, Groups: id.Groups, Capacity: id.Capacity, ExpiresMS: id.Expires.UnixMilli(),
 	}, nil
 }

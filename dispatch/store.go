@@ -11,7 +11,7 @@ import (
 var ErrUnavailable = errors.New("dispatch: the store is unavailable")
 
 // Store is the journal and the hot history. One store serves all shards; sink implements it, storetest checks any implementation.
-// Reads may block on a disk, so they run in the message pool, never on a shard.
+// Reads may block on a disk, so they run in the pool for reads, never on a shard.
 type Store interface {
 	// Begin starts a transaction of the given generation. It waits while too many are in flight (flow control: a shard that waits
 	// here lets its mailboxes fill, and the loops then answer overloaded).

@@ -9,7 +9,6 @@ import (
 // Identity is whom a connection speaks for. Immutable and shared; a refreshed token makes a new one.
 type Identity struct {
 	User      string
-	Name      string
 	Role      frame.Role
 	Groups    []string
 	Capacity  int   // of an agent: conversations at a time; 0: the configured default
