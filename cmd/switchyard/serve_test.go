@@ -37,7 +37,9 @@ func (i *installation) start() (p *process, base string) {
 	i.t.Helper()
 	args := append([]string{"serve", "--dev", "--data", i.dir, "--listen", i.listen, "--admin", "127.0.0.1:0"}, i.args...)
 	p, line := startProcess(i.t, "ready", args...)
-	i.listen = line["address"].(string)
+	if i.listen == "127.0.0.1:0" { // only then, since clients may be reading it
+		i.listen = line["address"].(string)
+	}
 	return p, "http://" + line["admin"].(string)
 }
 
