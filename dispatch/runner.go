@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -155,6 +156,9 @@ func (r *runner) end(u *unit) {
 }
 
 func (r *runner) frame(in *inbound, f []byte) {
+	if in.typ == frame.TypeStatus && !r.machine.Knows(in.from) {
+		r.machine.Online(in.from, false) // it came in one batch with the welcome, which is handled after the frames
+	}
 	r.machine.Frame(in.from, in.typ, f, in.arrived)
 }
 
@@ -222,7 +226,9 @@ func (r *runner) recover(u *unit) {
 func (r *runner) takeBack(f *failure) {
 	switch f.answer.Kind {
 	case core.AnswerAttached:
-		r.machine.Gone(f.answer.Conv, f.answer.Conn)
+		r.machine.Unattached(f.answer.Conv, f.answer.Conn)
+	case core.AnswerTold:
+		r.machine.Invalidate(f.answer.Conv, math.MaxUint64)
 	case core.AnswerAccepted:
 		r.machine.Refused(f.answer.Conv, f.answer.Conn, f.answer.ID)
 	default:

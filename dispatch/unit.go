@@ -62,8 +62,10 @@ func (u *unit) commit() {
 		u.runner.out.written(e.Buf[t.Off:t.Off+t.Len], 1)
 	}
 	u.runner.out.add(frame.TypeMessage, e.Replayed, 0)
-	if len(e.Answers) > 0 {
-		u.oldest = e.Answers[0].Arrived
+	for i := range e.Answers {
+		if u.oldest = e.Answers[i].Arrived; u.oldest != 0 {
+			break
+		}
 	}
 	tx := u.runner.center.store.Begin(u.runner.generation)
 	for i := range e.Writes {
@@ -138,13 +140,18 @@ func (u *unit) refuse() {
 	for i := range u.parcels {
 		u.parcels[i].Targets = u.parcels[i].Targets[:0]
 	}
-	e.Buf = e.Buf[:0]
 	for _, r := range u.replayed {
 		if r.sent { // the client would wait for this piece for ever
 			e.Answers = append(e.Answers, core.Answer{Kind: core.AnswerAttached, Conn: r.conn, Conv: r.conv})
 		}
 	}
+	for _, i := range e.Certain {
+		u.address(e.Targets[i])
+	}
 	for _, a := range e.Answers {
+		if a.Conn == 0 {
+			continue
+		}
 		off := len(e.Buf)
 		refusal := frame.Error{
 			Ref: a.Ref, Code: frame.ErrorUnavailable, RetryMS: uint64(u.runner.center.cfg.RetryAfter.Milliseconds()),

@@ -110,6 +110,14 @@ func (m *Machine) detachFrame(c *conversation, p parked) {
 	m.ack(p.from.Conn, d.Ref, seq, uint64(m.now), p.arrived)
 }
 
+// leave carries out a detach that finds no room among what waits for a load, so that nothing that waits attaches the connection for good.
+func (m *Machine) leave(c *conversation, conn frame.ConnID) {
+	for i := range c.waiting {
+		c.waiting[i].leaves = c.waiting[i].leaves || c.waiting[i].from.Conn == conn
+	}
+	m.gone(c, conn)
+}
+
 // Gone tells that a connection was closed, for each conversation that it may be attached to.
 func (m *Machine) Gone(conv frame.ID, conn frame.ConnID) {
 	c := m.convs[conv]
@@ -118,15 +126,26 @@ func (m *Machine) Gone(conv frame.ID, conn frame.ConnID) {
 	}
 	waiting := c.waiting[:0]
 	for _, p := range c.waiting {
-		// What a closed connection attached would stay for ever; what it sent still counts.
+		// What a closed connection attached would stay for ever; what it sent or opened still counts.
 		if p.from.Conn == conn && (p.typ == frame.TypeAttach || p.typ == frame.TypeResume || p.kind == parkedShow) {
 			continue
+		}
+		if p.from.Conn == conn && p.typ == frame.TypeOpen {
+			p.from.Conn = 0
 		}
 		waiting = append(waiting, p)
 	}
 	c.waiting = waiting
 	c.liftOf(conn)
 	m.gone(c, conn)
+}
+
+// Unattached tells that the commit failed on which the connection's attachment was built, and that it was told so. The connection itself
+// goes on.
+func (m *Machine) Unattached(conv frame.ID, conn frame.ConnID) {
+	if c := m.convs[conv]; c != nil {
+		m.gone(c, conn)
+	}
 }
 
 func (m *Machine) gone(c *conversation, conn frame.ConnID) {

@@ -93,6 +93,7 @@ type parked struct {
 	frame   []byte
 	arrived int64
 	agent   string // parkedAssign
+	leaves  bool   // the connection is detached when this is handled
 }
 
 type parkedKind uint8
@@ -103,8 +104,8 @@ const (
 	parkedShow
 )
 
-// waitingMax bounds what waits for one load; more is answered overloaded. An assignment always finds room, since nobody would repeat it, and
-// the end of a connection (Gone) does not wait.
+// waitingMax bounds what waits for one load; more is answered overloaded. An assignment always finds room, since nobody would repeat it. A
+// detach counts although it is refused: the connection's loop has forgotten the conversation, and will not tell it when the connection ends.
 const waitingMax = 1024
 
 // batchState is what a conversation gathers within one batch; End empties it.

@@ -7,6 +7,7 @@ import "github.com/switchyard-im/switchyard/frame"
 type Effects struct {
 	Buf     []byte         // encoded frames; Targets and Writes point into it
 	Targets []frame.Target // who gets what, in order
+	Certain []int32        // indices of Targets that are true even if the Writes are not kept, in order
 	Answers []Answer       // requests that are answered by this batch's Targets and depend on its Writes
 	Writes  []Write
 	Jobs    []Job       // reads of the store
@@ -21,8 +22,8 @@ type Answer struct {
 	Kind    AnswerKind
 	Conn    frame.ConnID
 	Ref     uint64
-	Arrived int64    // Unix nanoseconds at which the loop had read it
-	Conv    frame.ID // AnswerAccepted, AnswerAttached
+	Arrived int64    // Unix nanoseconds at which the loop had read it; 0: not measured
+	Conv    frame.ID // AnswerAccepted, AnswerAttached, AnswerTold
 	ID      frame.ID // AnswerAccepted: the client's id of the message
 }
 
@@ -33,7 +34,8 @@ type AnswerKind uint8
 const (
 	AnswerOther    AnswerKind = iota
 	AnswerAccepted            // a message was accepted: Refused if the commit fails
-	AnswerAttached            // the connection was attached: Gone if the commit fails
+	AnswerAttached            // the connection was attached: Unattached if the commit fails
+	AnswerTold                // the state was told again, to no connection: Invalidate if the commit fails
 )
 
 // Write is one change for the store.
@@ -122,7 +124,7 @@ func (e *Effects) Reset() {
 	clear(e.Desk)
 	clear(e.Users)
 	*e = Effects{
-		Buf: e.Buf[:0], Targets: e.Targets[:0], Answers: e.Answers[:0],
+		Buf: e.Buf[:0], Targets: e.Targets[:0], Certain: e.Certain[:0], Answers: e.Answers[:0],
 		Writes: e.Writes[:0], Jobs: e.Jobs[:0], Desk: e.Desk[:0], Users: e.Users[:0],
 	}
 }

@@ -47,6 +47,9 @@ func (m *Machine) open(c *conversation, p parked) {
 	if len(c.members) == 0 {
 		m.create(c, p, &o)
 	}
+	if p.from.Conn == 0 {
+		return // it was closed while this waited
+	}
 	c.attach(attachment{conn: p.from.Conn, member: 0})
 	c.batch.presence = true
 	m.touch(c)

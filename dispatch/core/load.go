@@ -1,6 +1,8 @@
 package core
 
 import (
+	"slices"
+
 	"github.com/switchyard-im/switchyard/frame"
 )
 
@@ -21,6 +23,9 @@ func (m *Machine) Loaded(conv frame.ID, state, tail []byte, ok bool, err error) 
 	case !ok:
 		m.missing(c)
 	default:
+		if c.marksDirty {
+			m.dirty[c] = struct{}{}
+		}
 		if c.resync {
 			m.resynchronise(c)
 		}
@@ -34,6 +39,7 @@ func (m *Machine) Loaded(conv frame.ID, state, tail []byte, ok bool, err error) 
 
 // restore fills a conversation from what the store has.
 func (c *conversation) restore(state, tail []byte) error {
+	before := slices.Clone(c.members) // after a failed commit
 	if err := restoreRecord(c, state); err != nil {
 		return err
 	}
@@ -50,7 +56,23 @@ func (c *conversation) restore(state, tail []byte) error {
 		c.head, tail = msg.Seq, rest
 	}
 	c.forgetRecent()
+	c.keepMarks(before)
 	return nil
+}
+
+// keepMarks raises the marks to what they were before a failed commit: they were shown, and no client will repeat them.
+func (c *conversation) keepMarks(before []member) {
+	for _, b := range before {
+		i := c.memberOf(b.user)
+		if i < 0 {
+			continue
+		}
+		mb := &c.members[i]
+		delivered, read := max(mb.delivered, min(b.delivered, c.head)), max(mb.read, min(b.read, c.head))
+		if delivered != mb.delivered || read != mb.read {
+			mb.delivered, mb.read, c.marksDirty = delivered, read, true
+		}
+	}
 }
 
 // loadFailed refuses the frames that waited. What the server itself wants waits on: Tick asks again.
@@ -58,14 +80,16 @@ func (m *Machine) loadFailed(c *conversation) {
 	c.load = cold
 	waiting := c.waiting[:0]
 	for _, p := range c.waiting {
-		if p.kind == parkedFrame {
+		if p.typ == frame.TypeDetach {
+			m.detachFrame(c, p)
+		} else if p.kind == parkedFrame {
 			m.refuseForNow(c, p, frame.ErrorUnavailable, textUnavailable)
 		} else {
 			waiting = append(waiting, p)
 		}
 	}
 	c.waiting = waiting
-	if len(c.waiting)+len(c.attached)+len(c.barriers) == 0 {
+	if len(c.waiting)+len(c.attached)+len(c.barriers) == 0 && !c.resync {
 		m.forget(c)
 		return
 	}
@@ -107,6 +131,7 @@ func (m *Machine) reload(c *conversation) {
 // and the desk and the members' devices are told the state again.
 func (m *Machine) resynchronise(c *conversation) {
 	c.resync = false
+	m.out.Answers = append(m.out.Answers, Answer{Kind: AnswerTold, Conv: c.id})
 	released := min(c.released, c.head)
 	attached := c.attached[:0]
 	for _, a := range c.attached {

@@ -129,6 +129,9 @@ func (m *Machine) deliver(c *conversation, p parked) {
 		m.out.Jobs = append(m.out.Jobs, Job{Op: JobLoad, Conv: c.id})
 	}
 	if len(c.waiting) >= waitingMax && p.kind != parkedAssign {
+		if p.typ == frame.TypeDetach {
+			m.leave(c, p.from.Conn)
+		}
 		m.refuseForNow(c, p, frame.ErrorOverloaded, "too much waits for this conversation")
 		return
 	}
@@ -142,9 +145,14 @@ func (m *Machine) handle(c *conversation, p parked) {
 	case parkedAssign:
 		m.assign(c, p.agent)
 	case parkedShow:
+		from := len(m.out.Targets)
 		m.show(c, p.from.Conn, 0)
+		m.certain(from)
 	default:
 		m.frame(c, p)
+	}
+	if p.leaves {
+		m.gone(c, p.from.Conn)
 	}
 }
 
@@ -203,6 +211,9 @@ func (m *Machine) touch(c *conversation) {
 
 // to sends the frame that was appended to Buf from off on to one connection.
 func (m *Machine) to(conn frame.ConnID, off int) {
+	if conn == 0 {
+		return // it was closed meanwhile
+	}
 	m.out.Targets = append(m.out.Targets, frame.Target{Conn: conn, Off: uint32(off), Len: uint32(len(m.out.Buf) - off)})
 }
 
@@ -227,7 +238,14 @@ func (m *Machine) ack(conn frame.ConnID, ref, seq, timeMS uint64, arrived int64)
 	m.to(conn, off)
 }
 
-// refuse answers with an error frame.
+// certain marks the targets from an index on: they do not depend on the batch's writes.
+func (m *Machine) certain(from int) {
+	for i := from; i < len(m.out.Targets); i++ {
+		m.out.Certain = append(m.out.Certain, int32(i))
+	}
+}
+
+// refuse answers with an error frame. It may depend on what the batch writes, so it is an answer like others.
 func (m *Machine) refuse(conn frame.ConnID, ref, code uint64, text string) {
 	e := frame.Error{Ref: ref, Code: code, Text: []byte(text)}
 	if code == frame.ErrorOverloaded || code == frame.ErrorUnavailable {
@@ -236,6 +254,7 @@ func (m *Machine) refuse(conn frame.ConnID, ref, code uint64, text string) {
 	off := len(m.out.Buf)
 	m.out.Buf = e.Append(m.out.Buf)
 	m.to(conn, off)
+	m.out.Answers = append(m.out.Answers, Answer{Conn: conn, Ref: ref})
 }
 
 // refuseUnavailable refuses a request that would have to be written.

@@ -102,12 +102,14 @@ func (m *Machine) flushConversation(c *conversation) {
 	if c.batch.putState {
 		m.putState(c)
 	}
+	from := len(m.out.Targets)
 	if c.batch.marks != 0 {
 		m.announceMarks(c)
 	}
 	if c.batch.presence {
 		m.announcePresence(c)
 	}
+	m.certain(from)
 	c.touched, c.batch = false, batchState{}
 }
 

@@ -30,6 +30,12 @@ func (m *Machine) Online(from Origin, list bool) {
 	}
 }
 
+// Knows tells whether a device is online.
+func (m *Machine) Knows(from Origin) bool {
+	u := m.users[from.Who.Key()]
+	return u != nil && slices.Contains(u.devices, from.Conn)
+}
+
 // Offline tells that a device was closed.
 func (m *Machine) Offline(from Origin) {
 	key := from.Who.Key()
@@ -53,13 +59,14 @@ func (m *Machine) Notify(key UserKey, frames []byte, except frame.ConnID) {
 	if u == nil {
 		return
 	}
-	off := len(m.out.Buf)
+	off, from := len(m.out.Buf), len(m.out.Targets)
 	m.out.Buf = append(m.out.Buf, frames...)
 	for _, d := range u.devices {
 		if d != except {
 			m.to(d, off)
 		}
 	}
+	m.certain(from)
 }
 
 // status tells the desk whether an agent takes conversations.
