@@ -77,7 +77,7 @@ func writeFile(t *testing.T, fs vfs.FS, name string, b []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.Write(b); err != nil {
+	if _, err := f.Write(bytes.Clone(b)); err != nil { // under -race the file system scrambles what it was given
 		t.Fatal(err)
 	}
 	if err := f.Close(); err != nil {
