@@ -16,8 +16,10 @@ import (
 	"github.com/switchyard-im/switchyard/frame"
 )
 
-// Center is the running message center. New builds it, Start lets it work, Close ends it.
+// Center is the running message center. One goroutine calls New, Start and Close, in this order; Ready and SessionID may be called from any,
+// the Gate's methods on the loops.
 type Center struct {
+	// Fixed after construction.
 	cfg       Config
 	store     Store
 	conns     Conns
@@ -32,8 +34,8 @@ type Center struct {
 	deadlines *deadlines
 	gate      *Gate
 
-	quit    chan struct{} // ends the ticker
-	wg      sync.WaitGroup
+	quit    chan struct{}  // ends the ticker
+	wg      sync.WaitGroup // the runners, the desk and the ticker; Close waits
 	started atomic.Bool
 }
 

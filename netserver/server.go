@@ -15,6 +15,7 @@ import (
 
 // Server is the loops, the listening socket and what leads to them. All methods may be called from any goroutine but a loop's.
 type Server struct {
+	// Fixed after construction.
 	cfg       Config
 	log       *slog.Logger
 	loops     []*loop

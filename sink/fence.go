@@ -1,6 +1,7 @@
 package sink
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -161,7 +162,7 @@ func (w *fencedFile) Write(p []byte) (int, error) {
 		return len(p), nil
 	}
 	if n, err := w.File.Write(p); err != nil || n < len(p) {
-		w.fence.fall(fmt.Errorf("write %s: %w", w.name, cmpErr(err, io.ErrShortWrite)))
+		w.fence.fall(fmt.Errorf("write %s: %w", w.name, cmp.Or(err, io.ErrShortWrite)))
 	}
 	return len(p), nil
 }
@@ -171,16 +172,9 @@ func (w *fencedFile) WriteAt(p []byte, off int64) (int, error) {
 		return len(p), nil
 	}
 	if n, err := w.File.WriteAt(p, off); err != nil || n < len(p) {
-		w.fence.fall(fmt.Errorf("write %s: %w", w.name, cmpErr(err, io.ErrShortWrite)))
+		w.fence.fall(fmt.Errorf("write %s: %w", w.name, cmp.Or(err, io.ErrShortWrite)))
 	}
 	return len(p), nil
-}
-
-func cmpErr(err, otherwise error) error {
-	if err != nil {
-		return err
-	}
-	return otherwise
 }
 
 func (w *fencedFile) Sync() error {
