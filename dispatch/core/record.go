@@ -2,6 +2,7 @@ package core
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/vmihailenco/msgpack/v5"
 
@@ -17,7 +18,7 @@ type record struct {
 	Group    string
 	OpenedMS int64
 	Agent    int8
-	Members  []recordMember
+	Members  recordMembers
 }
 
 type recordMember struct {
@@ -31,10 +32,30 @@ type recordMember struct {
 
 const recordVersion = 1
 
+type recordMembers []recordMember
+
+// DecodeMsgpack checks the declared length before anything is allocated, which the msgpack package does not.
+func (r *recordMembers) DecodeMsgpack(d *msgpack.Decoder) error {
+	n, err := d.DecodeArrayLen()
+	if err != nil {
+		return err
+	}
+	if n < 1 || n > membersMax {
+		return fmt.Errorf("%d members, there are 1 to %d", n, membersMax)
+	}
+	*r = make(recordMembers, n)
+	for i := range *r {
+		if err := d.Decode(&(*r)[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // appendRecord encodes the durable part of c.
 func appendRecord(dst []byte, c *conversation) []byte {
 	r := record{Version: recordVersion, State: c.state, Group: c.group, OpenedMS: c.openedMS, Agent: c.agent}
-	r.Members = make([]recordMember, len(c.members))
+	r.Members = make(recordMembers, len(c.members))
 	for i, m := range c.members {
 		r.Members[i] = recordMember{User: m.user, Role: m.role, Delivered: m.delivered, Read: m.read}
 	}
@@ -45,15 +66,31 @@ func appendRecord(dst []byte, c *conversation) []byte {
 	return append(dst, b...)
 }
 
+// valid tells whether a conversation made of the record keeps its invariants 1, 2 and, but for the head, 5.
+func (r *record) valid() bool {
+	n := len(r.Members)
+	ok := r.Version == recordVersion && n > 0 && r.Agent >= -1 && int(r.Agent) < n
+	switch r.State {
+	case frame.StateQueued:
+		ok = ok && r.Agent < 0
+	case frame.StateAssigned:
+		ok = ok && r.Agent >= 0
+	case frame.StateClosed:
+	default:
+		return false
+	}
+	return ok && !slices.ContainsFunc(r.Members, func(m recordMember) bool { return m.Read > m.Delivered })
+}
+
 // restoreRecord fills the durable part of c.
 func restoreRecord(c *conversation, data []byte) error {
 	var r record
 	if err := msgpack.Unmarshal(data, &r); err != nil {
 		return fmt.Errorf("core: state record of conversation %s: %w", c.id, err)
 	}
-	if r.Version != recordVersion || len(r.Members) == 0 || len(r.Members) > membersMax || int(r.Agent) >= len(r.Members) {
-		return fmt.Errorf("core: state record of conversation %s has version %d, %d members, agent %d: written by another version of Switchyard?",
-			c.id, r.Version, len(r.Members), r.Agent)
+	if !r.valid() {
+		return fmt.Errorf("core: state record of conversation %s has version %d, state %d, %d members, agent %d: written by another version of Switchyard?",
+			c.id, r.Version, r.State, len(r.Members), r.Agent)
 	}
 	c.state, c.group, c.openedMS, c.agent = r.State, r.Group, r.OpenedMS, r.Agent
 	var announced map[string]bool // after a failed commit, what the others were told still holds

@@ -1,0 +1,42 @@
+package core
+
+import (
+	"testing"
+
+	"github.com/switchyard-im/switchyard/frame"
+)
+
+// FuzzRecord: a state record, however damaged, is refused or gives a conversation that can be shown and written again.
+func FuzzRecord(f *testing.F) {
+	whole := conversation{state: frame.StateAssigned, group: "g", openedMS: 5, agent: 1, members: []member{
+		{user: "v", role: frame.RoleVisitor, delivered: 3, read: 2}, {user: "a", role: frame.RoleAgent}}}
+	record := appendRecord(nil, &whole)
+	for n := range record {
+		f.Add(record[:n])
+	}
+	f.Add(record)
+	f.Add([]byte("\x96\x01\xcc\x02\xa1\xccg\xd3\x00\x00\x90\x90\x00\x00\x00\xdd\xdd\xdd\xdd\x05\xd0\x01\x92\x94\xa1v\xccA")) // declares 3.7 billion members
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if _, err := DecodeOpen(frame.ID{1}, data); err != nil {
+			return
+		}
+		c := &conversation{id: frame.ID{1}, load: loaded}
+		if err := restoreRecord(c, data); err != nil {
+			t.Fatalf("the desk takes what the conversation does not: %v", err)
+		}
+		for _, m := range c.members { // the head comes from the messages
+			c.head = max(c.head, m.delivered, m.read)
+		}
+		c.forgetRecent()
+		if err := c.check(); err != nil {
+			t.Error(err)
+		}
+		m := New(Config{})
+		m.out = new(Effects)
+		m.appendConversation(c, 1)
+		again := &conversation{}
+		if err := restoreRecord(again, appendRecord(nil, c)); err != nil || len(again.members) != len(c.members) || again.agent != c.agent {
+			t.Errorf("written and read again: %+v, %v", again, err)
+		}
+	})
+}
