@@ -2,6 +2,7 @@ package core
 
 import (
 	"cmp"
+	"slices"
 
 	"github.com/switchyard-im/switchyard/frame"
 )
@@ -136,7 +137,9 @@ func (m *Machine) Gone(conv frame.ID, conn frame.ConnID) {
 		waiting = append(waiting, p)
 	}
 	c.waiting = waiting
-	c.liftOf(conn)
+	if !slices.ContainsFunc(waiting, func(p parked) bool { return p.from.Conn == conn }) {
+		c.liftOf(conn) // else what waits would overtake the refused message, which comes again on another connection
+	}
 	m.gone(c, conn)
 }
 

@@ -135,6 +135,24 @@ func TestUnattachedKeepsOrder(t *testing.T) {
 	}
 }
 
+// TestGoneKeepsOrder: what a closed connection sent after a refused message does not overtake it because it waited for the load meanwhile.
+func TestGoneKeepsOrder(t *testing.T) {
+	h, conv := begun(t)
+	h.batched(func() {
+		h.m.Refused(conv, 1, frame.ID{1})
+		h.m.Invalidate(conv, 2)
+	})
+	s := h.store.convs[conv]
+	e := h.batched(func() {
+		h.event([]string{"send", "1", "v", "ref=8", "C", "id=y", "base=2", "body=b"})
+		h.m.Gone(conv, 1)
+		h.m.Loaded(conv, s.state, s.last(), true, nil)
+	})
+	if len(e.Writes) > 0 {
+		t.Errorf("the message behind the refused one was accepted: %+v", e.Writes)
+	}
+}
+
 // TestCertain: what does not depend on the batch's writes goes out even if they are not kept; every refused request is an answer, so that
 // its sender hears something then.
 func TestCertain(t *testing.T) {
