@@ -24,8 +24,7 @@ type Gate struct {
 func (g *Gate) Open(c Conn, token []byte) {
 	s := &session{}
 	c.SetData(s)
-	now := c.Now()
-	g.center.deadlines.add(time.Unix(0, now).Add(g.center.cfg.HelloTimeout).Unix()+1, c.ID())
+	g.watch(c, s, time.Unix(0, c.Now()).Add(g.center.cfg.HelloTimeout).Unix()+1)
 	if len(token) > 0 {
 		g.authenticate(c, s, 0, token, 0)
 	}
@@ -98,6 +97,7 @@ func (g *Gate) forward(c Conn, s *session, typ frame.Type, f []byte) {
 		g.refuse(c, frame.PeekRef(f), frame.ErrorOverloaded, "the server has too much to do; nothing was done, send it again")
 		return
 	}
+	s.passed(typ, f)
 	r.waker.wake()
 }
 
@@ -125,8 +125,6 @@ func (g *Gate) route(c Conn, s *session, typ frame.Type, f []byte) (*runner, boo
 		return nil, false
 	case typ == frame.TypeAttach || typ == frame.TypeResume:
 		return g.center.owner(conv), g.join(c, s, conv, frame.PeekRef(f))
-	case typ == frame.TypeDetach:
-		s.leave(conv)
 	}
 	return g.center.owner(conv), true
 }
@@ -219,7 +217,7 @@ func (g *Gate) unauthorized(c Conn, s *session, ref uint64, err error) {
 func (g *Gate) welcome(c Conn, s *session, ref, flags uint64, who *core.Identity) {
 	s.who = who
 	cfg := &g.center.cfg.Welcome
-	g.center.deadlines.add(who.ExpiresMS/1000+1, c.ID())
+	g.watch(c, s, who.ExpiresMS/1000+1)
 	w := frame.Welcome{
 		Ref: ref, Session: g.center.SessionID(c.ID()), User: []byte(who.User), Role: []byte(who.Role.String()),
 		ServerMS: uint64(c.Now() / int64(time.Millisecond)), ExpiresMS: uint64(who.ExpiresMS),
@@ -230,17 +228,38 @@ func (g *Gate) welcome(c Conn, s *session, ref, flags uint64, who *core.Identity
 	g.center.ownerOfUser(who.Key()).inbox.put(control{kind: ctlOnline, conn: c.ID(), who: who, list: flags&frame.HelloList != 0})
 }
 
+// watchMax is how far ahead a deadline is noted, in seconds. What is due later is looked at in between, so that connections that are
+// closed long before their tokens expire leave nothing behind for longer.
+const watchMax = 600
+
+// watch has the connection looked at in a second, or before it.
+func (g *Gate) watch(c Conn, s *session, second int64) {
+	second = min(second, c.Now()/int64(time.Second)+watchMax)
+	if s.due == 0 || uint32(second) < s.due {
+		s.due = uint32(second)
+		g.center.deadlines.add(second, c.ID())
+	}
+}
+
 // checkDeadline looks at a connection whose hello or token was due.
 func (g *Gate) checkDeadline(c Conn) {
 	s := c.Data().(*session)
 	now := c.Now() / int64(time.Millisecond)
+	if s.due > uint32(now/1000) {
+		return // an older note
+	}
+	s.due = 0
 	switch {
-	case s.who == nil && !s.checking:
+	case s.who == nil && s.checking: // the answer comes soon, and may be that hello has to be sent again
+		g.watch(c, s, now/1000+1)
+	case s.who == nil:
 		g.refuse(c, 0, frame.ErrorUnauthorized, "no hello came in time")
 		c.Close(frame.CloseHelloTimeout, "no hello came in time")
 	case s.who != nil && s.who.ExpiresMS <= now:
 		g.refuse(c, 0, frame.ErrorTokenExpired, "the token expired; reconnect with a new one, or send hello with it before the old one expires")
 		c.Close(frame.CloseTokenExpired, "token_expired")
+	default:
+		g.watch(c, s, s.who.ExpiresMS/1000+1)
 	}
 }
 

@@ -14,18 +14,23 @@ type session struct {
 	who      *core.Identity // nil until a token was accepted
 	convs    []frame.ID     // what it may be attached to; told when it closes
 	checking bool           // a token is with the auth pool
-	refused  *refusal       // the first message that a full ring refused, until it comes again
+	due      uint32         // the Unix second of the next look at its deadlines; 0: none is noted
 	replays  *replays       // what is to be replayed to it; nil: nothing
+
+	refused map[frame.ID]refusal // by conversation: the first message that a full ring refused, until it comes again
 }
 
 // refusal keeps a connection's messages in order over a full ring, as core's barrier does over a failed commit: what is sent to the
 // conversation after the refused message is refused too.
 type refusal struct {
-	conv, id frame.ID
-	until    int64 // Unix nanoseconds
+	id    frame.ID
+	until int64 // Unix nanoseconds
 }
 
 const refusalTime = int64(30 * time.Second)
+
+// refusedMax bounds the conversations that a refusal is remembered for; a client would have to have messages under way in more.
+const refusedMax = 4096
 
 // mayPass tells whether a frame may go on, and lifts the refusal if it is the message that was refused.
 func (s *session) mayPass(typ frame.Type, f []byte, now int64) bool {
@@ -33,21 +38,41 @@ func (s *session) mayPass(typ frame.Type, f []byte, now int64) bool {
 		return true
 	}
 	var send frame.Send
-	if send.Parse(f) != nil || send.Conv != s.refused.conv {
+	if send.Parse(f) != nil {
 		return true
 	}
-	if send.ID != s.refused.id && now < s.refused.until {
+	r, ok := s.refused[send.Conv]
+	if ok && send.ID != r.id && now < r.until {
 		return false
 	}
-	s.refused = nil
+	delete(s.refused, send.Conv)
+	if len(s.refused) == 0 {
+		s.refused = nil
+	}
 	return true
 }
 
 // refuse remembers a frame that a full ring refused, if it is a message with an id.
 func (s *session) refuse(typ frame.Type, f []byte, now int64) {
 	var send frame.Send
-	if s.refused == nil && typ == frame.TypeSend && send.Parse(f) == nil && send.Level == 2 {
-		s.refused = &refusal{conv: send.Conv, id: send.ID, until: now + refusalTime}
+	if typ != frame.TypeSend || send.Parse(f) != nil || send.Level != 2 {
+		return
+	}
+	if _, ok := s.refused[send.Conv]; ok || len(s.refused) == refusedMax {
+		return
+	}
+	if s.refused == nil {
+		s.refused = make(map[frame.ID]refusal)
+	}
+	s.refused[send.Conv] = refusal{id: send.ID, until: now + refusalTime}
+}
+
+// passed notes that a runner has taken a frame. Only now a detach counts: had it been refused, the conversation would still hold the
+// connection, and not be told when it closes.
+func (s *session) passed(typ frame.Type, f []byte) {
+	var d frame.Detach
+	if typ == frame.TypeDetach && d.Parse(f) == nil {
+		s.leave(d.Conv)
 	}
 }
 
