@@ -63,8 +63,8 @@ func (u *unit) commit() {
 	}
 	u.runner.out.add(frame.TypeMessage, e.Replayed, 0)
 	for i := range e.Answers {
-		if u.oldest = e.Answers[i].Arrived; u.oldest != 0 {
-			break
+		if at := e.Answers[i].Arrived; at != 0 && (u.oldest == 0 || at < u.oldest) {
+			u.oldest = at
 		}
 	}
 	tx := u.runner.center.store.Begin(u.runner.generation)
