@@ -26,13 +26,9 @@ func (m *Machine) send(c *conversation, p parked) {
 		m.refuse(p.from.Conn, s.Ref, frame.ErrorBadSequence, "base is beyond the head of the conversation; resume first")
 		return
 	}
-	if !c.mayPass(p.from.Conn, s.ID, m.now) {
-		m.refuse(p.from.Conn, s.Ref, frame.ErrorUnavailable, "an earlier message of this connection was refused; send that one again first")
-		return
-	}
 	if s.Level == 2 {
 		if r, found := c.find(sender, s.ID, s.Base); found {
-			m.ack(p.from.Conn, s.Ref, r.seq, r.timeMS, p.arrived) // also of a closed conversation: a retry gets the first answer
+			m.acceptedBefore(c, p, &s, r.seq, r.timeMS)
 			return
 		}
 		if s.Base < c.floor {
@@ -43,10 +39,20 @@ func (m *Machine) send(c *conversation, p parked) {
 	m.accept(c, p, sender, &s)
 }
 
+// acceptedBefore gives a retry the first answer, also in a closed conversation and while another message is awaited: it overtakes nothing.
+func (m *Machine) acceptedBefore(c *conversation, p parked, s *frame.Send, seq, timeMS uint64) {
+	c.mayPass(p.from.Conn, s.ID, m.now) // it may be the one that is awaited
+	m.ack(p.from.Conn, s.Ref, seq, timeMS, p.arrived)
+}
+
 // accept stores a message that is known to be new.
 func (m *Machine) accept(c *conversation, p parked, sender int8, s *frame.Send) {
 	if c.state == frame.StateClosed {
 		m.refuse(p.from.Conn, s.Ref, frame.ErrorClosed, "the conversation is closed")
+		return
+	}
+	if !c.mayPass(p.from.Conn, s.ID, m.now) {
+		m.refuse(p.from.Conn, s.Ref, frame.ErrorUnavailable, "an earlier message of this connection was refused; send that one again first")
 		return
 	}
 	if !m.available {
@@ -133,7 +139,7 @@ func (m *Machine) answerLookup(c *conversation, p parked, seq, timeMS uint64, er
 	case err != nil:
 		m.refuseForNow(c, p, frame.ErrorUnavailable, textUnavailable)
 	case seq != 0:
-		m.ack(p.from.Conn, s.Ref, seq, timeMS, p.arrived)
+		m.acceptedBefore(c, p, &s, seq, timeMS)
 	case !ok:
 		m.refuse(p.from.Conn, s.Ref, frame.ErrorForbidden, "only the visitor and the assigned agent may send")
 	default:
