@@ -31,14 +31,17 @@ func newPause() (*pause, error) {
 	return &pause{file: file, raw: raw}, nil
 }
 
-// wait sleeps for d, or until wake.
-func (p *pause) wait(d time.Duration) {
+// wait sleeps for d, or until wake, and not at all if stop, which is asked once the pause can be woken, says so.
+func (p *pause) wait(d time.Duration, stop func() bool) {
 	p.arm(d)
+	if stop() {
+		return
+	}
 	var expirations [8]byte
 	_, _ = p.file.Read(expirations[:]) // fails only after close, and then there is nothing to wait for
 }
 
-// wake ends a wait that has begun. One that has not may miss it.
+// wake ends a wait that has asked stop; one that has not is ended by stop.
 func (p *pause) wake() { p.arm(1) }
 
 func (p *pause) arm(d time.Duration) {

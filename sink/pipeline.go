@@ -150,7 +150,7 @@ func (p *pipeline) collect(g *group) bool {
 // linger waits until SyncInterval after the last batch, or until a Begin waits.
 func (p *pipeline) linger() {
 	if wait := p.store.cfg.SyncInterval - time.Since(p.lastStart); wait > 0 {
-		p.store.pause.wait(wait)
+		p.store.pause.wait(wait, p.store.exhausted)
 	}
 	p.lastStart = time.Now()
 }

@@ -151,6 +151,9 @@ func (s *Store) waitForTx() *Tx {
 	}
 }
 
+// exhausted tells that all transactions are in flight, so that a Begin waits or soon will.
+func (s *Store) exhausted() bool { return len(s.pool) == 0 }
+
 // Generation counts the interruptions of the store; see accepts.
 func (s *Store) Generation() uint64 { return s.generation.Load() }
 
