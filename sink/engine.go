@@ -24,6 +24,8 @@ type engine struct {
 	users  atomic.Int64  // readers, and one for the store itself; the instance may be closed at zero
 	unused chan struct{} // closed when users reaches zero
 	closed chan struct{} // closed when Pebble is closed
+
+	closeErr error // valid after closed
 }
 
 // acquire keeps the engine from being closed until release; false means it is already going.
@@ -50,8 +52,8 @@ func (e *engine) release() {
 func (e *engine) close(log *slog.Logger) {
 	defer close(e.closed)
 	<-e.unused
-	if err := guard(e.db.Close); err != nil {
-		log.Warn("sink: closing the store", "error", err)
+	if e.closeErr = guard(e.db.Close); e.closeErr != nil {
+		log.Warn("sink: closing the store", "error", e.closeErr)
 	}
 }
 

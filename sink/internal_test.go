@@ -276,3 +276,28 @@ func TestMetricsOfTwoStores(t *testing.T) {
 		t.Errorf("metrics after Close: %v, %v", families, err)
 	}
 }
+
+func TestSizeIsMeasured(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	s := openTest(t, func(c *Config) { c.Registerer, c.SpaceInterval = reg, time.Millisecond })
+	if err := <-s.put(frame.ID{1}); err != nil {
+		t.Fatal(err)
+	}
+	size := func() float64 {
+		families, err := reg.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range families {
+			if f.GetName() == "switchyard_sink_disk_bytes" {
+				return f.GetMetric()[0].GetGauge().GetValue()
+			}
+		}
+		return 0
+	}
+	for end := time.Now().Add(time.Minute); size() == 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the size stays 0")
+		}
+	}
+}

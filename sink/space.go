@@ -4,16 +4,24 @@ import (
 	"time"
 )
 
+// sizeInterval is how often the files of the store are added up.
+const sizeInterval = 10 * time.Second
+
 // watchSpace looks at the free space until the store is closed. Low space interrupts the store like a failure, but the engine stays
 // open and reads go on.
 func (s *Store) watchSpace() {
 	defer close(s.watched)
+	var sized time.Time
 	tick := time.NewTicker(s.cfg.SpaceInterval)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
 			s.checkSpace()
+			if time.Since(sized) >= sizeInterval {
+				s.measureSize()
+				sized = time.Now()
+			}
 		case <-s.stopped:
 			return
 		}
@@ -40,4 +48,19 @@ func (s *Store) checkSpace() {
 		s.low.Store(false)
 		s.log.Info("sink: there is free space again", "dir", s.cfg.Dir, "free", free)
 	}
+}
+
+// measureSize adds up the files of the store. Pebble could tell as well, but asking it takes its locks, and it may be the one that hangs.
+func (s *Store) measureSize() {
+	names, err := s.fs.List(s.cfg.Dir)
+	if err != nil {
+		return
+	}
+	var size int64
+	for _, name := range names {
+		if info, err := s.fs.Stat(s.fs.PathJoin(s.cfg.Dir, name)); err == nil { // it may just have been removed
+			size += info.Size()
+		}
+	}
+	s.metrics.disk.Set(float64(size))
 }

@@ -57,6 +57,9 @@ func (s *Store) waitClosed(e *engine) bool {
 	for {
 		select {
 		case <-e.closed:
+			if !e.fence.fallen.Load() {
+				s.closeErr = e.closeErr
+			}
 			return true
 		case t := <-s.queue:
 			s.refuse(t)
