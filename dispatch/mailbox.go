@@ -15,6 +15,9 @@ type mailbox[T any] struct {
 	wake    func()
 }
 
+// mailboxKeep is how many events of room an empty mailbox may hold; what a storm of reconnects needed beyond it is given back.
+const mailboxKeep = 256
+
 // put adds an event and wakes the owner.
 func (m *mailbox[T]) put(events ...T) {
 	m.mu.Lock()
@@ -25,6 +28,9 @@ func (m *mailbox[T]) put(events ...T) {
 
 // take returns all that waits; valid until the next take. Owner only.
 func (m *mailbox[T]) take() []T {
+	if cap(m.spare) > mailboxKeep {
+		m.spare = nil
+	}
 	clear(m.spare)
 	m.mu.Lock()
 	taken := m.waiting

@@ -197,5 +197,7 @@ func (m *Machine) history(c *conversation, p parked) {
 		return
 	}
 	limit := cmp.Or(h.Limit, frame.DefaultHistory)
-	m.out.Jobs = append(m.out.Jobs, Job{Op: JobPage, Conv: c.id, Conn: p.from.Conn, Ref: h.Ref, Before: h.Before, Limit: int(min(limit, frame.MaxHistory))})
+	// Bounded by the head of this batch: when the page is read everything up to it is durable, and what came later may not be.
+	before := min(cmp.Or(h.Before, c.head+1), c.head+1)
+	m.out.Jobs = append(m.out.Jobs, Job{Op: JobPage, Conv: c.id, Conn: p.from.Conn, Ref: h.Ref, Before: before, Limit: int(min(limit, frame.MaxHistory))})
 }
