@@ -36,6 +36,7 @@ run: build ## Build, and serve on LISTEN with the store ./data; prints tokens an
 .PHONY: test
 test: deps format vet generated ## Install what the tests need and run them all, without and with -race
 	go test $(TESTFLAGS) ./...
+	go test $(TESTFLAGS) -run TestKillUnderLoad ./cmd/switchyard -kill.pairs 500 -kill.rate 20000
 	CGO_ENABLED=1 go test -race $(TESTFLAGS) ./...
 
 .PHONY: quick
