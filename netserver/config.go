@@ -18,6 +18,10 @@ type Config struct {
 	Node   int    // this node's number in connection ids, 0 to 1023
 	Path   string // the path that upgrades; default /v1/ws
 
+	// ReusePort lets several processes of one user listen on the same address (SO_REUSEPORT), each with this set. The kernel deals
+	// the connections out by a hash of their addresses.
+	ReusePort bool
+
 	// AllowedOrigins lists what browsers may connect from besides the server's own host: https://example.com, with a wildcard
 	// for subdomains https://*.example.com, or * for everyone. Requests without an Origin header come from no browser and pass.
 	AllowedOrigins []string

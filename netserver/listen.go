@@ -36,31 +36,34 @@ type listener struct {
 }
 
 // listen opens the listening socket.
-func listen(address string) (fd int32, local netip.AddrPort, err error) {
+func listen(address string, reusePort bool) (fd int32, local netip.AddrPort, err error) {
 	tcp, err := net.ResolveTCPAddr("tcp", address)
 	if err != nil {
 		return -1, local, fmt.Errorf("netserver: listen address %q: %w; give IP:PORT, for example 127.0.0.1:8080", address, err)
 	}
 	if ip4 := tcp.IP.To4(); ip4 != nil {
-		fd, err = bind(unix.AF_INET, &unix.SockaddrInet4{Port: tcp.Port, Addr: [4]byte(ip4)})
+		fd, err = bind(unix.AF_INET, &unix.SockaddrInet4{Port: tcp.Port, Addr: [4]byte(ip4)}, reusePort)
 	} else {
 		to := &unix.SockaddrInet6{Port: tcp.Port}
 		copy(to.Addr[:], tcp.IP.To16())
-		fd, err = bind(unix.AF_INET6, to)
+		fd, err = bind(unix.AF_INET6, to, reusePort)
 	}
 	if err != nil {
-		return -1, local, fmt.Errorf("netserver: listening on %s: %w; is another process using the port?", address, err)
+		return -1, local, fmt.Errorf("netserver: listening on %s: %w; is another process using the port? Several may share it if each sets reuse_port", address, err)
 	}
 	return fd, localAddr(fd), nil
 }
 
-func bind(family int, to unix.Sockaddr) (int32, error) {
+func bind(family int, to unix.Sockaddr, reusePort bool) (int32, error) {
 	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return -1, err
 	}
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
 	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1) // inherited by what is accepted: a turn's output is merged already
+	if reusePort {
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
+	}
 	if family == unix.AF_INET6 {
 		_ = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 0)
 	}

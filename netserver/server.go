@@ -70,7 +70,7 @@ func (s *Server) open(h Handler) error {
 }
 
 func (s *Server) listen() error {
-	fd, addr, err := listen(s.cfg.Listen)
+	fd, addr, err := listen(s.cfg.Listen, s.cfg.ReusePort)
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ const echoStop = 5 * time.Second
 
 type echoCmd struct {
 	Listen     config.Address `default:"127.0.0.1:8080" help:"IP:PORT; the paths / and /ws upgrade."`
+	ReusePort  bool           `help:"Share the address with other echo servers that set this too."`
 	Loops      int            `help:"Event loops; 0 is half of the processors."`
 	MaxMessage config.Size    `default:"16MiB" help:"Bytes of one message; a larger one closes the connection with 1009."`
 }
@@ -46,7 +47,7 @@ func (c *echoCmd) Run(env *environment) error {
 func (c *echoCmd) config() netserver.Config {
 	size := int(c.MaxMessage)
 	return netserver.Config{
-		Listen: c.Listen.AddrPort(), Loops: c.Loops, Raw: true, AllowedOrigins: []string{"*"},
+		Listen: c.Listen.AddrPort(), ReusePort: c.ReusePort, Loops: c.Loops, Raw: true, AllowedOrigins: []string{"*"},
 		MaxMessage: size, MaxMerge: size, OutSoft: 4 * size, OutHard: 4 * size,
 	}
 }

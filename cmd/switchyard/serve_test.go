@@ -279,6 +279,23 @@ func TestEcho(t *testing.T) {
 	}
 }
 
+// TestEchoReusePort has two processes share a port. When one stops, the other serves every connection.
+func TestEchoReusePort(t *testing.T) {
+	first, line := startProcess(t, "echo server ready", "echo", "--reuse-port", "--listen", "127.0.0.1:0")
+	address := line["address"].(string)
+	startProcess(t, "echo server ready", "echo", "--reuse-port", "--listen", address)
+	if status, by := first.signal(syscall.SIGTERM); status != exitOK {
+		t.Errorf("status %d, signal %v", status, by)
+	}
+	for range 20 {
+		conn, _, _, err := ws.Dial(t.Context(), "ws://"+address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.Close()
+	}
+}
+
 // TestFramesAreCounted: frames by type and direction, at the gate, from the shards and in replays.
 func TestFramesAreCounted(t *testing.T) {
 	i := newInstallation(t)

@@ -22,6 +22,7 @@ func netserverConfig(c *config.Config) netserver.Config {
 	farewell := frame.Drain{WindowMS: uint64(time.Duration(c.Reconnect.DrainWindow).Milliseconds())}
 	return netserver.Config{
 		Listen:           c.Server.Listen.AddrPort(),
+		ReusePort:        c.Server.ReusePort,
 		Loops:            c.Server.Loops,
 		Node:             c.Server.Node,
 		AllowedOrigins:   c.Server.AllowedOrigins,

@@ -63,6 +63,8 @@ func change(t *testing.T, path string, v reflect.Value) {
 		v.SetInt(v.Int() + 1_000_000_000) // a second, or a byte or so more
 	case reflect.String:
 		v.SetString("10.0.0.1:1")
+	case reflect.Bool:
+		v.SetBool(!v.Bool())
 	case reflect.Slice:
 		v.Set(reflect.ValueOf([]string{"https://a.example"}))
 	default:

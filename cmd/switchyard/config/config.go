@@ -26,6 +26,7 @@ type Server struct {
 	ID               string   `name:"id" doc:"The name of this server in answers and logs. Empty: the host name."`
 	Node             int      `name:"node" default:"0" min:"0" max:"1023" doc:"This node's number in connection ids."`
 	Listen           Address  `name:"listen" default:"127.0.0.1:8080" doc:"IP address and port for clients; without an address, every interface."`
+	ReusePort        bool     `name:"reuse_port" default:"false" doc:"Lets several server processes of one user listen on the same address (SO_REUSEPORT); the kernel deals the connections out. Each needs this option, and a store of its own."`
 	Loops            int      `name:"loops" default:"0" min:"0" max:"64" doc:"Event loops. 0: half of the processors."`
 	MaxConnections   int      `name:"max_connections" default:"1000000" min:"1" max:"16000000" doc:"Further connections are answered 503."`
 	AllowedOrigins   []string `name:"allowed_origins" doc:"Browser origins that may connect besides the server's own host, such as https://www.example.com or https://*.example.com; \"*\" allows all and is dangerous."`

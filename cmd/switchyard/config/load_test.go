@@ -85,6 +85,7 @@ func TestProblems(t *testing.T) {
 		{"fraction of a size", "websocket:\n  max_message: 0.5MiB\n", `is not a size`},
 		{"overflowing size", "websocket:\n  max_message: 9223372036854775807TiB\n", `is not a size`},
 		{"text for a number", "server:\n  loops: many\n", `s.yaml:2:10: server.loops: "many" is not a whole number`},
+		{"yes for a switch", "server:\n  reuse_port: yes\n", `s.yaml:2:15: server.reuse_port: "yes" is neither true nor false`},
 		{"too small", "websocket:\n  max_message: 1B\n", `"1B" is out of bounds; allowed are 1KiB to 16MiB`},
 		{"too large", "server:\n  loops: 65\n", `allowed are 0 to 64`},
 		{"no such choice", "log:\n  level: wran\n", `s.yaml:2:10: log.level: "wran" is not one of debug, info, warn, error; did you mean "warn"?`},

@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"fmt"
+	"reflect"
 	"strconv"
 	"strings"
 
@@ -79,6 +80,8 @@ func (o *option) allowed() string {
 		return "One of " + strings.Join(o.oneOf, ", ") + "."
 	case o.min != "":
 		return "From " + o.min + " to " + o.max + "."
+	case o.value.Kind() == reflect.Bool:
+		return "true or false."
 	default:
 		return ""
 	}

@@ -78,7 +78,7 @@ func TestEveryOptionIsDocumented(t *testing.T) {
 			t.Errorf("two options have the variable %s", o.env())
 		}
 		seen[o.env()] = true
-		if k := o.kind(); k != "text" && k != "list" && k != "address" && o.min == "" {
+		if k := o.kind(); k != "text" && k != "list" && k != "address" && k != "switch" && o.min == "" {
 			t.Errorf("%s has no bounds", o.path)
 		}
 	}

@@ -49,6 +49,8 @@ func (o *option) kind() string {
 		return "address"
 	case []string:
 		return "list"
+	case bool:
+		return "switch"
 	case string:
 		return "text"
 	default:
@@ -134,6 +136,11 @@ func parseInto(v reflect.Value, text string) error {
 			return fmt.Errorf("is not a whole number")
 		}
 		*p = n
+	case *bool:
+		if text != "true" && text != "false" {
+			return fmt.Errorf("is neither true nor false")
+		}
+		*p = text == "true"
 	default:
 		panic(fmt.Sprintf("BUG: config has a field of the type %v, which has no parser", v.Elem().Type()))
 	}
