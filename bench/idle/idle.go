@@ -1,5 +1,5 @@
-// Package idle measures what a connection costs a server that has nothing to do with it: it opens many authenticated connections, lets them
-// be, and compares the server's memory and CPU with those before.
+// Package idle measures what a connection costs a server that has nothing to do with it: it opens many connections, lets them be, and
+// compares the server's memory and CPU with those before.
 package idle
 
 import (
@@ -16,17 +16,28 @@ import (
 	"github.com/switchyard-im/switchyard/bench/token"
 )
 
+// State is how far connections are taken before they are left alone.
+type State string
+
+// The states.
+const (
+	Upgraded      State = "upgraded"      // a WebSocket and nothing more, for any server
+	Authenticated State = "authenticated" // hello and welcome
+	Attached      State = "attached"      // and one conversation of its own, opened or found again
+)
+
 // Config of a run. The zero value of a field means its default.
 type Config struct {
 	URL        string        // ws://HOST:PORT/v1/ws
-	Key        *token.Signer // signs the visitors' tokens; required
+	State      State         // default Authenticated
+	Key        *token.Signer // signs the visitors' tokens; required unless the state is Upgraded
 	Conns      int           // connections; default 1,000
 	Settle     time.Duration // from the last welcome to the reading of memory; default 3 s
 	Hold       time.Duration // how long to stay idle after that, to measure CPU; default 10 s
 	OpenWithin time.Duration // for opening all connections; default 60 s
 	Threads    int           // event loops; default 1
 	PerSource  int           // connections on each loopback source address; default 4,000
-	Admin      string        // URL of the server's admin address; if given, the server collects garbage before each reading
+	Admin      string        // URL of the server's admin address; if given, the server collects garbage before each reading, and tells its heap
 
 	Server   observe.Source // of the server's figures; required
 	Progress func(Progress) // called each second from the goroutine of Run; nil: not
@@ -36,29 +47,36 @@ type Config struct {
 type Progress struct {
 	Phase   string // "connecting", "settling" or "holding"
 	Elapsed time.Duration
-	Open    int // connections that were welcomed
+	Open    int // connections that have reached their state
 }
 
 // Report is the outcome of a run.
 type Report struct {
+	State        State   `json:"state"`
 	Conns        int     `json:"conns"`
-	OpenSeconds  float64 `json:"open_seconds"` // from the first dial to the last welcome
-	OpenCPUUS    float64 `json:"open_cpu_us"`  // server CPU per connection for accepting, upgrade and hello
+	OpenSeconds  float64 `json:"open_seconds"` // from the first dial to the last connection in its state
+	OpenCPUUS    float64 `json:"open_cpu_us"`  // server CPU per connection for accepting and what follows
 	RSSBefore    int64   `json:"rss_before_bytes"`
 	RSSAfter     int64   `json:"rss_after_bytes"`
 	BytesPerConn float64 `json:"rss_bytes_per_conn"`
+	HeapPerConn  float64 `json:"heap_bytes_per_conn,omitempty"`   // without what lies free between the objects
+	ObjsPerConn  float64 `json:"heap_objects_per_conn,omitempty"` // both only with an admin address
 	HoldSeconds  float64 `json:"hold_seconds"`
 	IdleCPUUS    float64 `json:"idle_cpu_us"` // server CPU per connection and second while idle
 }
 
 // Rows is the report as a table.
 func (r *Report) Rows() []report.Row {
-	return []report.Row{
-		{Name: "connections", Value: fmt.Sprintf("%d authenticated and idle", r.Conns)},
+	rows := []report.Row{
+		{Name: "connections", Value: fmt.Sprintf("%d %s and idle", r.Conns, r.State)},
 		{Name: "opened in", Value: fmt.Sprintf("%.2f s, %.1f us of server CPU each", r.OpenSeconds, r.OpenCPUUS)},
 		{Name: "server RSS", Value: fmt.Sprintf("%.1f MB before, %.1f MB after: %.0f B per connection", float64(r.RSSBefore)/1e6, float64(r.RSSAfter)/1e6, r.BytesPerConn)},
 		{Name: "server CPU", Value: fmt.Sprintf("%.3f us per connection and second over %.1f s", r.IdleCPUUS, r.HoldSeconds)},
 	}
+	if r.ObjsPerConn != 0 {
+		rows = append(rows, report.Row{Name: "server heap", Value: fmt.Sprintf("%.0f B in %.2f objects per connection", r.HeapPerConn, r.ObjsPerConn)})
+	}
+	return rows
 }
 
 func setDefault[T comparable](field *T, value T) {
@@ -69,6 +87,7 @@ func setDefault[T comparable](field *T, value T) {
 }
 
 func (c Config) withDefaults() Config {
+	setDefault(&c.State, Authenticated)
 	setDefault(&c.Conns, 1000)
 	setDefault(&c.Settle, 3*time.Second)
 	setDefault(&c.Hold, 10*time.Second)
@@ -80,8 +99,10 @@ func (c Config) withDefaults() Config {
 
 func (c *Config) validate() error {
 	switch {
-	case c.Key == nil:
-		return errors.New("idle: no key to sign tokens with: give the server's key file")
+	case c.State != Upgraded && c.State != Authenticated && c.State != Attached:
+		return fmt.Errorf("idle: no state %q; it is upgraded, authenticated or attached", c.State)
+	case c.Key == nil && c.State != Upgraded:
+		return errors.New("idle: no key to sign tokens with: give the server's key file, or --state upgraded for a server that takes none")
 	case c.Server == nil:
 		return errors.New("idle: nothing to read the server's memory from: give --server-pid or --admin")
 	case c.Conns < 1 || c.Threads < 1 || c.PerSource < 1:
@@ -98,7 +119,11 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	target, err := client.ParseTarget(cfg.URL, "switchyard.v1.msgpack")
+	protocol := "switchyard.v1.msgpack"
+	if cfg.State == Upgraded {
+		protocol = ""
+	}
+	target, err := client.ParseTarget(cfg.URL, protocol)
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +131,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &run{cfg: cfg, target: target, fleet: fleet, welcomed: make(chan struct{}, cfg.Conns), failed: make(chan error, 1), began: time.Now()}
+	r := &run{cfg: cfg, target: target, fleet: fleet, ready: make(chan struct{}, cfg.Conns), failed: make(chan error, 1), began: time.Now()}
 	rep, err := r.do(ctx)
 	if err = errors.Join(err, fleet.Stop()); err != nil {
 		return nil, err
@@ -116,17 +141,17 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 
 // run is one run. Its fields are fixed before the loops see it, but for open, which the goroutine of Run owns.
 type run struct {
-	cfg      Config
-	target   *client.Target
-	fleet    *client.Fleet
-	welcomed chan struct{} // one element for each connection that is authenticated
-	failed   chan error    // the first connection that ended
-	began    time.Time
-	open     int
+	cfg    Config
+	target *client.Target
+	fleet  *client.Fleet
+	ready  chan struct{} // one element for each connection that has reached its state
+	failed chan error    // the first connection that ended
+	began  time.Time
+	open   int
 }
 
 func (r *run) do(ctx context.Context) (*Report, error) {
-	rep := &Report{Conns: r.cfg.Conns}
+	rep := &Report{State: r.cfg.State, Conns: r.cfg.Conns}
 	before, err := r.read(ctx)
 	if err != nil {
 		return nil, err
@@ -154,6 +179,8 @@ func (r *run) do(ctx context.Context) (*Report, error) {
 		return nil, err
 	}
 	conns := float64(r.cfg.Conns)
+	rep.HeapPerConn = float64(settled.heap.Bytes-before.heap.Bytes) / conns
+	rep.ObjsPerConn = float64(settled.heap.Objects-before.heap.Objects) / conns
 	rep.OpenCPUUS = (opened.CPUSeconds - before.CPUSeconds) * 1e6 / conns
 	rep.RSSBefore, rep.RSSAfter = before.RSSBytes, settled.RSSBytes
 	rep.BytesPerConn = float64(rep.RSSAfter-rep.RSSBefore) / conns
@@ -164,20 +191,30 @@ func (r *run) do(ctx context.Context) (*Report, error) {
 	return rep, nil
 }
 
-// read takes the server's usage after it collected its garbage, if it has an admin address to be asked at.
-func (r *run) read(ctx context.Context) (observe.Usage, error) {
-	if r.cfg.Admin != "" {
-		if err := collect(ctx, r.cfg.Admin); err != nil {
-			return observe.Usage{}, err
-		}
-	}
-	return r.cfg.Server.Read(ctx)
+// usage is a reading of the server; without an admin address the heap is zero.
+type usage struct {
+	observe.Usage
+	heap observe.Heap
 }
 
-// collect makes a Go server collect: a heap profile with gc=1 does it first.
+// read takes the server's usage after it collected its garbage, if it has an admin address to be asked at.
+func (r *run) read(ctx context.Context) (u usage, err error) {
+	if r.cfg.Admin != "" {
+		if err := collect(ctx, r.cfg.Admin); err != nil {
+			return u, err
+		}
+		if u.heap, err = observe.ReadHeap(ctx, r.cfg.Admin); err != nil {
+			return u, err
+		}
+	}
+	u.Usage, err = r.cfg.Server.Read(ctx)
+	return u, err
+}
+
+// collect makes the server collect its garbage and give free memory back.
 func collect(ctx context.Context, admin string) error {
-	url := strings.TrimSuffix(admin, "/") + "/debug/pprof/heap?gc=1"
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	url := strings.TrimSuffix(admin, "/") + "/debug/collect"
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, nil)
 	if err != nil {
 		return fmt.Errorf("idle: %w", err)
 	}
@@ -188,13 +225,13 @@ func collect(ctx context.Context, admin string) error {
 		return fmt.Errorf("idle: %w (is --admin the server's admin address?)", err)
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
+	if resp.StatusCode != http.StatusNoContent {
 		return fmt.Errorf("idle: %s answered %s", url, resp.Status)
 	}
 	return nil
 }
 
-// openAll dials everything and waits until all are welcomed.
+// openAll dials everything and waits until all have reached their state.
 func (r *run) openAll(ctx context.Context, rep *Report) error {
 	from := client.Now()
 	r.fleet.Each(func(i int, l *client.Loop) {
@@ -211,12 +248,12 @@ func (r *run) openAll(ctx context.Context, rep *Report) error {
 	defer tick.Stop()
 	for r.open < r.cfg.Conns {
 		select {
-		case <-r.welcomed:
+		case <-r.ready:
 			r.open++
 		case err := <-r.failed:
 			return fmt.Errorf("idle: cannot open %d connections to %s (is the server running, and does it allow as many?): %w", r.cfg.Conns, r.cfg.URL, err)
 		case <-late.C:
-			return fmt.Errorf("idle: only %d of %d connections were welcomed within %s", r.open, r.cfg.Conns, r.cfg.OpenWithin)
+			return fmt.Errorf("idle: only %d of %d connections were ready within %s", r.open, r.cfg.Conns, r.cfg.OpenWithin)
 		case <-tick.C:
 			r.progress("connecting")
 		case <-ctx.Done():

@@ -2,6 +2,7 @@ package idle
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/switchyard-im/switchyard/bench/benchtest/chatserver"
+	"github.com/switchyard-im/switchyard/bench/benchtest/echoserver"
 	"github.com/switchyard-im/switchyard/bench/observe"
 	"github.com/switchyard-im/switchyard/bench/token"
 	"github.com/switchyard-im/switchyard/frame"
@@ -37,9 +39,13 @@ func setup(t *testing.T, faults chatserver.Faults) (*chatserver.Server, Config) 
 func TestRunMeasures(t *testing.T) {
 	_, cfg := setup(t, chatserver.Faults{})
 	var collections atomic.Int64
-	admin := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		if r.URL.String() == "/debug/pprof/heap?gc=1" {
+	admin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.Method + r.URL.String() {
+		case "POST/debug/collect":
 			collections.Add(1)
+			w.WriteHeader(http.StatusNoContent)
+		case "GET/metrics":
+			fmt.Fprintf(w, "go_memstats_heap_alloc_bytes %d\ngo_memstats_heap_objects %d\n", 1000*collections.Load(), 100*collections.Load())
 		}
 	}))
 	defer admin.Close()
@@ -51,8 +57,29 @@ func TestRunMeasures(t *testing.T) {
 	if rep.Conns != 50 || rep.RSSBefore == 0 || rep.RSSAfter == 0 || rep.OpenSeconds <= 0 || rep.HoldSeconds <= 0 || collections.Load() != 2 {
 		t.Errorf("%+v, %d collections", rep, collections.Load())
 	}
+	if rep.HeapPerConn != 20 || rep.ObjsPerConn != 2 {
+		t.Errorf("%g B in %g objects per connection, want 20 in 2", rep.HeapPerConn, rep.ObjsPerConn)
+	}
 	if want := float64(rep.RSSAfter-rep.RSSBefore) / 50; rep.BytesPerConn != want {
 		t.Errorf("%g B per connection, want %g", rep.BytesPerConn, want)
+	}
+}
+
+// TestStates: connections go as far as they are told, which a server that knows no more than that shows.
+func TestStates(t *testing.T) {
+	echo, err := echoserver.Start(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(echo.Close)
+	_, cfg := setup(t, chatserver.Faults{})
+	cfg.State = Attached
+	if rep, err := Run(context.Background(), cfg); err != nil || rep.State != Attached {
+		t.Errorf("%+v, %v", rep, err)
+	}
+	cfg.State, cfg.URL, cfg.Key = Upgraded, echo.URL(), nil
+	if rep, err := Run(context.Background(), cfg); err != nil || rep.State != Upgraded {
+		t.Errorf("%+v, %v", rep, err)
 	}
 }
 
@@ -62,6 +89,7 @@ func TestRunsThatCannotTakePlaceSayWhy(t *testing.T) {
 	gone, _ := setup(t, chatserver.Faults{})
 	gone.Close()
 	for want, change := range map[string]func(*Config){
+		"no state":          func(c *Config) { c.State = "asleep" },
 		"no key":            func(c *Config) { c.Key = nil },
 		"--server-pid":      func(c *Config) { c.Server = nil },
 		"must be positive":  func(c *Config) { c.Conns = -1 },

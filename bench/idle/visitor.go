@@ -1,6 +1,7 @@
 package idle
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -12,37 +13,61 @@ import (
 	"github.com/switchyard-im/switchyard/frame"
 )
 
-// visitor is one connection: it says hello and then nothing. Owned by its loop.
+// The references of the two requests.
+const (
+	helloRef = 1
+	openRef  = 2
+)
+
+// visitor is one connection: it says what its state asks for, and then nothing. Owned by its loop.
 type visitor struct {
 	run   *run
 	conn  *client.Conn
+	n     int
 	token string
-	said  bool
+	next  []byte // what is to be said
 }
 
 func (r *run) dial(l *client.Loop, n int) error {
+	if r.cfg.State == Upgraded {
+		r.start(l, &visitor{run: r, n: n})
+		return nil
+	}
 	text, err := r.cfg.Key.Sign(token.Visitor, fmt.Sprintf("bench-idle-%d", n), "", time.Now(), time.Hour+r.cfg.Hold)
 	if err != nil {
 		return err
 	}
-	v := &visitor{run: r, token: text}
-	v.conn = l.NewConn(r.target, r.target.SourceFor(n, r.cfg.PerSource), v)
-	v.conn.Dial()
+	r.start(l, &visitor{run: r, n: n, token: text})
 	return nil
 }
 
+func (r *run) start(l *client.Loop, v *visitor) {
+	v.conn = l.NewConn(r.target, r.target.SourceFor(v.n, r.cfg.PerSource), v)
+	v.conn.Dial()
+}
+
 // Opened implements client.Handler.
-func (v *visitor) Opened() { v.conn.Wake() }
+func (v *visitor) Opened() {
+	if v.run.cfg.State == Upgraded {
+		v.run.ready <- struct{}{}
+		return
+	}
+	m := frame.Hello{Ref: helloRef, Token: []byte(v.token), Agent: []byte("switchyard-bench")}
+	v.token = ""
+	v.say(m.Append(nil))
+}
+
+func (v *visitor) say(f []byte) {
+	v.next = f
+	v.conn.Wake()
+}
 
 // Flush implements client.Handler.
 func (v *visitor) Flush() {
-	if v.said {
-		return
+	if v.next != nil {
+		v.conn.End(append(v.conn.Begin(ws.OpBinary), v.next...))
+		v.next = nil
 	}
-	v.said = true
-	m := frame.Hello{Ref: 1, Token: []byte(v.token), Agent: []byte("switchyard-bench")}
-	v.conn.End(m.Append(v.conn.Begin(ws.OpBinary)))
-	v.token = ""
 }
 
 // Message implements client.Handler.
@@ -55,11 +80,34 @@ func (v *visitor) Message(_ ws.OpCode, batch []byte) {
 		}
 		switch typ {
 		case frame.TypeWelcome:
-			v.run.welcomed <- struct{}{}
+			v.welcome()
+		case frame.TypeConversation:
+			v.opened(f)
 		case frame.TypeError:
 			v.run.fail(refusal(f))
 		}
 		batch = rest
+	}
+}
+
+// welcome goes on to the conversation, if there is to be one. Its key is the same in each run, so that the next one finds it again.
+func (v *visitor) welcome() {
+	if v.run.cfg.State != Attached {
+		v.run.ready <- struct{}{}
+		return
+	}
+	m := frame.Open{Ref: openRef, Group: []byte("bench-idle")}
+	binary.BigEndian.PutUint64(m.Key[:], uint64(v.n)+1)
+	v.say(m.Append(nil))
+}
+
+// opened takes the answer to the open frame; other conversation frames are notices.
+func (v *visitor) opened(f []byte) {
+	var m frame.Conversation
+	if err := m.Parse(f); err != nil {
+		v.run.fail(err)
+	} else if m.Ref == openRef {
+		v.run.ready <- struct{}{}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -37,7 +38,7 @@ func New(pid int, admin string) Source {
 	case pid != 0:
 		return process(pid)
 	case admin != "":
-		return &metrics{url: strings.TrimSuffix(admin, "/") + "/metrics", client: http.Client{Timeout: 5 * time.Second}}
+		return newMetrics(admin)
 	}
 	return nil
 }
@@ -101,51 +102,75 @@ type metrics struct {
 	client http.Client
 }
 
+func newMetrics(admin string) *metrics {
+	return &metrics{url: strings.TrimSuffix(admin, "/") + "/metrics", client: http.Client{Timeout: 5 * time.Second}}
+}
+
 // Read fetches the metrics and takes two of them.
 func (m *metrics) Read(ctx context.Context) (Usage, error) {
+	v, err := m.fetch(ctx, "process_cpu_seconds_total", "process_resident_memory_bytes")
+	if err != nil {
+		return Usage{}, err
+	}
+	return Usage{CPUSeconds: v[0], RSSBytes: int64(v[1])}, nil
+}
+
+// Heap is what a Go server holds on its heap.
+type Heap struct {
+	Bytes   int64 // of objects, without what lies free between them
+	Objects int64
+}
+
+// ReadHeap reads the heap of the server with this admin URL.
+func ReadHeap(ctx context.Context, admin string) (Heap, error) {
+	v, err := newMetrics(admin).fetch(ctx, "go_memstats_heap_alloc_bytes", "go_memstats_heap_objects")
+	if err != nil {
+		return Heap{}, err
+	}
+	return Heap{Bytes: int64(v[0]), Objects: int64(v[1])}, nil
+}
+
+// fetch returns the samples of these names, in their order.
+func (m *metrics) fetch(ctx context.Context, names ...string) ([]float64, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, m.url, nil)
 	if err != nil {
-		return Usage{}, fmt.Errorf("observe: %w", err)
+		return nil, fmt.Errorf("observe: %w", err)
 	}
 	resp, err := m.client.Do(req)
 	if err != nil {
-		return Usage{}, fmt.Errorf("observe: %w (is --admin the server's admin address?)", err)
+		return nil, fmt.Errorf("observe: %w (is --admin the server's admin address?)", err)
 	}
 	defer resp.Body.Close()
 	defer m.client.CloseIdleConnections()
 	if resp.StatusCode != http.StatusOK {
-		return Usage{}, fmt.Errorf("observe: %s answered %s", m.url, resp.Status)
+		return nil, fmt.Errorf("observe: %s answered %s", m.url, resp.Status)
 	}
-	return parseMetrics(io.LimitReader(resp.Body, 16<<20))
+	return parseMetrics(io.LimitReader(resp.Body, 16<<20), names...)
 }
 
-// parseMetrics finds the two samples in the text format. They carry no labels, so a line is a name and a number.
-func parseMetrics(r io.Reader) (Usage, error) {
-	var u Usage
-	found := 0
+// parseMetrics finds samples in the text format. They carry no labels, so a line is a name and a number.
+func parseMetrics(r io.Reader, names ...string) ([]float64, error) {
+	values, found := make([]float64, len(names)), 0
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
 		name, value, _ := strings.Cut(lines.Text(), " ")
-		if name != "process_cpu_seconds_total" && name != "process_resident_memory_bytes" {
+		i := slices.Index(names, name)
+		if i < 0 {
 			continue
 		}
 		n, err := strconv.ParseFloat(value, 64)
 		if err != nil {
-			return Usage{}, fmt.Errorf("observe: %s: %w", name, err)
+			return nil, fmt.Errorf("observe: %s: %w", name, err)
 		}
+		values[i] = n
 		found++
-		if name == "process_cpu_seconds_total" {
-			u.CPUSeconds = n
-		} else {
-			u.RSSBytes = int64(n)
-		}
 	}
 	if err := lines.Err(); err != nil {
-		return Usage{}, fmt.Errorf("observe: %w", err)
+		return nil, fmt.Errorf("observe: %w", err)
 	}
-	if found != 2 {
-		return Usage{}, errors.New("observe: no process_cpu_seconds_total and process_resident_memory_bytes among the metrics")
+	if found != len(names) {
+		return nil, fmt.Errorf("observe: not all of %s are among the metrics", strings.Join(names, ", "))
 	}
-	return u, nil
+	return values, nil
 }

@@ -74,6 +74,19 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
+func TestReadHeap(t *testing.T) {
+	page := "go_memstats_heap_alloc_bytes 2.5e+06\ngo_memstats_heap_objects 300\n"
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, page) }))
+	defer s.Close()
+	if h, err := ReadHeap(context.Background(), s.URL); err != nil || h != (Heap{Bytes: 2_500_000, Objects: 300}) {
+		t.Errorf("%+v, %v", h, err)
+	}
+	page = "go_memstats_heap_objects 300\n"
+	if _, err := ReadHeap(context.Background(), s.URL); err == nil || !strings.Contains(err.Error(), "heap_alloc") {
+		t.Error(err)
+	}
+}
+
 func TestBetween(t *testing.T) {
 	u, err := Between(Usage{CPUSeconds: 1, RSSBytes: 9}, Usage{CPUSeconds: 3, RSSBytes: 5})
 	if err != nil || u != (Usage{CPUSeconds: 2, RSSBytes: 5}) {

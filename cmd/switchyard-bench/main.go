@@ -30,7 +30,7 @@ var errViolation = errors.New("the server broke its promises")
 type commands struct {
 	Chat chatCommand `cmd:"" help:"Visitors and agents exchange durable messages in pairs; every message is verified."`
 	Echo echoCommand `cmd:"" help:"Measure any WebSocket echo server."`
-	Idle idleCommand `cmd:"" help:"Measure what idle authenticated connections cost the server."`
+	Idle idleCommand `cmd:"" help:"Measure what idle connections cost the server."`
 }
 
 // terminal is where a command writes.

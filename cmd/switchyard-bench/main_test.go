@@ -102,6 +102,10 @@ func TestEchoAndIdle(t *testing.T) {
 	if code, out, errOut := bench("echo", "--url", liar.URL(), "--conns", "1", "--warmup", "0s", "--duration", "50ms"); code != exitViolation {
 		t.Errorf("%d\n%s\n%s", code, out, errOut)
 	}
+	if code, out, errOut := bench("idle", "--url", echo.URL(), "--state", "upgraded", "--conns", "3", "--settle", "10ms", "--hold", "10ms",
+		"--server-pid", strconv.Itoa(os.Getpid())); code != exitOK || !strings.Contains(out, "3 upgraded") {
+		t.Errorf("%d\n%s\n%s", code, out, errOut)
+	}
 	code, out, errOut := bench("idle", "--url", chatServer(t, chatserver.Faults{}), "--key", keyFile(t), "--conns", "3", "--settle", "10ms", "--hold", "10ms",
 		"--server-pid", strconv.Itoa(os.Getpid()))
 	if code != exitOK || !strings.Contains(out, "per connection") {

@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"log/slog"
 	"os/signal"
 	"syscall"
 	"time"
 
+	"github.com/switchyard-im/switchyard/cmd/switchyard/admin"
 	"github.com/switchyard-im/switchyard/cmd/switchyard/config"
 	"github.com/switchyard-im/switchyard/netserver"
 )
@@ -16,6 +18,7 @@ const echoStop = 5 * time.Second
 type echoCmd struct {
 	Listen     config.Address `default:"127.0.0.1:8080" help:"IP:PORT; the paths / and /ws upgrade."`
 	ReusePort  bool           `help:"Share the address with other echo servers that set this too."`
+	Admin      config.Address `help:"IP:PORT for metrics and profiles; none by default."`
 	Loops      int            `help:"Event loops; 0 is half of the processors."`
 	MaxMessage config.Size    `default:"16MiB" help:"Bytes of one message; a larger one closes the connection with 1009."`
 }
@@ -28,7 +31,16 @@ func (c *echoCmd) Run(env *environment) error {
 	if _, err := raiseFileLimit(); err != nil {
 		log.Warn("cannot raise the limit of open files", "error", err)
 	}
-	server, err := netserver.New(c.config(), netserver.Echo{}, log, nil)
+	metrics := newRegistries("echo")
+	if c.Admin != "" {
+		side, err := c.startAdmin(metrics, log)
+		if err != nil {
+			return err
+		}
+		defer side.Close(ctx) // done by then: what is asked is cut off
+		log = log.With("admin", side.Addr())
+	}
+	server, err := netserver.New(c.config(), netserver.Echo{}, log, metrics.parts)
 	if err != nil {
 		return err
 	}
@@ -41,6 +53,14 @@ func (c *echoCmd) Run(env *environment) error {
 	ctx, cancel := context.WithTimeout(context.Background(), echoStop)
 	defer cancel()
 	return ignoreTimeout(server.Shutdown(ctx))
+}
+
+// startAdmin shows metrics and profiles; there is nothing to wait for until the server is ready.
+func (c *echoCmd) startAdmin(m *registries, log *slog.Logger) (*admin.Server, error) {
+	return admin.Start(admin.Config{
+		Listen: c.Admin.AddrPort(), ServerID: "echo", Version: version, Gatherer: m.gatherer(), Log: log,
+		Ready: func() admin.Readiness { return admin.Readiness{Ready: true} },
+	})
 }
 
 // config takes any page's origin and large messages, since conformance suites send them.

@@ -256,7 +256,7 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 }
 
 func TestEcho(t *testing.T) {
-	p, line := startProcess(t, "echo server ready", "echo", "--listen", "127.0.0.1:0")
+	p, line := startProcess(t, "echo server ready", "echo", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
 	for _, path := range []string{"/", "/ws"} {
 		conn, _, _, err := ws.Dial(t.Context(), "ws://"+line["address"].(string)+path)
 		if err != nil {
@@ -273,6 +273,9 @@ func TestEcho(t *testing.T) {
 			}
 		}
 		conn.Close()
+	}
+	if _, body := get(t, "http://"+line["admin"].(string)+"/metrics"); !strings.Contains(body, "switchyard_websocket_messages_total{direction=\"in\"} ") {
+		t.Errorf("the admin address shows no counts:\n%s", body)
 	}
 	if status, by := p.signal(syscall.SIGTERM); status != exitOK {
 		t.Errorf("status %d, signal %v", status, by)

@@ -16,6 +16,7 @@ import (
 	"net/http/pprof"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -99,6 +100,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	mux.HandleFunc("POST /debug/collect", collect)
 	mux.HandleFunc("GET /{$}", s.index)
 	return mux
 }
@@ -135,9 +137,16 @@ func (s *Server) vars(w http.ResponseWriter, _ *http.Request) {
 	s.answer(w, http.StatusOK, v)
 }
 
+// collect collects the garbage and gives free memory back to the system, which the runtime does by itself in minutes. So measurements of
+// resident memory can be compared.
+func collect(w http.ResponseWriter, _ *http.Request) {
+	debug.FreeOSMemory()
+	w.WriteHeader(http.StatusNoContent)
+}
+
 func (s *Server) index(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	fmt.Fprintf(w, "switchyard %s on %s\n\n/metrics\n/healthz\n/readyz\n/varz\n/debug/pprof/\n", s.cfg.Version, s.cfg.ServerID)
+	fmt.Fprintf(w, "switchyard %s on %s\n\n/metrics\n/healthz\n/readyz\n/varz\n/debug/pprof/\nPOST /debug/collect\n", s.cfg.Version, s.cfg.ServerID)
 }
 
 // answer writes a JSON object with the time and the server's name, as every answer has.

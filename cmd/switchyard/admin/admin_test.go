@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -119,6 +120,32 @@ func TestOtherPaths(t *testing.T) {
 		if code, _, _ := get(t, base+path); code != want {
 			t.Errorf("%s: %d, want %d", path, code, want)
 		}
+	}
+}
+
+// TestCollect: memory that is garbage goes back to the system at once.
+func TestCollect(t *testing.T) {
+	base := start(t, ok)
+	free := func() uint64 {
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapIdle - m.HeapReleased // kept for later
+	}
+	garbage := make([]byte, 64<<20)
+	for i := 0; i < len(garbage); i += 4096 {
+		garbage[i] = 1
+	}
+	runtime.KeepAlive(garbage)
+	r, err := http.Post(base+"/debug/collect", "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Body.Close()
+	if r.StatusCode != http.StatusNoContent || free() > 32<<20 {
+		t.Errorf("%s; %d bytes are free and kept", r.Status, free())
+	}
+	if code, _, _ := get(t, base+"/debug/collect"); code != http.StatusMethodNotAllowed {
+		t.Errorf("GET: %d, but it changes something", code)
 	}
 }
 
