@@ -1,5 +1,5 @@
-// Package echo measures a WebSocket echo server: any server that sends every binary message back. Each connection keeps a number of
-// messages in flight; every answer is checked against what was sent.
+// Package echo measures a WebSocket echo server: any server that sends every binary message back. Each active connection keeps a number
+// of messages in flight; every answer is checked against what was sent.
 package echo
 
 import (
@@ -17,7 +17,9 @@ import (
 type Config struct {
 	URL        string        // ws://HOST:PORT/PATH
 	Conns      int           // connections; default 100
-	Inflight   int           // messages in flight on each; default 1
+	Active     int           // connections that send, spread evenly over all; default all
+	Inflight   int           // messages in flight on each active connection; default 1
+	Burst      bool          // send them in one write, when all before are answered; default: each as soon as there is room
 	Size       int           // bytes of a message, at least 8; default 128
 	Warmup     time.Duration // before the measured window; default none
 	Duration   time.Duration // the measured window; default 10 s
@@ -38,6 +40,7 @@ type Progress struct {
 // Report is the outcome of a run.
 type Report struct {
 	Conns            int                `json:"conns"`
+	Active           int                `json:"active"`
 	Messages         int64              `json:"messages"` // echoed in the measured window
 	Seconds          float64            `json:"seconds"`
 	Rate             float64            `json:"rate"`   // messages per second
@@ -55,6 +58,7 @@ func (c Config) withDefaults() Config {
 		}
 	}
 	orInt(&c.Conns, 100)
+	orInt(&c.Active, c.Conns)
 	orInt(&c.Inflight, 1)
 	orInt(&c.Size, 128)
 	orInt(&c.Threads, 1)
@@ -72,6 +76,8 @@ func (c Config) validate() error {
 	switch {
 	case c.Conns < 1 || c.Inflight < 1 || c.Threads < 1 || c.PerSource < 1 || c.Duration < 0 || c.Warmup < 0:
 		return errors.New("echo: conns, inflight, threads and durations must be positive")
+	case c.Active < 0 || c.Active > c.Conns:
+		return fmt.Errorf("echo: %d active of %d connections is out of range", c.Active, c.Conns)
 	case c.Inflight > 4096:
 		return fmt.Errorf("echo: %d in flight on a connection is too many, the limit is 4096", c.Inflight)
 	case c.Size < minSize || c.Size > maxSize:
@@ -80,10 +86,15 @@ func (c Config) validate() error {
 	return client.CheckDescriptors(c.Conns)
 }
 
+// sends tells whether connection n is one of the active ones.
+func (c *Config) sends(n int) bool {
+	return (n+1)*c.Active/c.Conns != n*c.Active/c.Conns
+}
+
 // Rows is the report as a table.
 func (r *Report) Rows() []report.Row {
 	return []report.Row{
-		{Name: "connections", Value: r.Conns},
+		{Name: "connections", Value: fmt.Sprintf("%d, %d of them active", r.Conns, r.Active)},
 		{Name: "messages", Value: fmt.Sprintf("%d in %.1f s", r.Messages, r.Seconds)},
 		{Name: "rate", Value: fmt.Sprintf("%.0f messages/s", r.Rate)},
 		{Name: "round trip", Value: r.RTT},
@@ -160,7 +171,7 @@ func (r *run) do(ctx context.Context) (*Report, error) {
 func (r *run) open(ctx context.Context) error {
 	r.fleet.Each(func(i int, l *client.Loop) {
 		for n := i; n < r.cfg.Conns; n += len(r.fleet.Loops) {
-			r.shares[i].add(l, r.target, r.target.SourceFor(n, r.cfg.PerSource))
+			r.shares[i].add(l, r.target, r.target.SourceFor(n, r.cfg.PerSource), r.cfg.sends(n))
 		}
 	})
 	late := time.NewTimer(r.cfg.OpenWithin)
@@ -217,7 +228,7 @@ func (r *run) read(ctx context.Context) (server observe.Usage, cpu float64, at i
 }
 
 func (r *run) collect() *Report {
-	rep := &Report{Conns: r.cfg.Conns}
+	rep := &Report{Conns: r.cfg.Conns, Active: r.cfg.Active}
 	rtt := report.NewLatency()
 	r.fleet.Each(func(i int, _ *client.Loop) { r.shares[i].stop() })
 	for _, s := range r.shares {

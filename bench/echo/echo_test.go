@@ -2,6 +2,7 @@ package echo
 
 import (
 	"context"
+	"encoding/binary"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -29,14 +30,61 @@ func start(t *testing.T, hook echoserver.Hook) *echoserver.Server {
 
 func TestRunMeasuresAnEchoServer(t *testing.T) {
 	s := start(t, nil)
-	for _, size := range []int{8, 125, 126, 128, 65535, 65536, 70000} {
-		rep, err := Run(context.Background(), Config{URL: s.URL(), Conns: 20, Inflight: 4, Size: size, Threads: 2,
+	for i, size := range []int{8, 125, 126, 128, 65535, 65536, 70000} {
+		rep, err := Run(context.Background(), Config{URL: s.URL(), Conns: 20, Inflight: 4, Burst: i%2 == 0, Size: size, Threads: 2,
 			Duration: 100 * time.Millisecond, Server: observe.New(os.Getpid(), "")})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if rep.Messages == 0 || rep.Errors != 0 || rep.RTT.Max <= 0 || rep.RTT.P50 > rep.RTT.P99 || rep.Server.RSSBytes == 0 {
 			t.Errorf("size %d: %+v", size, rep)
+		}
+	}
+}
+
+// TestSomeAreActive counts at the server which connections send.
+func TestSomeAreActive(t *testing.T) {
+	var heard atomic.Int64
+	s := start(t, func(_ ws.OpCode, p []byte) [][]byte {
+		if binary.LittleEndian.Uint64(p) == 0 {
+			heard.Add(1)
+		}
+		return [][]byte{p}
+	})
+	for _, c := range []struct{ conns, active, want int }{{10, 0, 10}, {10, 10, 10}, {10, 3, 3}, {7, 1, 1}} {
+		heard.Store(0)
+		rep, err := Run(context.Background(), Config{URL: s.URL(), Conns: c.conns, Active: c.active, Threads: 2, Duration: 50 * time.Millisecond})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rep.Active != c.want || heard.Load() != int64(c.want) || rep.Errors != 0 {
+			t.Errorf("%d active of %d: %d sent, %+v", c.active, c.conns, heard.Load(), rep)
+		}
+	}
+}
+
+// TestBurst has a server that answers only the first of 4 messages: the fifth comes at once, or in a burst not before all are answered.
+func TestBurst(t *testing.T) {
+	for _, c := range []struct {
+		burst  bool
+		within time.Duration
+		want   int64
+	}{{true, 100 * time.Millisecond, 4}, {false, time.Minute, 5}} {
+		ctx, cancel := context.WithTimeout(context.Background(), c.within)
+		var heard atomic.Int64
+		s := start(t, func(_ ws.OpCode, p []byte) [][]byte {
+			if heard.Add(1) == 5 {
+				cancel()
+			}
+			if binary.LittleEndian.Uint64(p) == 0 {
+				return [][]byte{p}
+			}
+			return nil
+		})
+		rep, err := Run(ctx, Config{URL: s.URL(), Conns: 1, Inflight: 4, Burst: c.burst, Duration: time.Hour})
+		cancel()
+		if err != nil || rep.Errors != 0 || heard.Load() != c.want {
+			t.Errorf("burst %t: %d messages came, want %d; %+v, %v", c.burst, heard.Load(), c.want, rep, err)
 		}
 	}
 }
@@ -76,6 +124,7 @@ func TestRunRefusesWhatItCannotDo(t *testing.T) {
 		"out of range":    {URL: s.URL(), Size: 3},
 		"too many":        {URL: s.URL(), Inflight: 5000},
 		"give ws://":      {URL: "https://127.0.0.1/"},
+		"2 active of 1":   {URL: s.URL(), Conns: 1, Active: 2},
 		"must be positiv": {URL: s.URL(), Conns: -1},
 		"server running?": {URL: gone.URL()},
 	} {

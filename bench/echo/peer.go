@@ -31,19 +31,22 @@ type share struct {
 	published  atomic.Int64 // all messages; atomic, because the progress line reads it
 }
 
-// peer is one connection: it sends numbered messages and expects them back in order.
+// peer is one connection: if it is active, it sends numbered messages and expects them back in order.
 type peer struct {
 	share  *share
 	conn   *client.Conn
 	sent   uint64
 	echoed uint64
 	filler []byte
-	at     []int64 // when message n was sent, at n modulo the number in flight
+	at     []int64 // when message n was sent, at n modulo the number in flight; empty if it is not active
 }
 
-func (s *share) add(l *client.Loop, target *client.Target, source netip.Addr) {
+func (s *share) add(l *client.Loop, target *client.Target, source netip.Addr, active bool) {
 	cfg := &s.run.cfg
-	p := &peer{share: s, filler: bytes.Repeat([]byte{'x'}, cfg.Size-minSize), at: make([]int64, cfg.Inflight)}
+	p := &peer{share: s}
+	if active {
+		p.filler, p.at = bytes.Repeat([]byte{'x'}, cfg.Size-minSize), make([]int64, cfg.Inflight)
+	}
 	p.conn = l.NewConn(target, source, p)
 	s.peers = append(s.peers, p)
 	p.conn.Dial()
@@ -74,6 +77,9 @@ func (p *peer) Opened() { p.share.run.opened <- struct{}{} }
 
 // Flush fills the connection up to its number in flight.
 func (p *peer) Flush() {
+	if p.share.run.cfg.Burst && p.sent != p.echoed {
+		return
+	}
 	for ; p.sent-p.echoed < uint64(len(p.at)) && !p.share.stopped; p.sent++ {
 		p.at[p.sent%uint64(len(p.at))] = client.Now()
 		buf := binary.LittleEndian.AppendUint64(p.conn.Begin(ws.OpBinary), p.sent)

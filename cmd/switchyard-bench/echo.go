@@ -21,7 +21,9 @@ func (f *serverFlags) source() observe.Source { return observe.New(f.ServerPID, 
 type echoCommand struct {
 	URL      string        `required:"" help:"The echo server, ws://HOST:PORT/PATH."`
 	Conns    int           `default:"100" help:"Connections."`
-	Inflight int           `default:"1" help:"Messages in flight on each connection."`
+	Active   int           `help:"Connections that send; 0 is all."`
+	Inflight int           `default:"1" help:"Messages in flight on each active connection."`
+	Burst    bool          `help:"Send the messages in flight in one write, when all before are answered, and not each as soon as there is room."`
 	Size     int           `default:"128" help:"Bytes of a message."`
 	Warmup   time.Duration `default:"1s" help:"Time before the measured window."`
 	Duration time.Duration `default:"10s" help:"The measured window."`
@@ -34,8 +36,8 @@ type echoCommand struct {
 func (c *echoCommand) Run(ctx context.Context, t *terminal) error {
 	last := int64(0)
 	rep, err := echo.Run(ctx, echo.Config{
-		URL: c.URL, Conns: c.Conns, Inflight: c.Inflight, Size: c.Size, Warmup: c.Warmup, Duration: c.Duration, Threads: c.Threads,
-		Server: c.source(),
+		URL: c.URL, Conns: c.Conns, Active: c.Active, Inflight: c.Inflight, Burst: c.Burst, Size: c.Size, Warmup: c.Warmup,
+		Duration: c.Duration, Threads: c.Threads, Server: c.source(),
 		Progress: func(p echo.Progress) {
 			t.progress.line("%3.0fs  %d messages/s", p.Elapsed.Seconds(), p.Messages-last)
 			last = p.Messages

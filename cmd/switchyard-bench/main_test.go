@@ -113,6 +113,51 @@ func TestEchoAndIdle(t *testing.T) {
 	}
 }
 
+// TestPeersFigures has every flag and every figure that bench/peers, which is a module of its own, relies on.
+func TestPeersFigures(t *testing.T) {
+	server, err := echoserver.Start(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Close)
+	for name, c := range map[string]struct{ args, has []string }{
+		"echo": {
+			[]string{"--conns", "100", "--active", "4", "--inflight", "3", "--burst", "--size", "100", "--warmup", "10ms", "--duration", "300ms"},
+			[]string{"messages", "rate", "errors", "rtt_ms.p50", "rtt_ms.p99", "server.cpu_us_per_message", "client_cpu_seconds"},
+		},
+		"idle": {
+			[]string{"--state", "upgraded", "--conns", "100", "--settle", "10ms", "--hold", "1ms"},
+			[]string{"conns", "open_seconds", "open_cpu_us", "rss_bytes_per_conn"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "report.json")
+			code, out, errOut := bench(append([]string{name, "--url", server.URL(), "--server-pid", strconv.Itoa(os.Getpid()), "--json", path}, c.args...)...)
+			if code != exitOK {
+				t.Fatalf("%d\n%s\n%s", code, out, errOut)
+			}
+			text, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got map[string]any
+			if err := json.Unmarshal(text, &got); err != nil {
+				t.Fatal(err)
+			}
+			for _, field := range c.has {
+				section, part, nested := strings.Cut(field, ".")
+				v, ok := got[section]
+				if nested {
+					v, ok = v.(map[string]any)[part]
+				}
+				if _, number := v.(float64); !ok || !number {
+					t.Errorf("no %q in %s", field, text)
+				}
+			}
+		})
+	}
+}
+
 func TestExitCodesTellMistakesFromFailures(t *testing.T) {
 	key := keyFile(t)
 	for _, c := range []struct {
