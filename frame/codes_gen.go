@@ -39,6 +39,7 @@ const (
 	CloseInternal         = 4006 // The server failed while it handled a frame.
 	CloseHelloTimeout     = 4007 // No hello came within 10 s of the upgrade.
 	CloseWriteTimeout     = 4008 // The client took no bytes for too long.
+	CloseMessageTimeout   = 4009 // A message began and did not arrive whole in time (60 s by default).
 	CloseUnauthorized     = 4500 // The first hello or the bearer token was refused; an error frame before it says why.
 	CloseProtocolError    = 4501 // The batch holds no valid frame, too many frames, or a frame other than hello came first.
 	CloseForbidden        = 4502 // The user may not connect.
@@ -81,6 +82,7 @@ var closeCodes = map[uint64]codeInfo{
 	4006: {"internal", true},
 	4007: {"hello_timeout", true},
 	4008: {"write_timeout", true},
+	4009: {"message_timeout", true},
 	4500: {"unauthorized", false},
 	4501: {"protocol_error", false},
 	4502: {"forbidden", false},

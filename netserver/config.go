@@ -42,6 +42,8 @@ type Config struct {
 	PingAfter        time.Duration // silence after which the server pings; default 30s
 	CloseAfter       time.Duration // silence after which the connection is closed; default 60s
 	WriteTimeout     time.Duration // longest time without progress while output waits; default 10s
+	MessageTimeout   time.Duration // from the first byte of a message to its last, fragments included; default 60s
+	UserTimeout      time.Duration // longest time that a peer may acknowledge nothing of what was sent (TCP_USER_TIMEOUT); default 30s; negative: the kernel's
 	LingerTimeout    time.Duration // longest wait for the peer to close after the server's last byte; default 5s
 
 	// Farewell is the drain frame that every open connection gets before Shutdown closes it with 4000; without one the code is 1001.
@@ -66,6 +68,8 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.PingAfter, 30*time.Second)
 	setDefault(&c.CloseAfter, 60*time.Second)
 	setDefault(&c.WriteTimeout, 10*time.Second)
+	setDefault(&c.MessageTimeout, 60*time.Second)
+	setDefault(&c.UserTimeout, 30*time.Second)
 	setDefault(&c.LingerTimeout, 5*time.Second)
 	setDefault(&c.tick, time.Second)
 	return c
@@ -112,7 +116,7 @@ func (c *Config) validateNumbers() error {
 
 func (c *Config) validateTimes() error {
 	var err error
-	for _, d := range []time.Duration{c.HandshakeTimeout, c.PingAfter, c.CloseAfter, c.WriteTimeout, c.LingerTimeout} {
+	for _, d := range []time.Duration{c.HandshakeTimeout, c.PingAfter, c.CloseAfter, c.WriteTimeout, c.MessageTimeout, c.LingerTimeout} {
 		if d < c.tick {
 			err = fmt.Errorf("netserver: timeout %v is shorter than the resolution of %v; give at least that", d, c.tick)
 		}

@@ -9,6 +9,9 @@ import (
 // dueOf is the tick at which a connection must be looked at next.
 func (l *loop) dueOf(c *Conn) int32 {
 	due := l.stateDue(c)
+	if c.state == stateOpen && c.in != nil {
+		due = min(due, l.messageDue(c))
+	}
 	if c.out != nil {
 		due = min(due, c.out.progress+l.cfg.ticks(l.cfg.WriteTimeout))
 		if c.half {
@@ -33,6 +36,10 @@ func (l *loop) stateDue(c *Conn) int32 {
 	}
 }
 
+// messageDue is the tick at which the message that is under way must be whole. Bytes that trickle in keep a connection from being silent, and
+// an incomplete message holds memory; so its time counts from its first byte.
+func (l *loop) messageDue(c *Conn) int32 { return c.in.began + l.cfg.ticks(l.cfg.MessageTimeout) }
+
 // visit looks at a connection when the wheel comes to it, acts on a deadline that has passed, and hangs it in again.
 func (l *loop) visit(c *Conn) {
 	l.wheel.add(c, l.wheel.now+1) // so that whatever happens finds it in the wheel
@@ -56,6 +63,8 @@ func (l *loop) expire(c *Conn) {
 		l.refuse(c, &answer408, ReasonHandshakeTimeout)
 	case c.out != nil && c.out.progress+l.cfg.ticks(l.cfg.WriteTimeout) <= l.wheel.now:
 		l.destroy(c, ReasonWriteTimeout)
+	case c.state == stateOpen && c.in != nil && l.messageDue(c) <= l.wheel.now:
+		l.closeConn(c, frame.CloseMessageTimeout, "a message did not arrive whole in time", ReasonMessageTimeout)
 	case c.state == stateOpen && !c.pinged:
 		c.pinged = true
 		l.stage(c, ws.OpPing, nil)

@@ -57,6 +57,8 @@ const (
 	ReasonTooBig                         // a message over the limit: 1009
 	ReasonHandler                        // the handler closed it
 	ReasonSilent                         // nothing heard, not even an answer to a ping
+	ReasonVanished                       // the peer acknowledged nothing that was sent
+	ReasonMessageTimeout                 // a message began and did not become whole in time
 	ReasonSlowConsumer                   // more output waited than the hard bound
 	ReasonWriteTimeout                   // output waited and made no progress
 	ReasonWriteFailed                    // writing failed
@@ -66,7 +68,7 @@ const (
 
 var reasonNames = [reasonCount]string{
 	"client", "eof", "reset", "refused", "handshake_timeout", "protocol", "unsupported", "invalid_text", "too_big",
-	"handler", "silent", "slow_consumer", "write_timeout", "write_failed", "shutdown",
+	"handler", "silent", "vanished", "message_timeout", "slow_consumer", "write_timeout", "write_failed", "shutdown",
 }
 
 // String is the reason's name in metrics and logs.

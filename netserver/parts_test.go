@@ -110,6 +110,7 @@ func TestConfigIsChecked(t *testing.T) {
 		{"read budget", Config{ReadBudget: 5}},
 		{"mailbox", Config{Mailbox: 5}},
 		{"resolution", Config{WriteTimeout: time.Millisecond}},
+		{"resolution", Config{MessageTimeout: time.Millisecond}},
 		{"ping after", Config{CloseAfter: time.Second}},
 		{"https://example.com", Config{AllowedOrigins: []string{"example.com"}}},
 		{"https://example.com", Config{AllowedOrigins: []string{"https://a.*.com"}}},

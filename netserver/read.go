@@ -22,6 +22,7 @@ type input struct {
 	control [ws.MaxControlFramePayloadSize]byte
 	ctlLen  uint8
 	op      ws.OpCode // of the message that is under way, if inMessage
+	began   int32     // tick of its first byte; of an upgrade request: unused
 	inFrame bool
 	inMsg   bool
 }
@@ -38,7 +39,7 @@ func (l *loop) read(c *Conn) (more bool) {
 	case errno == syscall.EAGAIN:
 		return true
 	case errno != 0:
-		l.destroy(c, ReasonReset)
+		l.destroy(c, lost(errno, ReasonReset))
 		return false
 	case n == 0:
 		l.endOfStream(c)
@@ -87,13 +88,20 @@ func (l *loop) frames(c *Conn, b []byte) {
 			if c.state != stateOpen {
 				return
 			}
-			c.in = l.pool.getInput()
+			l.beginMessage(c)
 		}
 		b = l.piece(c, c.in, b)
 		if c.in != nil && c.in.idle() {
 			l.dropInput(c)
 		}
 	}
+}
+
+// beginMessage prepares to hold what is incomplete. From here its deadline runs.
+func (l *loop) beginMessage(c *Conn) {
+	c.in = l.pool.getInput()
+	c.in.began = l.wheel.now
+	l.wheel.hasten(c, l.messageDue(c))
 }
 
 // wholeFrame takes one frame off b if it is complete and a message or control frame of its own; done tells whether it did.

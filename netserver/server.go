@@ -75,6 +75,9 @@ func (s *Server) listen() error {
 		return err
 	}
 	s.addr = addr
+	if err := boundUnacknowledged(fd, s.cfg.UserTimeout); err != nil {
+		s.log.Warn("the kernel takes no TCP_USER_TIMEOUT; peers that vanish are found by pings only", "error", err)
+	}
 	first := s.loops[0]
 	first.listener = &listener{loop: first, loops: s.loops, fd: fd}
 	if err := first.listener.start(); err != nil {

@@ -289,7 +289,7 @@ func (l *loop) wrote(c *Conn, n int, errno syscall.Errno) int {
 	l.n.writes++
 	l.n.bytesOut += uint64(n)
 	if errno != 0 && errno != syscall.EAGAIN {
-		l.destroy(c, ReasonWriteFailed)
+		l.destroy(c, lost(errno, ReasonWriteFailed))
 	}
 	return n
 }

@@ -38,6 +38,8 @@ func netserverConfig(c *config.Config) netserver.Config {
 		PingAfter:        time.Duration(c.Websocket.PingAfter),
 		CloseAfter:       time.Duration(c.Websocket.CloseAfter),
 		WriteTimeout:     time.Duration(c.Websocket.WriteTimeout),
+		MessageTimeout:   time.Duration(c.Websocket.MessageTimeout),
+		UserTimeout:      noneIsNegative(c.Server.UserTimeout),
 		LingerTimeout:    time.Duration(c.Websocket.LingerTimeout),
 		Farewell:         farewell.Append(nil),
 	}
@@ -50,7 +52,7 @@ func sinkConfig(c *config.Config, log *slog.Logger, reg prometheus.Registerer) s
 		MinFree:       int64(c.Store.MinFree),
 		MaxInFlight:   c.Store.MaxInFlight,
 		MaxBatchBytes: int(c.Store.MaxBatch),
-		SyncInterval:  syncInterval(c.Store.SyncEvery),
+		SyncInterval:  noneIsNegative(c.Store.SyncEvery),
 		CacheSize:     int64(c.Store.Cache),
 		MemTableSize:  int64(c.Store.Memtable),
 		ReopenMax:     time.Duration(c.Store.ReopenMax),
@@ -59,8 +61,8 @@ func sinkConfig(c *config.Config, log *slog.Logger, reg prometheus.Registerer) s
 	}
 }
 
-// syncInterval says none as sink does, where 0 is the default.
-func syncInterval(d config.Duration) time.Duration {
+// noneIsNegative says none as the parts do, for whom 0 is the default.
+func noneIsNegative(d config.Duration) time.Duration {
 	if d == 0 {
 		return -1
 	}

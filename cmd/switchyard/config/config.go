@@ -31,6 +31,7 @@ type Server struct {
 	MaxConnections   int      `name:"max_connections" default:"1000000" min:"1" max:"16000000" doc:"Further connections are answered 503."`
 	AllowedOrigins   []string `name:"allowed_origins" doc:"Browser origins that may connect besides the server's own host, such as https://www.example.com or https://*.example.com; \"*\" allows all and is dangerous."`
 	HandshakeTimeout Duration `name:"handshake_timeout" default:"10s" min:"1s" max:"5m" doc:"From accept to a complete upgrade request."`
+	UserTimeout      Duration `name:"user_timeout" default:"30s" min:"0s" max:"1h" doc:"TCP_USER_TIMEOUT: the kernel ends a connection whose peer acknowledges nothing of what was sent, or takes nothing, for this long. 0s: the kernel decides, which takes about 15 minutes. Behind a proxy it concerns the proxy."`
 	MaxHeader        Size     `name:"max_header" default:"8KiB" min:"1KiB" max:"64KiB" doc:"Bytes of the upgrade request; larger ones are answered 431."`
 	DrainTimeout     Duration `name:"drain_timeout" default:"20s" min:"0s" max:"1h" doc:"After SIGTERM, how long the connections have to take what is waiting for them and to leave."`
 	ReadBudget       Size     `name:"read_budget" default:"64KiB" min:"4KiB" max:"1MiB" doc:"Bytes read from one connection in a turn, so that a busy one does not starve the rest."`
@@ -44,14 +45,15 @@ type Admin struct {
 
 // Websocket is what one connection may do.
 type Websocket struct {
-	MaxMessage    Size     `name:"max_message" default:"64KiB" min:"1KiB" max:"16MiB" doc:"Bytes of one message from a client; a larger one closes the connection with 1009."`
-	MaxMerge      Size     `name:"max_merge" default:"256KiB" min:"1KiB" max:"16MiB" doc:"Bytes of one merged message to a client, unless a single frame is larger."`
-	PingAfter     Duration `name:"ping_after" default:"30s" min:"1s" max:"1h" doc:"The server pings a connection that was silent for this long."`
-	CloseAfter    Duration `name:"close_after" default:"60s" min:"2s" max:"2h" doc:"A connection that was silent for this long, pings unanswered, is closed."`
-	WriteTimeout  Duration `name:"write_timeout" default:"10s" min:"1s" max:"5m" doc:"A connection that takes no bytes for this long, while some wait, is closed."`
-	LingerTimeout Duration `name:"linger_timeout" default:"5s" min:"1s" max:"1m" doc:"The longest wait for the peer to close after the server's last byte."`
-	OutputSoft    Size     `name:"output_soft" default:"256KiB" min:"4KiB" max:"64MiB" doc:"With more than this waiting for one connection, typing and presence are dropped for it."`
-	OutputHard    Size     `name:"output_hard" default:"1MiB" min:"16KiB" max:"256MiB" doc:"With more than this waiting, the connection is closed as a slow consumer; it resumes without loss."`
+	MaxMessage     Size     `name:"max_message" default:"64KiB" min:"1KiB" max:"16MiB" doc:"Bytes of one message from a client; a larger one closes the connection with 1009."`
+	MaxMerge       Size     `name:"max_merge" default:"256KiB" min:"1KiB" max:"16MiB" doc:"Bytes of one merged message to a client, unless a single frame is larger."`
+	PingAfter      Duration `name:"ping_after" default:"30s" min:"1s" max:"1h" doc:"The server pings a connection that was silent for this long."`
+	CloseAfter     Duration `name:"close_after" default:"60s" min:"2s" max:"2h" doc:"A connection that was silent for this long, pings unanswered, is closed."`
+	WriteTimeout   Duration `name:"write_timeout" default:"10s" min:"1s" max:"5m" doc:"A connection that takes no bytes for this long, while some wait, is closed."`
+	MessageTimeout Duration `name:"message_timeout" default:"60s" min:"1s" max:"1h" doc:"From the first byte of a message to its last. The default lets 64KiB pass at 9 kbit/s; with a larger max_message, or slower links, give more."`
+	LingerTimeout  Duration `name:"linger_timeout" default:"5s" min:"1s" max:"1m" doc:"The longest wait for the peer to close after the server's last byte."`
+	OutputSoft     Size     `name:"output_soft" default:"256KiB" min:"4KiB" max:"64MiB" doc:"With more than this waiting for one connection, typing and presence are dropped for it."`
+	OutputHard     Size     `name:"output_hard" default:"1MiB" min:"16KiB" max:"256MiB" doc:"With more than this waiting, the connection is closed as a slow consumer; it resumes without loss."`
 }
 
 // Reconnect is the advice in the welcome frame.
