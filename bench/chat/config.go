@@ -17,6 +17,7 @@ import (
 	"github.com/switchyard-im/switchyard/bench/client"
 	"github.com/switchyard-im/switchyard/bench/observe"
 	"github.com/switchyard-im/switchyard/bench/oracle"
+	"github.com/switchyard-im/switchyard/bench/retry"
 	"github.com/switchyard-im/switchyard/bench/token"
 )
 
@@ -81,6 +82,10 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.Threads, 1)
 	setDefault(&c.PerSource, 4000)
 	return c
+}
+
+func (c *Config) retry() retry.Policy {
+	return retry.Policy{Min: c.RetryMin, Max: c.RetryMax, Jitter: c.RetryJitter}
 }
 
 // maxInflight keeps both directions of a pair within what a server replays on one resume.

@@ -1,32 +1,12 @@
 package chat
 
-import (
-	"errors"
-	"net/http"
-	"syscall"
-
-	"github.com/switchyard-im/switchyard/bench/client"
-	"github.com/switchyard-im/switchyard/frame"
-)
+import "github.com/switchyard-im/switchyard/bench/retry"
 
 // hopeless tells whether dialling again cannot help, with a remedy to show. Before the load runs a server that is not there is a mistake of
 // the caller; later it is what the run is about.
 func hopeless(err error, starting bool) (remedy string, fatal bool) {
-	var closed *client.CloseError
-	var refused *client.UpgradeError
-	switch {
-	case errors.As(err, &closed):
-		return " (" + frame.CloseName(closed.Code) + ")", closed.Code >= 3000 && !frame.CloseReconnects(closed.Code)
-	case errors.As(err, &refused):
-		return " (is the path /v1/ws?)", refused.Status < 500 && refused.Status != http.StatusTooManyRequests
-	case errors.Is(err, client.ErrProtocol):
-		return "", true
-	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return ": no free port; wait a minute, widen net.ipv4.ip_local_port_range, or put fewer connections on a source address", true
-	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
-		return ": no free descriptor; raise ulimit -n or fs.file-max, or use fewer pairs", true
-	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
+	if retry.Unreachable(err) {
 		return ": is the server running, and is --url its address?", starting
 	}
-	return "", false
+	return retry.Hopeless(err)
 }

@@ -88,7 +88,7 @@ func (s *side) onWelcome(f []byte) error {
 	if err := m.Parse(f); err != nil {
 		return err
 	}
-	s.backoff.welcomed(&m, s.share.cfg)
+	s.backoff.Welcomed(&m, s.share.cfg.retry())
 	switch {
 	case !s.pair.conv.IsZero():
 		s.enter(resume)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/switchyard-im/switchyard/bench/client"
 	"github.com/switchyard-im/switchyard/bench/oracle"
+	"github.com/switchyard-im/switchyard/bench/retry"
 	"github.com/switchyard-im/switchyard/bench/token"
 	"github.com/switchyard-im/switchyard/frame"
 )
@@ -50,7 +51,7 @@ type side struct {
 	asked     bool // the phase's request is on its way
 	held      bool // told to wait before it tries again
 	closing   bool // send close, once
-	backoff   backoff
+	backoff   retry.Backoff
 	redial    client.Timer
 	hold      client.Timer
 	notBefore int64 // a drain's time to come back
@@ -63,7 +64,7 @@ type side struct {
 
 func newSide(p *pair, l *client.Loop, me oracle.Direction, user string) (*side, error) {
 	r := p.share.run
-	s := &side{pair: p, share: p.share, me: me, backoff: newBackoff(&r.cfg)}
+	s := &side{pair: p, share: p.share, me: me, backoff: retry.New(r.cfg.retry())}
 	role := token.Visitor
 	if me == oracle.FromAgent {
 		role = token.Agent
@@ -118,7 +119,7 @@ func (s *side) Closed(err error) {
 	s.pair.judge.Disconnected(s.me)
 	s.share.loop.Disarm(&s.hold)
 	s.share.loop.Disarm(&s.markTimer)
-	wait := s.backoff.next(s.share.random)
+	wait := s.backoff.Next(s.share.random)
 	var refused *client.UpgradeError
 	if errors.As(err, &refused) {
 		wait = max(wait, refused.RetryAfter)

@@ -28,9 +28,10 @@ const (
 var errViolation = errors.New("the server broke its promises")
 
 type commands struct {
-	Chat chatCommand `cmd:"" help:"Visitors and agents exchange durable messages in pairs; every message is verified."`
-	Echo echoCommand `cmd:"" help:"Measure any WebSocket echo server."`
-	Idle idleCommand `cmd:"" help:"Measure what idle connections cost the server."`
+	Chat   chatCommand   `cmd:"" help:"Visitors and agents exchange durable messages in pairs; every message is verified."`
+	Fanout fanoutCommand `cmd:"" help:"One message to thousands of connections: server CPU per delivery beside that of a bare write."`
+	Echo   echoCommand   `cmd:"" help:"Measure any WebSocket echo server."`
+	Idle   idleCommand   `cmd:"" help:"Measure what idle connections cost the server."`
 }
 
 // terminal is where a command writes.

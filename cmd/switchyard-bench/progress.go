@@ -31,6 +31,9 @@ func (p *progress) line(format string, args ...any) {
 	fmt.Fprintf(p.w, format+"\n", args...)
 }
 
+// text writes a line that is complete.
+func (p *progress) text(line string) { p.line("%s", line) }
+
 // done ends the line, before the table.
 func (p *progress) done() {
 	if p.inPlace {

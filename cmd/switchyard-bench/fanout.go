@@ -1,0 +1,35 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/switchyard-im/switchyard/bench/fanout"
+	"github.com/switchyard-im/switchyard/bench/token"
+)
+
+type fanoutCommand struct {
+	serverAddress
+	Listeners int           `default:"5000" help:"Connections attached to the one conversation."`
+	Size      int           `default:"128" help:"Bytes of a message's body."`
+	Rounds    int           `default:"5" help:"Rounds of deliveries, and as many of bare writes between them."`
+	Round     time.Duration `default:"1s" help:"Length of a round."`
+	JSON      string        `name:"json" type:"path" help:"Write the report to this file." placeholder:"FILE"`
+	serverFlags
+}
+
+// Run is called by kong.
+func (c *fanoutCommand) Run(ctx context.Context, t *terminal) error {
+	key, err := token.Load(c.Key)
+	if err != nil {
+		return err
+	}
+	rep, err := fanout.Run(ctx, fanout.Config{
+		URL: c.URL, Key: key, Listeners: c.Listeners, Size: c.Size, Rounds: c.Rounds, Round: c.Round, Server: c.source(), Progress: t.progress.text,
+	})
+	t.progress.done()
+	if err != nil {
+		return err
+	}
+	return t.finish(rep, rep.Rows(), rep.OK(), c.JSON)
+}
