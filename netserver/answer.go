@@ -34,6 +34,12 @@ var (
 		"The Host header is missing.\n")
 	answer400Protocol = newAnswer(http.StatusBadRequest, "",
 		"Ask for a subprotocol that this server speaks: Sec-WebSocket-Protocol: "+protocolMsgpack+" or "+protocolJSON+".\n")
+	answer400ProxyHeader = newAnswer(http.StatusBadRequest, "",
+		"The proxy in front of this server must send a PROXY protocol header, version 1 or 2, before the request. Its operator turns it on.\n")
+	answer400ProxyUnexpected = newAnswer(http.StatusBadRequest, "",
+		"This server takes no PROXY protocol header from this address. The operator lists the proxy in server.proxy_networks.\n")
+	answer403Direct = newAnswer(http.StatusForbidden, "",
+		"This server takes connections through its proxies only. Connect to the public address.\n")
 	answer403 = newAnswer(http.StatusForbidden, "",
 		"This origin may not connect. The operator permits it by adding it to the allowed origins.\n")
 	answer404 = newAnswer(http.StatusNotFound, "",

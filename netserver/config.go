@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"runtime"
 	"strings"
 	"time"
@@ -25,6 +26,10 @@ type Config struct {
 	// AllowedOrigins lists what browsers may connect from besides the server's own host: https://example.com, with a wildcard
 	// for subdomains https://*.example.com, or * for everyone. Requests without an Origin header come from no browser and pass.
 	AllowedOrigins []string
+
+	// ProxyProtocol tells which connections begin with a PROXY protocol header, version 1 or 2, that names the client; default ProxyOff.
+	ProxyProtocol ProxyMode
+	ProxyNetworks []netip.Prefix // where they come from; required unless it is off
 
 	// Raw turns off subprotocols and translation: paths / and /ws upgrade, text and binary messages reach the handler as they come.
 	Raw bool
@@ -56,6 +61,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.Listen, "127.0.0.1:8080")
 	setDefault(&c.Loops, defaultLoops())
 	setDefault(&c.Path, "/v1/ws")
+	setDefault(&c.ProxyProtocol, ProxyOff)
 	setDefault(&c.MaxConns, 1_000_000)
 	setDefault(&c.MaxHeader, 8<<10)
 	setDefault(&c.MaxMessage, 64<<10)
@@ -96,7 +102,7 @@ func (c *Config) validate() error {
 	if !strings.HasPrefix(c.Path, "/") {
 		err = errors.Join(err, fmt.Errorf("netserver: path %q does not begin with a slash; give for example /v1/ws", c.Path))
 	}
-	return errors.Join(err, c.validateNumbers(), c.validateTimes(), c.validateOrigins())
+	return errors.Join(err, c.validateNumbers(), c.validateTimes(), c.validateOrigins(), c.validateProxy())
 }
 
 func (c *Config) validateNumbers() error {

@@ -46,16 +46,17 @@ type Conn struct {
 	since  int32 // tick at which the present state began
 	staged int32 // 1 + index of its entry in loop.staged; 0: nothing staged
 
-	port    uint16 // the peer's
-	addr    [16]byte
-	state   state
-	reason  Reason // why it is leaving; valid beyond open
-	opcode  ws.OpCode
-	json    bool
-	pinged  bool
-	opened  bool // Open was called, Closed not yet
-	half    bool // the peer sent its end of stream, so the poller has let go of the descriptor
-	polling bool // the poller reports when the descriptor can be written
+	port      uint16 // the client's, as the PROXY header says, else the peer's; so is addr
+	addr      [16]byte
+	state     state
+	reason    Reason // why it is leaving; valid beyond open
+	opcode    ws.OpCode
+	json      bool
+	pinged    bool
+	opened    bool // Open was called, Closed not yet
+	headerDue bool // the PROXY header has not come; in handshake only
+	half      bool // the peer sent its end of stream, so the poller has let go of the descriptor
+	polling   bool // the poller reports when the descriptor can be written
 }
 
 // ID addresses this connection, and no other one ever, within the life of the server.
@@ -79,7 +80,7 @@ func (c *Conn) JSON() bool { return c.json }
 // Text tells whether the message that is being handled is text. Useful in raw mode only.
 func (c *Conn) Text() bool { return c.opcode == ws.OpText }
 
-// RemoteAddr is the peer's address, IPv4 as such.
+// RemoteAddr is the client's address, IPv4 as such: the one that the PROXY header names, else the peer's.
 func (c *Conn) RemoteAddr() netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom16(c.addr).Unmap(), c.port)
 }

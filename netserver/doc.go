@@ -15,7 +15,7 @@
 //
 // The life of a connection, and who makes each change (always on the loop):
 //
-//	free -> handshake    accepted
+//	free -> handshake    accepted; a PROXY header comes first if the peer is one of Config.ProxyNetworks
 //	handshake -> open    upgrade answered with 101; Handler.Open
 //	handshake -> flush   upgrade refused with a plain HTTP answer
 //	open -> flush        close frame staged, by either side; Handler.Closed at the end of that turn

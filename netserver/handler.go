@@ -27,9 +27,9 @@ type Request struct {
 	Host        []byte
 	Origin      []byte // empty: no browser
 	UserAgent   []byte
-	Token       []byte // of Authorization: Bearer; empty: none. Never from the URL, which proxies write into their logs
-	Subprotocol string // the one that was chosen; empty in raw mode
-	RemoteAddr  netip.AddrPort
+	Token       []byte         // of Authorization: Bearer; empty: none. Never from the URL, which proxies write into their logs
+	Subprotocol string         // the one that was chosen; empty in raw mode
+	RemoteAddr  netip.AddrPort // as of Conn.RemoteAddr
 }
 
 // CloseError, returned by Handler.Message, closes the connection with this code and reason.
@@ -63,12 +63,15 @@ const (
 	ReasonWriteTimeout                   // output waited and made no progress
 	ReasonWriteFailed                    // writing failed
 	ReasonShutdown                       // the server stops
+	ReasonProxyHeader                    // a PROXY header is missing or malformed, or came from who may not send one
+	ReasonDirect                         // it did not come through a proxy, as it must
 	reasonCount
 )
 
 var reasonNames = [reasonCount]string{
 	"client", "eof", "reset", "refused", "handshake_timeout", "protocol", "unsupported", "invalid_text", "too_big",
 	"handler", "silent", "vanished", "message_timeout", "slow_consumer", "write_timeout", "write_failed", "shutdown",
+	"proxy_header", "direct",
 }
 
 // String is the reason's name in metrics and logs.

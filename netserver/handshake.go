@@ -20,6 +20,12 @@ var headerEnd = []byte("\r\n\r\n")
 // handshake gathers the upgrade request and answers it when its header is complete. The rest, which follows the header, belongs
 // to the first frames; it lies in b.
 func (l *loop) handshake(c *Conn, b []byte) (rest []byte) {
+	if c.headerDue {
+		var done bool
+		if b, done = l.proxyHeader(c, b); !done || len(b) == 0 {
+			return nil
+		}
+	}
 	request, held := b[:min(len(b), l.cfg.MaxHeader)], 0
 	if c.in != nil {
 		held = len(c.in.data)
@@ -68,7 +74,7 @@ func plausible(request []byte) bool {
 func (l *loop) answerUpgrade(c *Conn, request []byte) {
 	u := &l.upgrade
 	if refused := u.run(c, request); refused != nil {
-		l.refuse(c, refused, ReasonRefused)
+		l.refuseRequest(c, request, refused)
 		return
 	}
 	l.n.answered(101)
@@ -80,6 +86,14 @@ func (l *loop) answerUpgrade(c *Conn, request []byte) {
 	l.dropInput(c)
 	l.handler.Open(c, &u.req)
 	u.req = Request{}
+}
+
+func (l *loop) refuseRequest(c *Conn, request []byte, refused *answer) {
+	if a := l.proxyAnswer(c, request); a != nil {
+		l.refuse(c, a, ReasonProxyHeader)
+		return
+	}
+	l.refuse(c, refused, ReasonRefused)
 }
 
 // refuse stages a plain HTTP answer and ends the connection once it is written.

@@ -207,6 +207,7 @@ func (l *loop) adopt(p accepted) {
 	l.live++
 	l.n.accepted++
 	l.wheel.add(c, l.dueOf(c))
+	l.meetProxy(c)
 }
 
 func (l *loop) takeSlot() *Conn {

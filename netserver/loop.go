@@ -47,6 +47,7 @@ type loop struct {
 	listener *listener
 	closing  bool
 	finished bool
+	told     [troubleCount]told
 }
 
 // shared is what the loops of a server share. Atomic, because any loop changes it.

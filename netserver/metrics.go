@@ -10,7 +10,7 @@ import (
 // each tick; metrics are at most a second old.
 type counters struct {
 	open, accepted, acceptRefused, acceptFailed uint64
-	opened                                      uint64
+	opened, proxied                             uint64
 	closed                                      [reasonCount]uint64
 	answers                                     [len(answerStatuses)]uint64
 	reads, writes, bytesIn, bytesOut            uint64
@@ -44,7 +44,7 @@ func (n *counters) add(m *counters) {
 		more uint64
 	}{
 		{&n.open, m.open}, {&n.accepted, m.accepted}, {&n.acceptRefused, m.acceptRefused}, {&n.acceptFailed, m.acceptFailed},
-		{&n.opened, m.opened}, {&n.reads, m.reads}, {&n.writes, m.writes}, {&n.bytesIn, m.bytesIn}, {&n.bytesOut, m.bytesOut},
+		{&n.opened, m.opened}, {&n.proxied, m.proxied}, {&n.reads, m.reads}, {&n.writes, m.writes}, {&n.bytesIn, m.bytesIn}, {&n.bytesOut, m.bytesOut},
 		{&n.messagesIn, m.messagesIn}, {&n.messagesOut, m.messagesOut}, {&n.segmentsOut, m.segmentsOut}, {&n.parcels, m.parcels},
 		{&n.undeliverable, m.undeliverable}, {&n.dropped, m.dropped}, {&n.buffered, m.buffered}, {&n.mailbox, m.mailbox},
 	}
@@ -99,6 +99,7 @@ func newCollector(loops []*loop) *collector {
 			gauge("loops_mailbox_bytes", "Bytes of deliveries waiting for the loops.", func(n *counters) uint64 { return n.mailbox }),
 			counter("connections_accepted", "Sockets accepted.", func(n *counters) uint64 { return n.accepted }),
 			counter("connections_opened", "Connections upgraded to WebSocket.", func(n *counters) uint64 { return n.opened }),
+			counter("connections_proxied", "Connections that began with a valid PROXY header.", func(n *counters) uint64 { return n.proxied }),
 			counter("accept_refused", "Sockets closed at once because a table or queue was full.", func(n *counters) uint64 { return n.acceptRefused }),
 			counter("accept_errors", "Failures to accept, such as no free descriptor.", func(n *counters) uint64 { return n.acceptFailed }),
 			counter("socket_reads", "System calls that read.", func(n *counters) uint64 { return n.reads }),

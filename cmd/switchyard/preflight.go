@@ -68,5 +68,10 @@ func warnings(cfg *config.Config, dev bool) []warning {
 			ws = append(ws, warning{"pages of every origin may connect", "list your own in server.allowed_origins"})
 		}
 	}
+	for _, n := range proxyNetworks(cfg.Server.ProxyNetworks) {
+		if n.Bits() == 0 {
+			ws = append(ws, warning{"every client may claim any address with a PROXY header", "list the addresses of your proxies in server.proxy_networks"})
+		}
+	}
 	return ws
 }

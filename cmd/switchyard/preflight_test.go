@@ -20,6 +20,7 @@ func TestWarnings(t *testing.T) {
 		"--dev":                 {func(*config.Config) {}, true},
 		"admin.listen":          {func(c *config.Config) { c.Admin.Listen = ":8081" }, false},
 		"store.durability":      {func(c *config.Config) { c.Store.Durability = "unsafe-no-fsync" }, false},
+		"server.proxy_networks": {func(c *config.Config) { c.Server.ProxyNetworks = []string{"10.0.0.0/8", "::/0"} }, false},
 		"server.allowed_origin": {func(c *config.Config) { c.Server.AllowedOrigins = []string{"*"} }, false},
 	}
 	for remedy, c := range cases {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -26,6 +27,8 @@ func netserverConfig(c *config.Config) netserver.Config {
 		Loops:            c.Server.Loops,
 		Node:             c.Server.Node,
 		AllowedOrigins:   c.Server.AllowedOrigins,
+		ProxyProtocol:    netserver.ProxyMode(c.Server.ProxyProtocol),
+		ProxyNetworks:    proxyNetworks(c.Server.ProxyNetworks),
 		MaxConns:         c.Server.MaxConnections,
 		MaxHeader:        int(c.Server.MaxHeader),
 		MaxMessage:       int(c.Websocket.MaxMessage),
@@ -43,6 +46,19 @@ func netserverConfig(c *config.Config) netserver.Config {
 		LingerTimeout:    time.Duration(c.Websocket.LingerTimeout),
 		Farewell:         farewell.Append(nil),
 	}
+}
+
+// proxyNetworks parses what the configuration's check has let pass.
+func proxyNetworks(list []string) []netip.Prefix {
+	var all []netip.Prefix
+	for _, s := range list {
+		p, err := config.ParseNetwork(s)
+		if err != nil {
+			panic("BUG: the configuration was not checked: " + err.Error())
+		}
+		all = append(all, p)
+	}
+	return all
 }
 
 func sinkConfig(c *config.Config, log *slog.Logger, reg prometheus.Registerer) sink.Config {

@@ -66,7 +66,7 @@ func change(t *testing.T, path string, v reflect.Value) {
 	case reflect.Bool:
 		v.SetBool(!v.Bool())
 	case reflect.Slice:
-		v.Set(reflect.ValueOf([]string{"https://a.example"}))
+		v.Set(reflect.ValueOf([]string{"10.0.0.0/8"}))
 	default:
 		t.Fatalf("%s: a value of the kind %v", path, v.Kind())
 	}

@@ -16,6 +16,7 @@ func (l *Loaded) check(dev bool) Problems {
 	l.checkRings(&ps)
 	l.checkListeners(&ps)
 	l.checkOrigins(&ps)
+	l.checkProxies(&ps)
 	l.checkKeys(&ps, dev)
 	return ps
 }
@@ -68,6 +69,22 @@ func validOrigin(o string) bool {
 	}
 	exact := (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.Scheme+"://"+u.Host == o
 	return o == "*" || exact && !strings.Contains(strings.TrimPrefix(u.Host, "*."), "*")
+}
+
+// checkProxies refuses half a setting: without the other half every client would have the proxy's address, or none could connect.
+func (l *Loaded) checkProxies(ps *Problems) {
+	const mode, networks = "server.proxy_protocol", "server.proxy_networks"
+	switch off := l.Server.ProxyProtocol == "off"; {
+	case !off && len(l.Server.ProxyNetworks) == 0:
+		ps.add(l.Origins[mode], mode, "is %s, but no proxy is named; list the addresses of your proxies in %s, like 127.0.0.1 for one on this machine", l.Server.ProxyProtocol, networks)
+	case off && len(l.Server.ProxyNetworks) > 0:
+		ps.add(l.Origins[networks], networks, "names proxies, but %s is off; set it to required, or to mixed if clients may also connect directly", mode)
+	}
+	for _, n := range l.Server.ProxyNetworks {
+		if _, err := ParseNetwork(n); err != nil {
+			ps.add(l.Origins[networks], networks, "%v", err)
+		}
+	}
 }
 
 func (l *Loaded) checkKeys(ps *Problems, dev bool) {

@@ -30,6 +30,8 @@ type Server struct {
 	Loops            int      `name:"loops" default:"0" min:"0" max:"64" doc:"Event loops. 0: half of the processors."`
 	MaxConnections   int      `name:"max_connections" default:"1000000" min:"1" max:"16000000" doc:"Further connections are answered 503."`
 	AllowedOrigins   []string `name:"allowed_origins" doc:"Browser origins that may connect besides the server's own host, such as https://www.example.com or https://*.example.com; \"*\" allows all and is dangerous."`
+	ProxyProtocol    string   `name:"proxy_protocol" default:"off" one_of:"off mixed required" doc:"Which connections begin with a PROXY protocol header (version 1 or 2), which names the client. off: none. mixed: those from server.proxy_networks must, all others are clients themselves. required: the same, and all others are refused."`
+	ProxyNetworks    []string `name:"proxy_networks" doc:"The proxies that send it, as addresses or networks such as 10.0.1.5, 10.0.0.0/8 or fd00::/8. Whoever is in one can name any client address, so list nothing else."`
 	HandshakeTimeout Duration `name:"handshake_timeout" default:"10s" min:"1s" max:"5m" doc:"From accept to a complete upgrade request."`
 	UserTimeout      Duration `name:"user_timeout" default:"30s" min:"0s" max:"1h" doc:"TCP_USER_TIMEOUT: the kernel ends a connection whose peer acknowledges nothing of what was sent, or takes nothing, for this long. 0s: the kernel decides, which takes about 15 minutes. Behind a proxy it concerns the proxy."`
 	MaxHeader        Size     `name:"max_header" default:"8KiB" min:"1KiB" max:"64KiB" doc:"Bytes of the upgrade request; larger ones are answered 431."`

@@ -128,6 +128,9 @@ func TestContradictions(t *testing.T) {
 		{"an origin with a path", "server:\n  allowed_origins: [https://a.example/x]\n", "is not an origin"},
 		{"an origin with a wildcard inside", "server:\n  allowed_origins: ['https://*.a.example', 'https://a.*.example']\n", `"https://a.*.example" is not an origin`},
 		{"an origin without scheme", "server:\n  allowed_origins: [a.example]\n", "is not an origin"},
+		{"a proxy protocol without proxies", "server:\n  proxy_protocol: required\n", "s.yaml:2:19: server.proxy_protocol: is required, but no proxy is named; list the addresses"},
+		{"proxies without their protocol", "server:\n  proxy_networks: [10.0.0.1]\n", "s.yaml:2:19: server.proxy_networks: names proxies, but server.proxy_protocol is off; set it to required"},
+		{"a proxy that is none", "server:\n  proxy_protocol: mixed\n  proxy_networks: [haproxy]\n", `"haproxy" is not a network`},
 		{"a key without file", "auth:\n  keys: ['a=']\n", "names no file"},
 	}
 	for _, c := range cases {

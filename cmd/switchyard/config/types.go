@@ -101,6 +101,23 @@ func (a Address) AddrPort() string {
 	return string(a)
 }
 
+// ParseNetwork reads an address, which is a network of its own, or a network with its prefix length.
+func ParseNetwork(s string) (netip.Prefix, error) {
+	p, err := netip.ParsePrefix(s)
+	if a, e := netip.ParseAddr(s); e == nil {
+		p, err = netip.PrefixFrom(a.WithZone(""), a.BitLen()), nil
+	}
+	switch {
+	case err != nil || strings.Contains(s, "%"):
+		return netip.Prefix{}, fmt.Errorf("%q is not a network; write an address or a prefix, like 10.0.1.5, 10.0.0.0/8 or fd00::/8", s)
+	case p.Addr().Is4In6():
+		return netip.Prefix{}, fmt.Errorf("%q is IPv4 in the clothes of IPv6; write it as IPv4, like 10.0.0.0/8", s)
+	case p != p.Masked():
+		return netip.Prefix{}, fmt.Errorf("%q has bits beyond its prefix length; write %v for the network, or %v for the address alone", s, p.Masked(), p.Addr())
+	}
+	return p, nil
+}
+
 // IsLoopback tells whether only this machine can reach the address.
 func (a Address) IsLoopback() bool {
 	addr, err := netip.ParseAddrPort(string(a))

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"strings"
 	"testing"
 	"time"
 )
@@ -29,6 +30,19 @@ func TestSizeText(t *testing.T) {
 		var s Size
 		if err := s.UnmarshalText([]byte(text)); err == nil {
 			t.Errorf("%q is read as %s", text, s)
+		}
+	}
+}
+
+func TestParseNetwork(t *testing.T) {
+	for text, want := range map[string]string{
+		"10.0.0.1": "10.0.0.1/32", "10.0.0.0/8": "10.0.0.0/8", "::1": "::1/128", "fd00::/8": "fd00::/8", "0.0.0.0/0": "0.0.0.0/0",
+		"": "is not a network", "10.0.0.0/33": "is not a network", "haproxy": "is not a network", "10.0.0": "is not a network", "fe80::1%eth0": "is not a network",
+		"10.0.0.1/8": "write 10.0.0.0/8 for the network, or 10.0.0.1 for the address alone", "::ffff:10.0.0.1": "write it as IPv4", "::ffff:10.0.0.0/104": "write it as IPv4",
+	} {
+		p, err := ParseNetwork(text)
+		if err == nil && p.String() != want || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, %v; want %s", text, p, err, want)
 		}
 	}
 }
