@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -130,15 +131,26 @@ const fuzzLimit = 300
 
 // FuzzFrames feeds a stream in pieces to a connection of an echo server, and compares what comes back with the model.
 func FuzzFrames(f *testing.F) {
-	for _, tc := range rfcCases {
-		if all := bytes.Join(tc.send, nil); len(all) < 1000 {
-			f.Add(all, uint8(3))
+	for _, tc := range slices.Concat(rfcCases, limitCases) {
+		if all := tc.bytes(); len(all) < 1000 {
+			f.Add(all, []byte{0})
 		}
 	}
 	f.Fuzz(compareWithModel)
 }
 
-func compareWithModel(t *testing.T, stream []byte, piece uint8) {
+// FuzzConversation does the same with streams that are mostly right, which FuzzFrames seldom finds: the script says which frames are sent.
+func FuzzConversation(f *testing.F) {
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for range 50 {
+		f.Add(randomBytes(rnd, 60), randomBytes(rnd, 8))
+	}
+	f.Fuzz(func(t *testing.T, script, cuts []byte) { compareWithModel(t, streamOf(script), cuts) })
+}
+
+// compareWithModel sends the stream in pieces, whose sizes cuts gives (see nextPiece). What comes back must be what the model says, and a
+// violation must be noticed with the piece that makes it certain, neither earlier nor later.
+func compareWithModel(t *testing.T, stream, cuts []byte) {
 	if len(stream) > 4000 {
 		return
 	}
@@ -146,23 +158,34 @@ func compareWithModel(t *testing.T, stream []byte, piece uint8) {
 	c := pair(t, l).upgrade()
 	var out []byte
 	buf := make([]byte, 64<<10)
-	for b := stream; len(b) > 0 && c.state == stateOpen; {
-		n := min(int(piece)+1, len(b))
-		c.turn(b[:n])
+	before, sent := 0, 0
+	for i := 0; sent < len(stream) && c.state == stateOpen; i++ {
+		before, sent = sent, sent+nextPiece(cuts, i, len(stream)-sent)
+		c.turn(slices.Clone(stream[before:sent]))
 		out = append(out, c.receive(buf)...)
-		b = b[n:]
+		if err := l.check(); err != nil {
+			t.Fatal(err)
+		}
 	}
-	messages, code := model(stream, fuzzLimit)
+	messages, code := model(stream[:sent], fuzzLimit)
 	compareOutput(t, out, messages, code)
-	if err := l.check(); err != nil {
-		t.Fatal(err)
-	}
 	if open := c.state == stateOpen; open != (code == 0) {
-		t.Fatalf("open is %v, model closes with %d", open, code)
+		t.Fatalf("open is %v after %d bytes, model closes with %d", open, sent, code)
+	}
+	if _, early := model(stream[:before], fuzzLimit); early != 0 {
+		t.Fatalf("the model closes with %d after %d bytes already, the server after %d", early, before, sent)
 	}
 	if c.in == nil && l.pool.held != 0 {
 		t.Fatalf("%d bytes of buffers are held by nobody", l.pool.held)
 	}
+}
+
+// nextPiece is the size of piece i: the cuts are taken in turn, from 1 byte on; without cuts all is one piece.
+func nextPiece(cuts []byte, i, left int) int {
+	if len(cuts) == 0 {
+		return left
+	}
+	return min(int(cuts[i%len(cuts)])+1, left)
 }
 
 func compareOutput(t *testing.T, out []byte, messages []step, code uint16) {
@@ -191,46 +214,79 @@ func compareOutput(t *testing.T, out []byte, messages []step, code uint16) {
 	}
 }
 
-// TestRandomConversations makes streams that are mostly right, which the fuzzer seldom does.
+// TestRandomConversations runs random scripts, as FuzzConversation does while it is not fuzzing for long.
 func TestRandomConversations(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 1))
 	for range 500 {
-		compareWithModel(t, randomStream(rnd), uint8(rnd.IntN(256)))
+		compareWithModel(t, streamOf(randomBytes(rnd, 60)), randomBytes(rnd, 8))
 		if t.Failed() {
 			return
 		}
 	}
 }
 
+func randomBytes(rnd *rand.Rand, most int) []byte {
+	b := make([]byte, rnd.IntN(most))
+	for i := range b {
+		b[i] = byte(rnd.Uint32())
+	}
+	return b
+}
+
 // usual is what clients send, about as often.
 var usual = [...]ws.OpCode{ws.OpText, ws.OpText, ws.OpText, ws.OpBinary, ws.OpBinary, ws.OpBinary, ws.OpPing, ws.OpPing, ws.OpPong, ws.OpClose}
 
-func randomStream(rnd *rand.Rand) (stream []byte) {
-	fragments := 0
-	for range 1 + rnd.IntN(8) {
-		op := usual[rnd.IntN(len(usual))]
-		payload := strings.Repeat("aé€😀", rnd.IntN(12))
-		payload = payload[:rnd.IntN(len(payload)+1)]
-		if op == ws.OpClose {
-			payload = closeBody(uint16(999+rnd.IntN(20)), "")
+// streamOf makes a client's stream of a script: four bytes a frame, for its opcode, its length, whether it is the last fragment, and what is wrong
+// with it, which mostly is nothing.
+func streamOf(script []byte) (stream []byte) {
+	var said scripted
+	for s := range slices.Chunk(script, 4) {
+		if len(s) == 4 {
+			stream = append(stream, spoiled(said.frame(usual[int(s[0])%len(usual)], int(s[1]), s[2]), s[3])...)
 		}
-		fin := op.IsControl() || rnd.IntN(2) == 0
-		if op.IsData() && fragments > 0 {
-			op = ws.OpContinuation
-		}
-		if op.IsData() {
-			if fragments++; fin {
-				fragments = 0
-			}
-		}
-		if rnd.IntN(40) == 0 {
-			fin = !fin
-		}
-		stream = append(stream, masked(op, fin, payload)...)
 	}
 	return stream
+}
+
+// scripted is the message that a script is at.
+type scripted struct {
+	inMessage bool
+	at        int // bytes of alphabet that it has, modulo its length
+}
+
+const alphabet = "aé€😀" // one rune of each length
+
+// frame makes the next frame. Fragments go on in the alphabet where the last one ended, in the middle of a rune or not; a message ends with a
+// whole alphabet, unless how is a multiple of 16.
+func (s *scripted) frame(op ws.OpCode, n int, how byte) []byte {
+	fin := how%2 == 0
+	switch {
+	case op == ws.OpClose:
+		return masked(op, true, closeBody(999+uint16(n%20), ""))
+	case op.IsControl():
+		return masked(op, true, strings.Repeat("p", n/2))
+	case fin && how%16 != 0:
+		n += len(alphabet) - (s.at+n)%len(alphabet)
+	}
+	if s.inMessage {
+		op = ws.OpContinuation
+	}
+	payload := strings.Repeat(alphabet, (s.at+n)/len(alphabet)+1)[s.at : s.at+n]
+	s.inMessage, s.at = !fin, (s.at+n)%len(alphabet)
+	if fin {
+		s.at = 0
+	}
+	return masked(op, fin, payload)
+}
+
+// spoiled changes one bit of the header of a frame, for one value of how in eight.
+func spoiled(frame []byte, how byte) []byte {
+	if how%8 == 0 {
+		frame[how>>7] ^= 1 << (how >> 3 & 7)
+	}
+	return frame
 }
 
 func FuzzTextCheck(f *testing.F) {
