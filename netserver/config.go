@@ -51,8 +51,9 @@ type Config struct {
 	UserTimeout      time.Duration // longest time that a peer may acknowledge nothing of what was sent (TCP_USER_TIMEOUT); default 30s; negative: the kernel's
 	LingerTimeout    time.Duration // longest wait for the peer to close after the server's last byte; default 5s
 
-	// Farewell is the drain frame that every open connection gets before Shutdown closes it with 4000; without one the code is 1001.
-	Farewell []byte
+	// DrainWindow is over how long clients are told to spread their return when the server sends them away; default 0. They get a drain frame
+	// and the close code 4000; in raw mode no frame and 1001.
+	DrainWindow time.Duration
 
 	tick time.Duration // resolution of all deadlines; 1s but in tests
 }
@@ -150,10 +151,10 @@ func inRange(name string, v, lo, hi int) error {
 }
 
 func (c *Config) farewellCode() uint16 {
-	if len(c.Farewell) > 0 {
-		return frame.CloseDrain
+	if c.Raw {
+		return frame.CloseGoingAway
 	}
-	return frame.CloseGoingAway
+	return frame.CloseDrain
 }
 
 // ticks converts a duration to deadline units, rounded up.

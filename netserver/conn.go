@@ -43,7 +43,7 @@ type Conn struct {
 	fd     int32
 	due    int32 // tick at which the wheel looks at this connection
 	heard  int32 // tick of the last input while open
-	since  int32 // tick at which the present state began
+	since  int32 // tick at which the present state began; once open and told to leave, the tick by which it must have
 	staged int32 // 1 + index of its entry in loop.staged; 0: nothing staged
 
 	port      uint16 // the client's, as the PROXY header says, else the peer's; so is addr

@@ -24,11 +24,9 @@ func (l *loop) dueOf(c *Conn) int32 {
 func (l *loop) stateDue(c *Conn) int32 {
 	switch {
 	case c.state == stateHandshake:
-		return c.since + l.cfg.ticks(l.cfg.HandshakeTimeout)
-	case c.state == stateOpen && !c.pinged:
-		return c.heard + l.cfg.ticks(l.cfg.PingAfter)
+		return l.handshakeDue(c)
 	case c.state == stateOpen:
-		return c.heard + l.cfg.ticks(l.cfg.CloseAfter)
+		return l.openDue(c)
 	case c.state == stateFlush:
 		return c.since + l.cfg.ticks(l.cfg.WriteTimeout)
 	default:
@@ -39,6 +37,25 @@ func (l *loop) stateDue(c *Conn) int32 {
 // messageDue is the tick at which the message that is under way must be whole. Bytes that trickle in keep a connection from being silent, and
 // an incomplete message holds memory; so its time counts from its first byte.
 func (l *loop) messageDue(c *Conn) int32 { return c.in.began + l.cfg.ticks(l.cfg.MessageTimeout) }
+
+func (l *loop) handshakeDue(c *Conn) int32 {
+	due := c.since + l.cfg.ticks(l.cfg.HandshakeTimeout)
+	if d := l.departure; d != nil {
+		due = min(due, d.tick+l.cfg.ticks(handshakeGrace))
+	}
+	return due
+}
+
+func (l *loop) openDue(c *Conn) int32 {
+	due := c.heard + l.cfg.ticks(l.cfg.PingAfter)
+	if c.pinged {
+		due = c.heard + l.cfg.ticks(l.cfg.CloseAfter)
+	}
+	if last, ok := l.lastTick(c); ok {
+		due = min(due, last)
+	}
+	return due
+}
 
 // visit looks at a connection when the wheel comes to it, acts on a deadline that has passed, and hangs it in again.
 func (l *loop) visit(c *Conn) {
@@ -59,12 +76,17 @@ func (l *loop) visit(c *Conn) {
 // expire acts on the deadline that has passed.
 func (l *loop) expire(c *Conn) {
 	switch {
+	case c.state == stateHandshake && l.departure != nil:
+		busy := unavailable(1)
+		l.refuse(c, &busy, ReasonShutdown)
 	case c.state == stateHandshake:
 		l.refuse(c, &answer408, ReasonHandshakeTimeout)
 	case c.out != nil && c.out.progress+l.cfg.ticks(l.cfg.WriteTimeout) <= l.wheel.now:
 		l.destroy(c, ReasonWriteTimeout)
 	case c.state == stateOpen && c.in != nil && l.messageDue(c) <= l.wheel.now:
 		l.closeConn(c, frame.CloseMessageTimeout, "a message did not arrive whole in time", ReasonMessageTimeout)
+	case c.state == stateOpen && l.mustLeave(c):
+		l.closeConn(c, l.cfg.farewellCode(), farewell, ReasonDrain)
 	case c.state == stateOpen && !c.pinged:
 		c.pinged = true
 		l.stage(c, ws.OpPing, nil)

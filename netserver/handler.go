@@ -65,13 +65,14 @@ const (
 	ReasonShutdown                       // the server stops
 	ReasonProxyHeader                    // a PROXY header is missing or malformed, or came from who may not send one
 	ReasonDirect                         // it did not come through a proxy, as it must
+	ReasonDrain                          // the server drains, and the client had not left by its time
 	reasonCount
 )
 
 var reasonNames = [reasonCount]string{
 	"client", "eof", "reset", "refused", "handshake_timeout", "protocol", "unsupported", "invalid_text", "too_big",
 	"handler", "silent", "vanished", "message_timeout", "slow_consumer", "write_timeout", "write_failed", "shutdown",
-	"proxy_header", "direct",
+	"proxy_header", "direct", "drain",
 }
 
 // String is the reason's name in metrics and logs.

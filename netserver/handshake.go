@@ -86,6 +86,9 @@ func (l *loop) answerUpgrade(c *Conn, request []byte) {
 	l.dropInput(c)
 	l.handler.Open(c, &u.req)
 	u.req = Request{}
+	if l.departure != nil && c.state == stateOpen {
+		l.sendAway(c)
+	}
 }
 
 func (l *loop) refuseRequest(c *Conn, request []byte, refused *answer) {
@@ -223,8 +226,6 @@ func (u *upgrade) onBeforeUpgrade() (ws.HandshakeHeader, error) {
 		return nil, &answer403
 	case !cfg.Raw && !u.protocol:
 		return nil, &answer400Protocol
-	case u.loop.closing:
-		return nil, u.unavailable(1)
 	}
 	return nil, u.admit()
 }

@@ -101,7 +101,7 @@ func (a *listener) start() error {
 // onRead accepts a batch; the poller reports again while more wait.
 func (a *listener) onRead(netpoll.Poll) error {
 	l := a.loop
-	if l.closing || a.paused {
+	if a.paused {
 		return nil
 	}
 	l.begin()
@@ -188,7 +188,7 @@ func peerOf(fd int32, raw *unix.RawSockaddrAny) accepted {
 
 // adopt makes an accepted descriptor a connection of this loop.
 func (l *loop) adopt(p accepted) {
-	c := l.takeSlot()
+	c := l.slots.take(l)
 	if c == nil {
 		sysClose(p.fd)
 		l.n.acceptRefused++
@@ -208,11 +208,4 @@ func (l *loop) adopt(p accepted) {
 	l.n.accepted++
 	l.wheel.add(c, l.dueOf(c))
 	l.meetProxy(c)
-}
-
-func (l *loop) takeSlot() *Conn {
-	if l.closing {
-		return nil
-	}
-	return l.slots.take(l)
 }

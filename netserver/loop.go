@@ -45,9 +45,10 @@ type loop struct {
 	live     int     // connections that are neither free nor closed
 	tasks    []task  // the queue of last time
 	listener *listener
-	closing  bool
 	finished bool
 	told     [troubleCount]told
+
+	departure *departure // nil until the connections are sent away
 }
 
 // shared is what the loops of a server share. Atomic, because any loop changes it.
@@ -126,7 +127,7 @@ func (l *loop) end() {
 		l.tellLeaving()
 		l.flush()
 	}
-	if l.closing && l.live == 0 && !l.finished {
+	if l.departure != nil && l.live == 0 && !l.finished {
 		l.finished = true
 		close(l.drained)
 	}
@@ -185,6 +186,9 @@ func (l *loop) onTimer(netpoll.Poll) error {
 	}
 	if l.listener != nil {
 		l.resumeAccepting()
+	}
+	if d := l.departure; d != nil && d.stuck {
+		l.sendSome()
 	}
 	l.end()
 	l.publish()

@@ -122,16 +122,14 @@ func (s *Server) Post(id frame.ConnID, f func(c *Conn)) {
 	}
 }
 
-// Shutdown stops accepting, sends Config.Farewell and a close frame to every connection, and waits until all have closed or
+// Shutdown stops accepting, sends a drain frame and a close frame to every connection, and waits until all have closed or
 // ctx is done, when it cuts the rest off. It returns ctx's error in that case, when everything is released. Deliver and Post do
 // nothing afterwards.
 func (s *Server) Shutdown(ctx context.Context) error {
 	var err error
 	s.stop.Do(func() {
 		s.run()
-		for _, l := range s.loops {
-			l.box.post(task{run: l.beginClosing})
-		}
+		s.depart(departure{haste: true, window: s.cfg.DrainWindow})
 		err = s.waitDrained(ctx)
 		s.release()
 	})
@@ -167,24 +165,6 @@ func (s *Server) release() {
 		s.reg.Unregister(s.collector)
 	}
 	close(s.done)
-}
-
-// beginClosing says goodbye to every connection of the loop.
-func (l *loop) beginClosing() {
-	l.closing = true
-	if l.listener != nil {
-		l.listener.stop()
-	}
-	l.slots.each(func(c *Conn) {
-		switch c.state {
-		case stateOpen:
-			c.Write(l.cfg.Farewell)
-			l.closeConn(c, l.cfg.farewellCode(), "the server stops", ReasonShutdown)
-		case stateHandshake:
-			busy := unavailable(1)
-			l.refuse(c, &busy, ReasonShutdown)
-		}
-	})
 }
 
 // cutOff closes what is left of the loop's connections.

@@ -58,7 +58,7 @@ func (s *slots) give(c *Conn) {
 // find returns the open connection of this id, or nil.
 func (s *slots) find(id frame.ConnID) *Conn {
 	n := id.Slot()
-	if n >= len(s.chunks)*slotChunk {
+	if n >= s.size() {
 		return nil
 	}
 	if c := s.at(n); c.id == id && c.state == stateOpen {
@@ -66,6 +66,9 @@ func (s *slots) find(id frame.ConnID) *Conn {
 	}
 	return nil
 }
+
+// size is the number of slots that were ever used; at takes what is below it.
+func (s *slots) size() int { return len(s.chunks) * slotChunk }
 
 func (s *slots) at(n int) *Conn { return &s.chunks[n/slotChunk][n%slotChunk] }
 

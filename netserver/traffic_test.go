@@ -375,7 +375,7 @@ func TestBurstThenIdleHoldsNothing(t *testing.T) {
 }
 
 func TestShutdownSaysGoodbye(t *testing.T) {
-	s, _, reasons := watched(t, Config{Farewell: []byte("farewell")})
+	s, _, reasons := watched(t, Config{DrainWindow: 5 * time.Second, tick: 100 * time.Millisecond})
 	c, handshake := open(t, s), dial(t, s)
 	handshake.send([]byte("GET /"))
 	onLoop(t, s.loops[0], func() {})
@@ -385,7 +385,7 @@ func TestShutdownSaysGoodbye(t *testing.T) {
 	})
 	done := make(chan error)
 	go func() { done <- s.Shutdown(context.Background()) }()
-	c.expect(ws.OpBinary, "farewell")
+	c.expectDrain(0, 5*time.Second)
 	c.expectClose(4000)
 	c.Close()
 	wantReason(t, reasons, ReasonShutdown)
@@ -406,8 +406,8 @@ func TestShutdownSaysGoodbye(t *testing.T) {
 	}
 }
 
-func TestShutdownWithoutFarewell(t *testing.T) {
-	s, _, _ := watched(t, Config{})
+func TestShutdownOfRawServer(t *testing.T) {
+	s, _, _ := watched(t, Config{Raw: true})
 	c := open(t, s)
 	done := make(chan error)
 	go func() { done <- s.Shutdown(context.Background()) }()

@@ -90,8 +90,9 @@ func (s *server) serve() {
 	s.phase.Store(int32(serving))
 }
 
-// admits tells whether a new connection could be served. It is called on the loops.
-func (s *server) admits() bool { return phase(s.phase.Load()) == serving }
+// admits tells whether a new connection could be served. It is called on the loops. Who connected in the last moment before a drain is let
+// in, and told to go elsewhere as all are.
+func (s *server) admits() bool { return phase(s.phase.Load()) != starting }
 
 // ready tells a load balancer whether to send clients here.
 func (s *server) ready() admin.Readiness {

@@ -20,7 +20,6 @@ import (
 // names does nothing; TestEveryOptionArrives finds it.
 
 func netserverConfig(c *config.Config) netserver.Config {
-	farewell := frame.Drain{WindowMS: uint64(time.Duration(c.Reconnect.DrainWindow).Milliseconds())}
 	return netserver.Config{
 		Listen:           c.Server.Listen.AddrPort(),
 		ReusePort:        c.Server.ReusePort,
@@ -44,7 +43,7 @@ func netserverConfig(c *config.Config) netserver.Config {
 		MessageTimeout:   time.Duration(c.Websocket.MessageTimeout),
 		UserTimeout:      noneIsNegative(c.Server.UserTimeout),
 		LingerTimeout:    time.Duration(c.Websocket.LingerTimeout),
-		Farewell:         farewell.Append(nil),
+		DrainWindow:      time.Duration(c.Reconnect.DrainWindow),
 	}
 }
 
