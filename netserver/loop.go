@@ -29,7 +29,7 @@ type loop struct {
 	// For other goroutines.
 	box       mailbox
 	published atomic.Pointer[counters] // as of the last tick
-	drained   chan struct{}            // closed when the last connection is gone after closing began
+	drained   chan struct{}            // closed when the last connection is gone after a departure began
 
 	// Owned by the loop.
 	now      int64 // this turn's start, ns since the Unix epoch
