@@ -90,6 +90,7 @@ func (p *peer) ID() frame.ConnID      { return p.id }
 func (p *peer) Loop() int             { return p.id.Loop() }
 func (p *peer) Write(b []byte)        { p.member.receive(p, b) }
 func (p *peer) AfterWriting(f func()) { f() }
+func (p *peer) Spend(int)             {}
 func (p *peer) Close(uint16, string)  { p.closed.Store(true) }
 func (p *peer) Data() any             { return p.data }
 func (p *peer) SetData(v any)         { p.data = v }

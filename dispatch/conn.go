@@ -10,6 +10,8 @@ type Conn interface {
 	Write(frames []byte)
 	// AfterWriting calls f when all that earlier turns wrote has left, maybe at once; not if the connection ends before.
 	AfterWriting(f func())
+	// Spend counts n more frames against what the connection may send; its first of a batch counts by itself.
+	Spend(n int)
 	// Close sends what is queued and closes with a WebSocket close code.
 	Close(code uint16, reason string)
 	Data() any

@@ -33,7 +33,8 @@ func (g *Gate) Open(c Conn, token []byte) {
 // Message handles one batch of frames, which is borrowed.
 func (g *Gate) Message(c Conn, batch []byte) {
 	s := c.Data().(*session)
-	for n := 0; len(batch) > 0; n++ {
+	n := 0
+	for ; len(batch) > 0; n++ {
 		typ, f, rest, err := frame.Next(batch)
 		if err != nil {
 			g.refuse(c, 0, frame.ErrorBadFrame, err.Error())
@@ -50,6 +51,9 @@ func (g *Gate) Message(c Conn, batch []byte) {
 			return
 		}
 		batch = rest
+	}
+	if n > 1 {
+		c.Spend(n - 1)
 	}
 }
 

@@ -53,12 +53,14 @@ type conn struct {
 	data   any
 	out    []byte
 	closed uint16
+	spent  int
 }
 
 func (c *conn) ID() frame.ConnID            { return c.id }
 func (c *conn) Loop() int                   { return c.id.Loop() }
 func (c *conn) Write(frames []byte)         { c.out = append(c.out, frames...) }
 func (c *conn) AfterWriting(f func())       { f() }
+func (c *conn) Spend(n int)                 { c.spent += n }
 func (c *conn) Close(code uint16, _ string) { c.closed = code }
 func (c *conn) Data() any                   { return c.data }
 func (c *conn) SetData(v any)               { c.data = v }
@@ -210,6 +212,20 @@ func TestWelcomeTellsTheConfiguration(t *testing.T) {
 		}
 		if w.HeartbeatMS != 11_000 || w.MaxMessage != 5000 || w.RetryMinMS != 2000 || w.RetryMaxMS != 30_000 || w.RetryJitterMS != 3000 {
 			t.Errorf("%+v", w)
+		}
+	})
+}
+
+// TestEveryFrameOfABatchIsSpent counts a batch by its frames; the connection counts the message itself.
+func TestEveryFrameOfABatchIsSpent(t *testing.T) {
+	withCenter(t, dispatch.Config{}, func(c *center) {
+		n := c.login("u", frame.RoleVisitor)
+		for _, frames := range []int{1, 2, 100} {
+			before := n.spent
+			c.send(n, bytes.Repeat((&frame.Heartbeat{ClientMS: 1}).Append(nil), frames))
+			if n.spent-before != frames-1 {
+				t.Errorf("a batch of %d frames spent %d more", frames, n.spent-before)
+			}
 		}
 	})
 }

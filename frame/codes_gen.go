@@ -44,7 +44,7 @@ const (
 	CloseProtocolError    = 4501 // The batch holds no valid frame, too many frames, or a frame other than hello came first.
 	CloseForbidden        = 4502 // The user may not connect.
 	CloseVersion          = 4503 // The server no longer speaks this version of the protocol.
-	CloseRateLimited      = 4504 // The client kept sending far beyond its limits.
+	CloseRateLimited      = 4504 // The client wanted to send more than it may for minutes without a break.
 )
 
 var errorCodes = map[uint64]codeInfo{

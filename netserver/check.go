@@ -66,6 +66,8 @@ func (l *loop) checkConn(c *Conn, inWheel int) error {
 		return errors.New("it holds an input record for nothing (2)")
 	case c.out != nil && c.out.waiting() == 0:
 		return errors.New("it holds an empty output buffer (3)")
+	case c.paused && c.polling:
+		return errors.New("it is paused, and the poller watches it")
 	case c.opened && leaving && len(l.leaving) == 0 && len(l.writer.staged) == 0:
 		return errors.New("the handler was not told that it closed (4)")
 	}

@@ -34,6 +34,8 @@ type Config struct {
 	// Raw turns off subprotocols and translation: paths / and /ws upgrade, text and binary messages reach the handler as they come.
 	Raw bool
 
+	Limits Limits // rates of what peers send; none by default
+
 	MaxConns   int // open connections of all loops; more are answered 503; default 1,000,000
 	MaxHeader  int // bytes of an upgrade request, at most 64 KiB; default 8 KiB
 	MaxMessage int // bytes of one message from a client; default 64 KiB
@@ -79,6 +81,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.UserTimeout, 30*time.Second)
 	setDefault(&c.LingerTimeout, 5*time.Second)
 	setDefault(&c.tick, time.Second)
+	c.Limits = c.Limits.withDefaults()
 	return c
 }
 
@@ -103,7 +106,7 @@ func (c *Config) validate() error {
 	if !strings.HasPrefix(c.Path, "/") {
 		err = errors.Join(err, fmt.Errorf("netserver: path %q does not begin with a slash; give for example /v1/ws", c.Path))
 	}
-	return errors.Join(err, c.validateNumbers(), c.validateTimes(), c.validateOrigins(), c.validateProxy())
+	return errors.Join(err, c.validateNumbers(), c.validateTimes(), c.validateOrigins(), c.validateProxy(), c.Limits.validate())
 }
 
 func (c *Config) validateNumbers() error {

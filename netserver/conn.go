@@ -40,11 +40,14 @@ type Conn struct {
 	next *Conn               // the timing wheel; once closed, the reap list
 	id   frame.ConnID
 
-	fd     int32
-	due    int32 // tick at which the wheel looks at this connection
-	heard  int32 // tick of the last input while open
-	since  int32 // tick at which the present state began; once open and told to leave, the tick by which it must have
-	staged int32 // 1 + index of its entry in loop.staged; 0: nothing staged
+	fd    int32
+	due   int32 // tick at which the wheel looks at this connection
+	heard int32 // tick of the last input while open
+	// since is the tick at which the present state began. Of an open connection: the tick by which it must have left, if it was told to; else
+	// the tick at which it began to be throttled, if it is.
+	since  int32
+	spent  levels // of its limits, as of heard
+	staged int32  // 1 + index of its entry in loop.staged; 0: nothing staged
 
 	port      uint16 // the client's, as the PROXY header says, else the peer's; so is addr
 	addr      [16]byte
@@ -57,6 +60,8 @@ type Conn struct {
 	headerDue bool // the PROXY header has not come; in handshake only
 	half      bool // the peer sent its end of stream, so the poller has let go of the descriptor
 	polling   bool // the poller reports when the descriptor can be written
+	paused    bool // not read until resumeDue, so the poller has let go of the descriptor
+	throttled bool // it was paused, and its levels have not been zero since
 }
 
 // ID addresses this connection, and no other one ever, within the life of the server.

@@ -9,13 +9,10 @@ import (
 // dueOf is the tick at which a connection must be looked at next.
 func (l *loop) dueOf(c *Conn) int32 {
 	due := l.stateDue(c)
-	if c.state == stateOpen && c.in != nil {
-		due = min(due, l.messageDue(c))
-	}
 	if c.out != nil {
 		due = min(due, c.out.progress+l.cfg.ticks(l.cfg.WriteTimeout))
-		if c.half {
-			due = l.wheel.now + 1 // the poller does not report room any more
+		if c.half || c.paused {
+			due = min(due, l.wheel.now+1) // the poller does not report room
 		}
 	}
 	return due
@@ -23,6 +20,8 @@ func (l *loop) dueOf(c *Conn) int32 {
 
 func (l *loop) stateDue(c *Conn) int32 {
 	switch {
+	case c.paused:
+		return l.resumeDue(c)
 	case c.state == stateHandshake:
 		return l.handshakeDue(c)
 	case c.state == stateOpen:
@@ -51,6 +50,9 @@ func (l *loop) openDue(c *Conn) int32 {
 	if c.pinged {
 		due = c.heard + l.cfg.ticks(l.cfg.CloseAfter)
 	}
+	if c.in != nil {
+		due = min(due, l.messageDue(c))
+	}
 	if last, ok := l.lastTick(c); ok {
 		due = min(due, last)
 	}
@@ -60,7 +62,7 @@ func (l *loop) openDue(c *Conn) int32 {
 // visit looks at a connection when the wheel comes to it, acts on a deadline that has passed, and hangs it in again.
 func (l *loop) visit(c *Conn) {
 	l.wheel.add(c, l.wheel.now+1) // so that whatever happens finds it in the wheel
-	if c.out != nil && c.half {
+	if c.out != nil && (c.half || c.paused) {
 		l.writeWaiting(c)
 	}
 	if c.state != stateClosed && l.dueOf(c) <= l.wheel.now {
@@ -83,10 +85,12 @@ func (l *loop) expire(c *Conn) {
 		l.refuse(c, &answer408, ReasonHandshakeTimeout)
 	case c.out != nil && c.out.progress+l.cfg.ticks(l.cfg.WriteTimeout) <= l.wheel.now:
 		l.destroy(c, ReasonWriteTimeout)
-	case c.state == stateOpen && c.in != nil && l.messageDue(c) <= l.wheel.now:
-		l.closeConn(c, frame.CloseMessageTimeout, "a message did not arrive whole in time", ReasonMessageTimeout)
 	case c.state == stateOpen && l.mustLeave(c):
 		l.closeConn(c, l.cfg.farewellCode(), farewell, ReasonDrain)
+	case c.paused:
+		l.resume(c)
+	case c.state == stateOpen && c.in != nil && l.messageDue(c) <= l.wheel.now:
+		l.closeConn(c, frame.CloseMessageTimeout, "a message did not arrive whole in time", ReasonMessageTimeout)
 	case c.state == stateOpen && !c.pinged:
 		c.pinged = true
 		l.stage(c, ws.OpPing, nil)

@@ -55,6 +55,7 @@ const (
 	ReasonUnsupported                    // text on the msgpack subprotocol or binary on the JSON one: 1003
 	ReasonInvalidText                    // text that is not UTF-8: 1007; or JSON that holds no frames: 4501
 	ReasonTooBig                         // a message over the limit: 1009
+	ReasonRateLimited                    // it sent more than Limits allow, for too long: 4504
 	ReasonHandler                        // the handler closed it
 	ReasonSilent                         // nothing heard, not even an answer to a ping
 	ReasonVanished                       // the peer acknowledged nothing that was sent
@@ -71,7 +72,7 @@ const (
 
 var reasonNames = [reasonCount]string{
 	"client", "eof", "reset", "refused", "handshake_timeout", "protocol", "unsupported", "invalid_text", "too_big",
-	"handler", "silent", "vanished", "message_timeout", "slow_consumer", "write_timeout", "write_failed", "shutdown",
+	"rate_limited", "handler", "silent", "vanished", "message_timeout", "slow_consumer", "write_timeout", "write_failed", "shutdown",
 	"proxy_header", "direct", "drain",
 }
 

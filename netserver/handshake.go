@@ -235,6 +235,7 @@ func (u *upgrade) admit() error {
 	open := &u.loop.shared.open
 	if open.Add(1) > int64(u.loop.cfg.MaxConns) {
 		open.Add(-1)
+		u.loop.limited(limitConnections)
 		return u.unavailable(10)
 	}
 	if wait, ok := u.loop.handler.Admit(&u.req); !ok {

@@ -35,6 +35,7 @@ type loop struct {
 	now      int64 // this turn's start, ns since the Unix epoch
 	slots    slots
 	wheel    wheel
+	meter    meter
 	pool     buffers
 	n        counters
 	in       []byte // what one read returns; overwritten by the next
@@ -61,6 +62,7 @@ func newLoop(cfg *Config, index int, h Handler, log *slog.Logger, sh *shared) (l
 	l.in = make([]byte, cfg.ReadBudget)
 	l.box.event = -1
 	l.writer.init(cfg)
+	l.meter = newMeter(cfg)
 	l.upgrade.init(l)
 	l.publish()
 	if l.poll, err = newPoll(); err != nil {
@@ -248,7 +250,7 @@ func (c *Conn) onWrite(netpoll.Poll) error {
 // the race detector netpoll finds operators by descriptor, and an old event hit the next user of the number.
 func (l *loop) onHup(id frame.ConnID) {
 	c := l.slots.at(id.Slot())
-	if c.id != id || c.state == stateFree || c.state == stateClosed || c.half {
+	if c.id != id || c.state == stateFree || c.state == stateClosed || c.half || c.paused {
 		return
 	}
 	before := l.n.bytesIn
@@ -328,6 +330,7 @@ func (l *loop) destroy(c *Conn, reason Reason) {
 		return
 	}
 	l.leave(c, reason)
+	l.unpause(c)
 	l.wheel.remove(c)
 	l.dropInput(c)
 	l.dropOutput(c)

@@ -13,9 +13,11 @@ type counters struct {
 	opened, proxied                             uint64
 	closed                                      [reasonCount]uint64
 	answers                                     [len(answerStatuses)]uint64
+	limited                                     [limitCount]uint64
 	reads, writes, bytesIn, bytesOut            uint64
 	messagesIn, messagesOut, segmentsOut        uint64
 	parcels, undeliverable, dropped             uint64
+	paused                                      uint64 // gauge
 	buffered, mailbox                           uint64 // gauges, set when published
 }
 
@@ -46,13 +48,16 @@ func (n *counters) add(m *counters) {
 		{&n.open, m.open}, {&n.accepted, m.accepted}, {&n.acceptRefused, m.acceptRefused}, {&n.acceptFailed, m.acceptFailed},
 		{&n.opened, m.opened}, {&n.proxied, m.proxied}, {&n.reads, m.reads}, {&n.writes, m.writes}, {&n.bytesIn, m.bytesIn}, {&n.bytesOut, m.bytesOut},
 		{&n.messagesIn, m.messagesIn}, {&n.messagesOut, m.messagesOut}, {&n.segmentsOut, m.segmentsOut}, {&n.parcels, m.parcels},
-		{&n.undeliverable, m.undeliverable}, {&n.dropped, m.dropped}, {&n.buffered, m.buffered}, {&n.mailbox, m.mailbox},
+		{&n.undeliverable, m.undeliverable}, {&n.dropped, m.dropped}, {&n.buffered, m.buffered}, {&n.mailbox, m.mailbox}, {&n.paused, m.paused},
 	}
 	for _, p := range pairs {
 		*p.to += p.more
 	}
 	for i := range n.closed {
 		n.closed[i] += m.closed[i]
+	}
+	for i := range n.limited {
+		n.limited[i] += m.limited[i]
 	}
 	for i := range n.answers {
 		n.answers[i] += m.answers[i]
@@ -72,6 +77,7 @@ type collector struct {
 	simple  []metric
 	closed  *prometheus.Desc
 	answers *prometheus.Desc
+	limited *prometheus.Desc
 }
 
 func newCollector(loops []*loop) *collector {
@@ -93,8 +99,10 @@ func newCollector(loops []*loop) *collector {
 		loops:   loops,
 		closed:  prometheus.NewDesc("switchyard_connections_closed_total", "Connections that ended, by reason.", []string{"reason"}, nil),
 		answers: prometheus.NewDesc("switchyard_handshakes_total", "Answers to upgrade requests, by HTTP status.", []string{"status"}, nil),
+		limited: prometheus.NewDesc("switchyard_limited_total", "Times that a limit was applied: a connection was turned away, or its reading paused.", []string{"limit"}, nil),
 		simple: []metric{
 			gauge("connections", "Open WebSocket connections.", func(n *counters) uint64 { return n.open }),
+			gauge("connections_paused", "Connections that are not read because they sent more than they may.", func(n *counters) uint64 { return n.paused }),
 			gauge("connections_buffered_bytes", "Bytes that connections hold for incomplete input and unsent output.", func(n *counters) uint64 { return n.buffered }),
 			gauge("loops_mailbox_bytes", "Bytes of deliveries waiting for the loops.", func(n *counters) uint64 { return n.mailbox }),
 			counter("connections_accepted", "Sockets accepted.", func(n *counters) uint64 { return n.accepted }),
@@ -123,6 +131,7 @@ func (k *collector) Describe(ch chan<- *prometheus.Desc) {
 	}
 	ch <- k.closed
 	ch <- k.answers
+	ch <- k.limited
 }
 
 // Collect implements prometheus.Collector.
@@ -136,6 +145,9 @@ func (k *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	for r, n := range sum.closed {
 		ch <- prometheus.MustNewConstMetric(k.closed, prometheus.CounterValue, float64(n), Reason(r).String())
+	}
+	for i, n := range sum.limited {
+		ch <- prometheus.MustNewConstMetric(k.limited, prometheus.CounterValue, float64(n), limitNames[i])
 	}
 	for i, n := range sum.answers {
 		ch <- prometheus.MustNewConstMetric(k.answers, prometheus.CounterValue, float64(n), strconv.Itoa(answerStatuses[i]))

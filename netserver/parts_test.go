@@ -111,6 +111,8 @@ func TestConfigIsChecked(t *testing.T) {
 		{"mailbox", Config{Mailbox: 5}},
 		{"resolution", Config{WriteTimeout: time.Millisecond}},
 		{"resolution", Config{MessageTimeout: time.Millisecond}},
+		{"give 1000 to", Config{Limits: Limits{MessageRate: 1000, MessageBurst: 999}}},
+		{"give 1 to", Config{Limits: Limits{ByteRate: -1}}},
 		{"ping after", Config{CloseAfter: time.Second}},
 		{"https://example.com", Config{AllowedOrigins: []string{"example.com"}}},
 		{"https://example.com", Config{AllowedOrigins: []string{"https://a.*.com"}}},

@@ -33,7 +33,7 @@ func (in *input) idle() bool { return !in.inFrame && !in.inMsg && in.headLen == 
 // read takes once what the kernel has, at most Config.ReadBudget; the poller is level-triggered and reports the rest again, after the
 // other connections had their turn. More tells whether the stream may go on.
 func (l *loop) read(c *Conn) (more bool) {
-	n, errno := sysRead(c.fd, l.in)
+	n, errno := sysRead(c.fd, l.in[:l.readSize(c)])
 	l.n.reads++
 	switch {
 	case errno == syscall.EAGAIN:
@@ -47,6 +47,7 @@ func (l *loop) read(c *Conn) (more bool) {
 	}
 	l.n.bytesIn += uint64(n)
 	l.consume(c, l.in[:n])
+	l.restrain(c)
 	return c.state != stateClosed
 }
 
@@ -56,7 +57,7 @@ func (l *loop) consume(c *Conn, b []byte) {
 		b = l.handshake(c, b)
 	}
 	if c.state == stateOpen {
-		c.heard, c.pinged = l.wheel.now, false
+		l.hear(c, len(b))
 		l.frames(c, b)
 	}
 }
@@ -224,6 +225,7 @@ func (l *loop) frameComplete(c *Conn, in *input) {
 // message hands a complete message to the handler.
 func (l *loop) message(c *Conn, op ws.OpCode, payload []byte) {
 	l.n.messagesIn++
+	c.Spend(1)
 	c.opcode = op
 	if c.json {
 		var err error
@@ -254,6 +256,7 @@ func (l *loop) closeFor(c *Conn, err error) {
 
 // control answers a control frame (RFC 6455, section 5.5).
 func (l *loop) control(c *Conn, op ws.OpCode, payload []byte) {
+	c.Spend(1)
 	switch op {
 	case ws.OpPing:
 		l.stage(c, ws.OpPong, l.copied(payload))

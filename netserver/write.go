@@ -312,7 +312,7 @@ func (l *loop) startOutput(c *Conn) {
 		return
 	}
 	c.out = &output{progress: l.wheel.now}
-	if !c.half {
+	if !c.half && !c.paused {
 		c.polling = c.op.Control(pollReadWrite) == nil
 	}
 	l.wheel.hasten(c, l.dueOf(c))

@@ -28,6 +28,7 @@ func netserverConfig(c *config.Config) netserver.Config {
 		AllowedOrigins:   c.Server.AllowedOrigins,
 		ProxyProtocol:    netserver.ProxyMode(c.Server.ProxyProtocol),
 		ProxyNetworks:    proxyNetworks(c.Server.ProxyNetworks),
+		Limits:           limitsConfig(&c.Limits),
 		MaxConns:         c.Server.MaxConnections,
 		MaxHeader:        int(c.Server.MaxHeader),
 		MaxMessage:       int(c.Websocket.MaxMessage),
@@ -44,6 +45,16 @@ func netserverConfig(c *config.Config) netserver.Config {
 		UserTimeout:      noneIsNegative(c.Server.UserTimeout),
 		LingerTimeout:    time.Duration(c.Websocket.LingerTimeout),
 		DrainWindow:      time.Duration(c.Reconnect.DrainWindow),
+	}
+}
+
+func limitsConfig(c *config.Limits) netserver.Limits {
+	return netserver.Limits{
+		MessageRate:  c.MessageRate,
+		MessageBurst: c.MessageBurst,
+		ByteRate:     int(c.ByteRate),
+		ByteBurst:    int(c.ByteBurst),
+		LimitedMax:   time.Duration(c.CloseAfter),
 	}
 }
 

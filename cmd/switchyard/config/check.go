@@ -13,6 +13,8 @@ func (l *Loaded) check(dev bool) Problems {
 	l.checkLess(&ps, "websocket.output_soft", int64(l.Websocket.OutputSoft), "websocket.output_hard", int64(l.Websocket.OutputHard), "or nothing is dropped before the connection is closed")
 	l.checkLess(&ps, "websocket.max_message", int64(l.Websocket.MaxMessage), "websocket.output_hard", int64(l.Websocket.OutputHard), "or one message closes its receivers as slow consumers")
 	l.checkLess(&ps, "reconnect.min", int64(l.Reconnect.Min), "reconnect.max", int64(l.Reconnect.Max)+1, "since the wait grows from the one to the other")
+	l.checkBurst(&ps, "limits.message", int64(l.Limits.MessageRate), int64(l.Limits.MessageBurst))
+	l.checkBurst(&ps, "limits.byte", int64(l.Limits.ByteRate), int64(l.Limits.ByteBurst))
 	l.checkRings(&ps)
 	l.checkListeners(&ps)
 	l.checkOrigins(&ps)
@@ -31,6 +33,13 @@ func (l *Loaded) checkLess(ps *Problems, a string, av int64, b string, bv int64,
 		at, other = other, at
 	}
 	ps.add(at, a, "must be less than %s (%s), %s; change one of them", b, other, why)
+}
+
+// checkBurst requires a burst of a second at least, since rates are applied once a second.
+func (l *Loaded) checkBurst(ps *Problems, name string, rate, burst int64) {
+	if rate > 0 && burst > 0 {
+		l.checkLess(ps, name+"_rate", rate, name+"_burst", burst+1, "or the rate is never reached")
+	}
 }
 
 func (l *Loaded) checkRings(ps *Problems) {

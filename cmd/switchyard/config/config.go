@@ -12,6 +12,7 @@ type Config struct {
 	Server        Server        `name:"server" doc:"The address that clients connect to, and how connections are taken and drained."`
 	Admin         Admin         `name:"admin" doc:"The address for operators: metrics, health and profiles. It has no access control, so keep it private."`
 	Websocket     Websocket     `name:"websocket" doc:"Limits and deadlines of each connection."`
+	Limits        Limits        `name:"limits" doc:"How much the server takes from its peers. What exceeds a rate waits or is told to come back; nothing that was accepted is lost."`
 	Reconnect     Reconnect     `name:"reconnect" doc:"What clients are told about coming back after a lost connection. The first try is at once."`
 	Auth          Auth          `name:"auth" doc:"Who may connect."`
 	Store         Store         `name:"store" doc:"The journal and the history on the local disk."`
@@ -56,6 +57,15 @@ type Websocket struct {
 	LingerTimeout  Duration `name:"linger_timeout" default:"5s" min:"1s" max:"1m" doc:"The longest wait for the peer to close after the server's last byte."`
 	OutputSoft     Size     `name:"output_soft" default:"256KiB" min:"4KiB" max:"64MiB" doc:"With more than this waiting for one connection, typing and presence are dropped for it."`
 	OutputHard     Size     `name:"output_hard" default:"1MiB" min:"16KiB" max:"256MiB" doc:"With more than this waiting, the connection is closed as a slow consumer; it resumes without loss."`
+}
+
+// Limits is what peers may ask for.
+type Limits struct {
+	MessageRate  int      `name:"message_rate" default:"10000" min:"0" max:"1000000000" doc:"Frames from one connection in a second. One that sends more is read more slowly. 0: no limit. The default is for bots and bridges; people type less than 20."`
+	MessageBurst int      `name:"message_burst" default:"0" min:"0" max:"1000000000" doc:"Frames from one connection at once, at least message_rate. 0: four times the rate."`
+	ByteRate     Size     `name:"byte_rate" default:"16MiB" min:"0B" max:"1GiB" doc:"Bytes from one connection in a second. One that sends more is read more slowly. 0B: no limit."`
+	ByteBurst    Size     `name:"byte_burst" default:"0B" min:"0B" max:"1GiB" doc:"Bytes from one connection at once, at least byte_rate. 0B: four times the rate."`
+	CloseAfter   Duration `name:"close_after" default:"5m" min:"0s" max:"24h" doc:"A connection that wants more than these rates for this long without a break is closed with 4504, upon which clients do not reconnect. 0s: never."`
 }
 
 // Reconnect is the advice in the welcome frame.

@@ -1,0 +1,59 @@
+package netserver
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Limits is what the server takes from its peers. A rate of 0 is no limit, a burst of 0 is four seconds of its rate.
+type Limits struct {
+	MessageRate  int // messages and control frames from one connection in a second, each frame of a batch counted (see Conn.Spend)
+	MessageBurst int // of them at once; at least MessageRate
+	ByteRate     int // bytes from one connection in a second
+	ByteBurst    int // of them at once; at least ByteRate
+
+	// LimitedMax is how long a connection may want more than the two rates without a break; then it is closed with 4504. 0: for ever.
+	LimitedMax time.Duration
+}
+
+// maxBurst keeps levels, with the overshoot of one read, within 32 bits.
+const maxBurst = 1 << 30
+
+func (l Limits) withDefaults() Limits {
+	setDefault(&l.MessageBurst, min(4*l.MessageRate, maxBurst))
+	setDefault(&l.ByteBurst, min(4*l.ByteRate, maxBurst))
+	return l
+}
+
+func (l *Limits) validate() error {
+	return errors.Join(
+		validRate("messages", l.MessageRate, l.MessageBurst),
+		validRate("bytes", l.ByteRate, l.ByteBurst),
+	)
+}
+
+// validRate wants a burst of a second at least, because buckets are looked at once a second: a smaller one would make the rate smaller.
+func validRate(of string, rate, burst int) error {
+	if rate == 0 {
+		return nil
+	}
+	return errors.Join(
+		inRange("limit of "+of+" in a second", rate, 1, maxBurst),
+		inRange(fmt.Sprintf("burst of %s at a rate of %d", of, rate), burst, rate, maxBurst),
+	)
+}
+
+// limit names what was applied. Each application is counted in switchyard_limited_total, in loop.limited and nowhere else.
+type limit uint8
+
+const (
+	limitConnections limit = iota // Config.MaxConns: 503
+	limitMessages                 // Limits.MessageRate: reading paused
+	limitBytes                    // Limits.ByteRate: reading paused
+	limitCount
+)
+
+var limitNames = [limitCount]string{"connections", "messages", "bytes"}
+
+func (l *loop) limited(by limit) { l.n.limited[by]++ }
