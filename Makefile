@@ -22,7 +22,7 @@ export GOFLAGS := -buildvcs=false
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## Build bin/switchyard and bin/switchyard-bench (static)
@@ -55,9 +55,20 @@ fuzz: ## Fuzz every decoder for FUZZTIME each
 bench: ## Run the micro-benchmarks
 	go test -run '^$$' -bench . -benchmem ./...
 
+.PHONY: bench-peers
+bench-peers: build ## Measure echo beside other libraries, for 11 minutes; PEERS="--rounds 1 --duration 500ms --settle 1s" for a try
+	cd bench/peers && $(BUILD) -o ../../bin/peers .
+	bin/peers compare --json bin/peers.json $(PEERS) | tee bin/peers.md
+
+# bench/peers is a module of its own, so "make test" neither builds it nor needs the libraries that it measures.
+.PHONY: test-peers
+test-peers: ## Vet and test bench/peers
+	cd bench/peers && go vet ./... && go test $(TESTFLAGS) ./...
+
 .PHONY: lint
-lint: vet ## Vet, and staticcheck of a pinned version
+lint: vet test-peers ## Vet, and staticcheck of a pinned version; bench/peers too
 	go run $(STATICCHECK) ./...
+	cd bench/peers && go run $(STATICCHECK) ./...
 
 .PHONY: vet
 vet:
