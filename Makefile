@@ -1,5 +1,5 @@
 # Everything that a person or CI does with the repository. "make help" lists the targets.
-# Needs Go of the version in go.mod or newer; "make test" installs the C compiler that -race needs.
+# Needs Go of the version in go.mod or newer; "make test" installs what the tests need besides, on Debian (.ci/deps).
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c

@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// The PROXY protocol, versions 1 and 2 (https://www.haproxy.org/download/3.2/doc/proxy-protocol.txt): what a proxy writes before the first
+// The PROXY protocol, versions 1 and 2 (https://www.haproxy.org/download/2.6/doc/proxy-protocol.txt): what a proxy writes before the first
 // byte of its client, so that the server knows who that is. Version 1 is a line of text:
 //
 //	PROXY TCP4 192.0.2.1 198.51.100.1 56324 443\r\n

@@ -26,6 +26,7 @@ type installation struct {
 	dir    string
 	listen string
 	args   []string
+	front  *haproxy // what clients connect to; nil: the server itself
 }
 
 func newInstallation(t *testing.T, args ...string) *installation {
@@ -56,7 +57,11 @@ func (i *installation) options(user string, role frame.Role) switchyard.Options 
 
 func (i *installation) dial(ctx context.Context, user string, role frame.Role) *switchyard.Client {
 	i.t.Helper()
-	c, err := switchyard.Dial(ctx, "ws://"+i.listen+"/v1/ws", i.options(user, role))
+	url, o := "ws://"+i.listen+"/v1/ws", i.options(user, role)
+	if i.front != nil {
+		url, o.TLS, o.DialContext = i.front.url(), i.front.tls, i.front.dial
+	}
+	c, err := switchyard.Dial(ctx, url, o)
 	if err != nil {
 		i.t.Fatal(err)
 	}
