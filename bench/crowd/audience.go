@@ -3,7 +3,6 @@ package crowd
 import (
 	"encoding/binary"
 	"fmt"
-	"time"
 
 	"github.com/switchyard-im/switchyard/bench/client"
 	"github.com/switchyard-im/switchyard/bench/oracle"
@@ -27,23 +26,12 @@ type Audience struct {
 	scene  *Scene
 	loop   *client.Loop
 	size   int
-	conv   frame.ID
 	key    frame.ID
 	agent  string
-	known  uint64 // the last sequence that the speaker knows
-	said   uint64 // messages
-	heard  uint64 // messages that were acked
-	open   []saying
 	user   *User // the speaker
-	retry  client.Timer
+	speech speech
+	retry  client.Timer // armed: sends what is open again
 	body   []byte
-	unsent bool // the retry timer is going to send what is open again
-}
-
-// saying is a message that was not acked yet; a retry repeats all of it.
-type saying struct {
-	index, base uint64
-	due         int64
 }
 
 // Listener is one device of the visitor.
@@ -82,39 +70,37 @@ func (s *Scene) NewAudience(l *client.Loop, first, n, size int) (*Audience, erro
 func (a *Audience) Open() { a.user.Conn.Dial() }
 
 // Under is how many messages are said and not acked.
-func (a *Audience) Under() int { return len(a.open) }
+func (a *Audience) Under() int { return len(a.speech.open) }
 
 // Accepted is how many messages were acked.
-func (a *Audience) Accepted() uint64 { return a.heard }
+func (a *Audience) Accepted() uint64 { return a.speech.accepted }
 
 // Say sends one more message; due is when it should have gone.
 func (a *Audience) Say(due int64) {
-	a.open = append(a.open, saying{index: a.said, base: a.known, due: due})
-	a.said++
+	s := a.speech.say(due)
 	a.Ledger.Sent++
-	if !a.unsent {
-		a.send(a.open[len(a.open)-1])
+	if !a.retry.Armed() {
+		a.send(s)
 	}
 }
 
 func (a *Audience) send(s saying) {
-	tag := oracle.Tag{Run: a.scene.Run, Index: s.index, Due: s.due}
-	a.body = oracle.AppendBody(a.body[:0], &tag, a.size)
-	a.user.Send(&frame.Send{Ref: FirstRef + s.index, Conv: a.conv, Level: 2, ID: tag.ID(), Base: s.base, Body: a.body})
+	var send frame.Send
+	send, a.body = a.speech.frame(a.scene.Run, a.size, s, FirstRef+s.index, a.body)
+	a.user.Send(&send)
 }
 
 // repeat sends everything that is open again, in order.
 func (a *Audience) repeat() {
-	a.unsent = false
-	for _, s := range a.open {
+	for _, s := range a.speech.open {
 		a.send(s)
 	}
 }
 
 // CloseConversation leaves no open conversation behind for the next run on this server.
 func (a *Audience) CloseConversation() {
-	if a.user.Ready && !a.conv.IsZero() {
-		a.user.Send(&frame.Close{Ref: FirstRef - 1, Conv: a.conv})
+	if a.user.Ready && !a.speech.conv.IsZero() {
+		a.user.Send(&frame.Close{Ref: FirstRef - 1, Conv: a.speech.conv})
 	}
 }
 
@@ -146,10 +132,10 @@ func (s *speaker) assigned(f []byte) error {
 	if err := m.Parse(f); err != nil {
 		return err
 	}
-	if m.State != frame.StateAssigned || !s.conv.IsZero() {
+	if m.State != frame.StateAssigned || !s.speech.conv.IsZero() {
 		return nil
 	}
-	s.conv, s.known = m.Conv, m.Head
+	s.speech.conv, s.speech.known = m.Conv, m.Head
 	for _, l := range s.Listeners[1:] {
 		l.Conn.Dial()
 	}
@@ -161,16 +147,10 @@ func (s *speaker) accepted(f []byte) error {
 	if err := m.Parse(f); err != nil {
 		return err
 	}
-	for i := range s.open {
-		if m.Ref == FirstRef+s.open[i].index {
-			s.open = append(s.open[:i], s.open[i+1:]...)
-			s.known = max(s.known, m.Seq)
-			s.heard++
-			s.Ledger.Accepted++
-			if s.Acked != nil {
-				s.Acked()
-			}
-			return nil
+	if m.Ref >= FirstRef && s.speech.acked(m.Ref-FirstRef, m.Seq) {
+		s.Ledger.Accepted++
+		if s.Acked != nil {
+			s.Acked()
 		}
 	}
 	return nil
@@ -185,16 +165,10 @@ func (s *speaker) refused(f []byte) error {
 		s.scene.Fail(Refusal(s.agent, &m))
 		return nil
 	}
-	if m.Ref >= FirstRef && !s.unsent {
-		s.unsent = true
+	if m.Ref >= FirstRef && !s.retry.Armed() {
 		s.loop.Arm(&s.retry, client.Now()+later(m.RetryMS))
 	}
 	return nil
-}
-
-// later is a server's retry time in nanoseconds, at least a moment.
-func later(ms uint64) int64 {
-	return int64(max(time.Duration(min(ms, 60_000))*time.Millisecond, 10*time.Millisecond))
 }
 
 // Welcomed implements Handler.

@@ -37,46 +37,29 @@ type Config struct {
 
 // Report is the outcome of a run.
 type Report struct {
-	Listeners  int                `json:"listeners"`
-	Size       int                `json:"size"`
-	WireBytes  int                `json:"wire_bytes"` // of one delivery, its WebSocket header included
-	Messages   int64              `json:"messages"`
-	Deliveries int64              `json:"deliveries"`
-	Lost       int64              `json:"lost"`
-	Duplicated int64              `json:"duplicated"`
-	Reordered  int64              `json:"reordered"`
-	Altered    int64              `json:"altered"`
-	Others     int64              `json:"other_violations"`
-	Violations []string           `json:"violations,omitempty"`
-	Deliver    report.Percentiles `json:"deliver_ms"` // from said to heard, each listener
-	All        report.Percentiles `json:"all_ms"`     // from said to heard by the last listener
-	ServerUS   float64            `json:"server_cpu_us_per_delivery"`
-	WriteUS    float64            `json:"write_cpu_us"` // of a bare write
-	Ratio      float64            `json:"ratio"`
-	RSSBytes   int64              `json:"server_rss_bytes"`
-}
-
-// OK tells whether every message came to everybody once, in order.
-func (r *Report) OK() bool {
-	return r.Lost+r.Duplicated+r.Reordered+r.Altered+r.Others == 0
+	Listeners int `json:"listeners"`
+	Size      int `json:"size"`
+	WireBytes int `json:"wire_bytes"` // of one delivery, its WebSocket header included
+	crowd.Verdict
+	Deliver  report.Percentiles `json:"deliver_ms"` // from said to heard, each listener
+	All      report.Percentiles `json:"all_ms"`     // from said to heard by the last listener
+	ServerUS float64            `json:"server_cpu_us_per_delivery"`
+	WriteUS  float64            `json:"write_cpu_us"` // of a bare write
+	Ratio    float64            `json:"ratio"`
+	RSSBytes int64              `json:"server_rss_bytes"`
 }
 
 // Rows is the report as a table.
 func (r *Report) Rows() []report.Row {
 	rows := []report.Row{
 		{Name: "load", Value: fmt.Sprintf("%d listeners to one conversation, %d B, %d B on the wire", r.Listeners, r.Size, r.WireBytes)},
-		{Name: "messages", Value: fmt.Sprintf("%d said, %d deliveries", r.Messages, r.Deliveries)},
-		{Name: "oracle", Value: fmt.Sprintf("%d lost, %d duplicated, %d reordered, %d altered, %d others", r.Lost, r.Duplicated, r.Reordered, r.Altered, r.Others)},
 		{Name: "deliver", Value: r.Deliver},
 		{Name: "to everybody", Value: r.All},
 		{Name: "server", Value: fmt.Sprintf("%.3f us of CPU per delivery, RSS %.1f MB", r.ServerUS, float64(r.RSSBytes)/1e6)},
 		{Name: "bare write", Value: fmt.Sprintf("%.3f us of CPU", r.WriteUS)},
 		{Name: "ratio", Value: fmt.Sprintf("%.2f", r.Ratio)},
 	}
-	for _, v := range r.Violations {
-		rows = append(rows, report.Row{Name: "violation", Value: v})
-	}
-	return rows
+	return append(rows, r.Verdict.Rows()...)
 }
 
 func setDefault[T comparable](field *T, value T) {
@@ -268,12 +251,6 @@ func (r *run) judge(rep *Report) {
 		l.Stream.Finish(&a.Ledger, a.Accepted())
 	}
 	a.CloseConversation()
-	rep.Messages, rep.Deliveries = a.Ledger.Sent, a.Ledger.Delivered
-	rep.Lost, rep.Duplicated = a.Ledger.Count(oracle.Lost), a.Ledger.Count(oracle.Duplicated)
-	rep.Reordered, rep.Altered = a.Ledger.Count(oracle.Reordered), a.Ledger.Count(oracle.Altered)
-	rep.Others = a.Ledger.Total() - rep.Lost - rep.Duplicated - rep.Reordered - rep.Altered
-	for _, v := range a.Ledger.Cases {
-		rep.Violations = append(rep.Violations, v.String())
-	}
+	rep.Verdict = crowd.Judge(&a.Ledger)
 	rep.Deliver, rep.All = r.deliver.Percentiles(), r.all.Percentiles()
 }

@@ -40,7 +40,7 @@ func TestRunMeasures(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !rep.OK() || rep.Messages == 0 || rep.Deliveries != 30*rep.Messages || rep.WireBytes <= size || rep.WriteUS <= 0 {
+		if !rep.OK() || rep.Sent == 0 || rep.Delivered != 30*rep.Sent || rep.WireBytes <= size || rep.WriteUS <= 0 {
 			t.Errorf("%+v", rep)
 		}
 		if rep.All.P50 < rep.Deliver.P50 {

@@ -87,3 +87,8 @@ func (s *Stream) Finish(l *Ledger, accepted uint64) {
 func (s *Stream) Unrecovered(l *Ledger, detail string) {
 	l.violation(Unrecovered, s.Number, "resumed after sequence %d: %s", s.last, detail)
 }
+
+// Unanswered says that a message was neither accepted nor refused by the end.
+func (s *Stream) Unanswered(l *Ledger, index uint64) {
+	l.violation(Unanswered, s.Number, "message %d", index)
+}

@@ -24,6 +24,8 @@ type Faults struct {
 	Ack func(n int) int
 	// Refuse gives an error code for the n-th send, or 0.
 	Refuse func(n int) uint64
+	// Replay may change what a resume replays; nil: nothing.
+	Replay func(log []frame.Message) []frame.Message
 	// Hello gives an error code for a hello, or 0.
 	Hello func() uint64
 }
@@ -280,7 +282,11 @@ func (s *Server) resume(c *conn, f []byte) {
 	head := uint64(len(conv.log))
 	r := frame.Resumed{Ref: m.Ref, Conv: m.Conv, Recovered: m.After <= head, After: m.After, Head: head, Count: head - m.After}
 	c.out = r.Append(c.out)
-	for _, old := range conv.log[m.After:] {
+	missed := conv.log[m.After:]
+	if s.faults.Replay != nil {
+		missed = s.faults.Replay(missed)
+	}
+	for _, old := range missed {
 		c.out = old.Append(c.out)
 	}
 	conv.attached[c] = true

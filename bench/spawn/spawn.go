@@ -1,0 +1,65 @@
+// Package spawn runs the servers that a scenario starts by itself, because it kills them or needs many of them.
+package spawn
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"syscall"
+	"time"
+)
+
+// Process is one server process. Its methods are called by one goroutine.
+type Process struct {
+	cmd *exec.Cmd
+}
+
+// Start runs a command line by the shell, which becomes the command itself, so that signals reach it. Its output goes to out; it
+// is killed with this process.
+func Start(command string, out io.Writer) (*Process, error) {
+	cmd := exec.Command("/bin/sh", "-c", "exec "+command)
+	cmd.Stdout, cmd.Stderr = out, out
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	cmd.WaitDelay = time.Second
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("spawn: cannot run %q: %w", command, err)
+	}
+	return &Process{cmd}, nil
+}
+
+// PID is the process's id.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
+// Kill sends a signal and waits for the end of the process.
+func (p *Process) Kill(sig os.Signal) error {
+	if err := p.cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("spawn: %w", err)
+	}
+	var exit *exec.ExitError
+	if err := p.cmd.Wait(); err != nil && !errors.As(err, &exit) {
+		return fmt.Errorf("spawn: %w", err)
+	}
+	return nil
+}
+
+// Listening waits until somebody accepts connections at the address.
+func Listening(ctx context.Context, address string, within time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	for {
+		var d net.Dialer
+		c, err := d.DialContext(ctx, "tcp", address)
+		if err == nil {
+			return c.Close()
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("spawn: nobody listens on %s within %s: %w", address, within, err)
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}

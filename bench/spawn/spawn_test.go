@@ -1,0 +1,55 @@
+package spawn
+
+import (
+	"context"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestAProcessRunsUntilItIsKilled(t *testing.T) {
+	var out strings.Builder
+	p, err := Start("sh -c 'echo here; exec sleep 100'", &out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		if name, _ := os.ReadFile("/proc/" + strconv.Itoa(p.PID()) + "/comm"); strings.TrimSpace(string(name)) == "sleep" {
+			break // the shell has become the command
+		}
+	}
+	if err := p.Kill(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if out.String() != "here\n" {
+		t.Errorf("output %q", out.String())
+	}
+	if _, err := os.Stat("/proc/" + strconv.Itoa(p.PID())); err == nil {
+		t.Error("the process is still there")
+	}
+	if err := p.Kill(syscall.SIGKILL); err == nil {
+		t.Error("killed twice")
+	}
+}
+
+func TestListening(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := Listening(context.Background(), l.Addr().String(), 5*time.Second); err != nil {
+		t.Error(err)
+	}
+	l.Close()
+	if err := Listening(context.Background(), l.Addr().String(), 20*time.Millisecond); err == nil {
+		t.Error("a closed port listens")
+	}
+}

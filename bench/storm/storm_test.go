@@ -1,0 +1,84 @@
+package storm
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/switchyard-im/switchyard/bench/benchtest/chatserver"
+	"github.com/switchyard-im/switchyard/bench/retry"
+	"github.com/switchyard-im/switchyard/bench/token"
+	"github.com/switchyard-im/switchyard/frame"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func setup(t *testing.T, faults chatserver.Faults) (*chatserver.Server, Config) {
+	t.Helper()
+	s, err := chatserver.Start(faults)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	key := func() (*token.Signer, error) { return token.Parse([]byte(strings.Repeat("5a", 32))) }
+	return s, Config{URL: s.URL(), Key: key, Clients: 50, Rate: 2000, Before: 50 * time.Millisecond, After: 50 * time.Millisecond, Within: 20 * time.Second,
+		Threads: 2, Retry: retry.Policy{Min: time.Millisecond, Max: 50 * time.Millisecond, Jitter: 10 * time.Millisecond}}
+}
+
+func TestEverybodyComesBackWithoutALoss(t *testing.T) {
+	s, cfg := setup(t, chatserver.Faults{})
+	time.AfterFunc(400*time.Millisecond, s.DropAll) // the outage that an operator makes
+	rep, err := Run(context.Background(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !rep.OK() || rep.Complete != 50 || rep.Dropped < 50 || rep.Sent == 0 || rep.Accepted != rep.Sent || rep.Delivered != rep.Sent {
+		t.Errorf("%+v", rep)
+	}
+	if rep.FirstSeconds <= 0 || rep.Seconds < rep.FirstSeconds || rep.Back.Max <= 0 || rep.UpSeconds != 0 {
+		t.Errorf("%+v", rep)
+	}
+}
+
+// TestALossIsFound: one of the first messages is not delivered, though many follow it.
+func TestALossIsFound(t *testing.T) {
+	s, cfg := setup(t, chatserver.Faults{Deliver: func(n int, m frame.Message) []frame.Message {
+		if n == 60 {
+			return nil
+		}
+		return []frame.Message{m}
+	}})
+	cfg.Drain = 100 * time.Millisecond
+	time.AfterFunc(time.Second, s.DropAll)
+	rep, err := Run(context.Background(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rep.OK() || rep.Lost != 1 || rep.Complete != 50 {
+		t.Errorf("%+v", rep)
+	}
+}
+
+func TestRunsThatCannotTakePlaceSayWhy(t *testing.T) {
+	_, refusing := setup(t, chatserver.Faults{Hello: func() uint64 { return frame.ErrorUnauthorized }})
+	for want, change := range map[string]func(*Config){
+		"no key":            func(c *Config) { c.Key = nil },
+		"must be positive":  func(c *Config) { c.Clients = -1 },
+		"a size":            func(c *Config) { c.Size = 1 },
+		"a rate":            func(c *Config) { c.Rate = -1 },
+		"not be negative":   func(c *Config) { c.Before = -1 },
+		"descriptors":       func(c *Config) { c.Clients = 1 << 40 },
+		"is --key the file": func(c *Config) { c.URL = refusing.URL },
+		"is the server run": func(c *Config) { c.URL = "ws://127.0.0.1:1/v1/ws" },
+		"ws://HOST:PORT/PA": func(c *Config) { c.URL = "ftp://x" },
+	} {
+		_, cfg := setup(t, chatserver.Faults{})
+		change(&cfg)
+		if _, err := Run(context.Background(), cfg); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want an error with %q", err, want)
+		}
+	}
+}

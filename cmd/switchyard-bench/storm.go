@@ -1,0 +1,55 @@
+package main
+
+import (
+	"context"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/switchyard-im/switchyard/bench/retry"
+	"github.com/switchyard-im/switchyard/bench/storm"
+	"github.com/switchyard-im/switchyard/bench/token"
+)
+
+type stormCommand struct {
+	serverAddress
+	Serve       string        `help:"The command that starts the server, which is run by the shell, killed and run again. Without it, restart the server yourself when asked." placeholder:"COMMAND"`
+	Signal      string        `default:"kill" enum:"kill,term" help:"What ends the server: kill -9, or SIGTERM, which drains."`
+	ServerLog   string        `name:"server-log" type:"path" help:"Append the output of the server to this file." placeholder:"FILE"`
+	Clients     int           `default:"15000" help:"Clients, each with a conversation."`
+	Rate        float64       `default:"1000" help:"Messages per second to all of them, before, during and after the outage."`
+	Size        int           `default:"128" help:"Bytes of a message's body."`
+	Before      time.Duration `default:"3s" help:"Load before the outage."`
+	After       time.Duration `default:"2s" help:"Load after everybody is back."`
+	RetryMin    time.Duration `default:"0s" help:"Reconnect policy: the first attempt is at once, then after this, twice this, ... 0: what the server says."`
+	RetryMax    time.Duration `default:"0s" help:"The longest wait between attempts. 0: what the server says."`
+	RetryJitter time.Duration `default:"0s" help:"A random part of this is added to each wait. 0: what the server says."`
+	Threads     int           `default:"1" help:"Event loops of the generator."`
+	JSON        string        `name:"json" type:"path" help:"Write the report to this file." placeholder:"FILE"`
+}
+
+// Run is called by kong.
+func (c *stormCommand) Run(ctx context.Context, t *terminal) error {
+	cfg := storm.Config{
+		URL: c.URL, Key: func() (*token.Signer, error) { return token.Load(c.Key) }, Clients: c.Clients, Rate: c.Rate, Size: c.Size,
+		Before: c.Before, After: c.After, Retry: retry.Policy{Min: c.RetryMin, Max: c.RetryMax, Jitter: c.RetryJitter}, Threads: c.Threads,
+		Command: c.Serve, Progress: t.progress.text,
+	}
+	if c.Signal == "term" {
+		cfg.Signal = syscall.SIGTERM
+	}
+	if c.ServerLog != "" {
+		log, err := os.OpenFile(c.ServerLog, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+		if err != nil {
+			return err
+		}
+		defer log.Close()
+		cfg.ServerLog = log
+	}
+	rep, err := storm.Run(ctx, cfg)
+	t.progress.done()
+	if err != nil {
+		return err
+	}
+	return t.finish(rep, rep.Rows(), rep.OK(), c.JSON)
+}
