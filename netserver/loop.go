@@ -46,6 +46,7 @@ type loop struct {
 	live     int     // connections that are neither free nor closed
 	tasks    []task  // the queue of last time
 	listener *listener
+	trimmed  int32 // tick of the last trim
 	finished bool
 	told     [troubleCount]told
 
@@ -193,6 +194,7 @@ func (l *loop) onTimer(netpoll.Poll) error {
 		l.sendSome()
 	}
 	l.end()
+	l.trim()
 	l.publish()
 	return nil
 }

@@ -35,7 +35,13 @@ type process struct {
 // startProcess runs a command and waits for the line of its log with this message.
 func startProcess(t *testing.T, message string, args ...string) (p *process, line map[string]any) {
 	t.Helper()
-	p = launch(t, message, args...)
+	return startBinary(t, os.Args[0], message, args...)
+}
+
+// startBinary does so with the binary at path.
+func startBinary(t *testing.T, path, message string, args ...string) (p *process, line map[string]any) {
+	t.Helper()
+	p = launch(t, path, message, args...)
 	select {
 	case line = <-p.ready:
 		return p, line
@@ -50,12 +56,12 @@ func startProcess(t *testing.T, message string, args ...string) (p *process, lin
 // startFailing runs a command that is expected to end by itself.
 func startFailing(t *testing.T, args ...string) *process {
 	t.Helper()
-	return launch(t, "", args...)
+	return launch(t, os.Args[0], "", args...)
 }
 
-func launch(t *testing.T, message string, args ...string) *process {
+func launch(t *testing.T, path, message string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, cmd: exec.Command(os.Args[0], args...), ended: make(chan struct{}), ready: make(chan map[string]any, 1)}
+	p := &process{t: t, cmd: exec.Command(path, args...), ended: make(chan struct{}), ready: make(chan map[string]any, 1)}
 	p.cmd.Env = append(os.Environ(), asCommand+"=1")
 	p.cmd.Stdout = &p.stdout
 	stderr, err := p.cmd.StderrPipe()
