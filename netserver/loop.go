@@ -215,7 +215,7 @@ func ticksOf(b [8]byte) uint64 {
 func (l *loop) register(c *Conn) error {
 	id := c.id
 	op := l.poll.Alloc()
-	op.FD, op.OnRead, op.OnWrite = int(c.fd), c.onRead, c.onWrite
+	op.FD, op.OnRead = int(c.fd), c.onRead
 	op.OnHup = func(netpoll.Poll) error {
 		l.box.post(task{run: func() { l.onHup(id) }})
 		return nil
@@ -274,7 +274,7 @@ func (l *loop) watchAgain(c *Conn) {
 		return
 	}
 	if c.out != nil {
-		c.polling = c.op.Control(pollReadWrite) == nil
+		l.startPolling(c)
 	}
 }
 

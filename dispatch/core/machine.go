@@ -41,7 +41,7 @@ type Origin struct {
 type Machine struct {
 	cfg   Config
 	convs map[frame.ID]*conversation
-	users map[UserKey]*user
+	users users
 
 	// Of the current batch.
 	now       int64 // Unix milliseconds
@@ -65,7 +65,7 @@ func New(cfg Config) *Machine {
 	return &Machine{
 		cfg:   cfg.withDefaults(),
 		convs: make(map[frame.ID]*conversation),
-		users: make(map[UserKey]*user),
+		users: newUsers(),
 		dirty: make(map[*conversation]struct{}),
 
 		stalled: make(map[*conversation]struct{}),
