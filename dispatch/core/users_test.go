@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"unsafe"
 
 	"github.com/switchyard-im/switchyard/frame"
 )
@@ -55,5 +56,12 @@ func checkUsers(t *testing.T, u *users, model map[UserKey][]frame.ConnID) {
 	}
 	if len(u.one) != online {
 		t.Fatalf("%d users, want %d", len(u.one), online)
+	}
+}
+
+// TestConversationSize guards the memory of an idle conversation.
+func TestConversationSize(t *testing.T) {
+	if n := unsafe.Sizeof(conversation{}); n > 144 {
+		t.Errorf("a conversation takes %d bytes", n)
 	}
 }
