@@ -65,10 +65,6 @@ bench-peers: build ## Measure echo beside other libraries, for 11 minutes; PEERS
 test-peers: ## Vet and test bench/peers
 	cd bench/peers && go vet ./... && go test $(TESTFLAGS) ./...
 
-.PHONY: burst
-burst: ## Watch the memory return after 15,000 connections sent 64 KiB at once (1.5 GB for a moment)
-	go test $(TESTFLAGS) -v -run TestMemoryReturnsAfterABurst ./cmd/switchyard -burst.conns 15000
-
 .PHONY: lint
 lint: vet test-peers ## Vet, and staticcheck of a pinned version; bench/peers too
 	go run $(STATICCHECK) ./...

@@ -13,7 +13,10 @@ type replays struct{ jobs []core.Job }
 // pace puts a replay behind the others of its connection. On its loop.
 func (js *jobs) pace(c Conn, j core.Job) {
 	s := c.Data().(*session)
-	r := &s.rarely().replays
+	if s.replays == nil {
+		s.replays = &replays{}
+	}
+	r := s.replays
 	if len(r.jobs) > js.center.cfg.AttachMax {
 		c.Close(frame.CloseSlowConsumer, "too many replays wait")
 		return
@@ -31,9 +34,9 @@ func (js *jobs) nextReplay(c Conn, r *replays) {
 // paced goes on after a piece was written to its connection, or given up. On its loop.
 func (js *jobs) paced(c Conn) {
 	s := c.Data().(*session)
-	r := &s.rare.replays
+	r := s.replays
 	if r.jobs = r.jobs[1:]; len(r.jobs) == 0 {
-		s.tidy()
+		s.replays = nil
 		return
 	}
 	js.nextReplay(c, r)

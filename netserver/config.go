@@ -23,6 +23,9 @@ type Config struct {
 	// the connections out by a hash of their addresses.
 	ReusePort bool
 
+	// Listener is a listening socket to take over instead of opening one at Listen; 0: none. The server owns it once New succeeds.
+	Listener int
+
 	// AllowedOrigins lists what browsers may connect from besides the server's own host: https://example.com, with a wildcard
 	// for subdomains https://*.example.com, or * for everyone. Requests without an Origin header come from no browser and pass.
 	AllowedOrigins []string

@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	listenBacklog = 4096 // the kernel cuts it to net.core.somaxconn
-	acceptBatch   = 64   // connections accepted in one turn
+	listenBacklog = 65_535 // the kernel cuts it to net.core.somaxconn, which is what the operator sets
+	acceptBatch   = 64     // connections accepted in one turn
 )
 
 // accepted is a connection on its way from the listener to its loop.

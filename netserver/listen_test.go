@@ -1,9 +1,12 @@
 package netserver
 
 import (
+	"errors"
 	"log/slog"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // TestReusePort has two servers on one address. Both take connections, and a third that does not ask for it is refused.
@@ -22,6 +25,46 @@ func TestReusePort(t *testing.T) {
 		open(t, first).Close()
 		for i, s := range []*Server{first, second} {
 			onLoop(t, s.loops[0], func() { took[i] = int(s.loops[0].n.opened) })
+		}
+	}
+}
+
+// TestListenerIsHandedOver has one server take over from another. Who connects in between waits in the backlog, and is served by the successor.
+func TestListenerIsHandedOver(t *testing.T) {
+	first := serve(t, Config{}, &testHandler{})
+	fd, err := first.Listener()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop(t, first)
+	if _, err := first.Listener(); !errors.Is(err, ErrNoListener) {
+		t.Errorf("a stopped server's listener: %v", err)
+	}
+	between := dialAddress(t, first.Addr().String(), 1)
+	second := serve(t, Config{Listen: "127.0.0.1:1", Listener: fd}, &testHandler{})
+	if second.Addr() != first.Addr() {
+		t.Errorf("the successor listens on %v, the first on %v", second.Addr(), first.Addr())
+	}
+	between.send([]byte(upgradeRequest(second.cfg.Path, wanted)))
+	if head := between.readHead(); !strings.HasPrefix(head, "HTTP/1.1 101 ") {
+		t.Errorf("who waited got %q", head)
+	}
+}
+
+func TestBadListenerIsRefused(t *testing.T) {
+	plain, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(plain)
+	local, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(local)
+	for fd, want := range map[int]string{plain: "does not listen", local: "not a TCP socket", 1 << 20: "bad file descriptor"} {
+		if _, err := New(Config{Listener: fd}, &testHandler{}, slog.New(slog.DiscardHandler), nil); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
 		}
 	}
 }

@@ -46,7 +46,6 @@ type loop struct {
 	live     int     // connections that are neither free nor closed
 	tasks    []task  // the queue of last time
 	listener *listener
-	trimmed  int32 // tick of the last trim
 	finished bool
 	told     [troubleCount]told
 
@@ -194,7 +193,6 @@ func (l *loop) onTimer(netpoll.Poll) error {
 		l.sendSome()
 	}
 	l.end()
-	l.trim()
 	l.publish()
 	return nil
 }
@@ -215,7 +213,7 @@ func ticksOf(b [8]byte) uint64 {
 func (l *loop) register(c *Conn) error {
 	id := c.id
 	op := l.poll.Alloc()
-	op.FD, op.OnRead = int(c.fd), c.onRead
+	op.FD, op.OnRead, op.OnWrite = int(c.fd), c.onRead, c.onWrite
 	op.OnHup = func(netpoll.Poll) error {
 		l.box.post(task{run: func() { l.onHup(id) }})
 		return nil
@@ -274,7 +272,7 @@ func (l *loop) watchAgain(c *Conn) {
 		return
 	}
 	if c.out != nil {
-		l.startPolling(c)
+		c.polling = c.op.Control(pollReadWrite) == nil
 	}
 }
 

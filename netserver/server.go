@@ -70,7 +70,7 @@ func (s *Server) open(h Handler) error {
 }
 
 func (s *Server) listen() error {
-	fd, addr, err := listen(s.cfg.Listen, s.cfg.ReusePort)
+	fd, addr, err := s.openListener()
 	if err != nil {
 		return err
 	}
@@ -84,6 +84,13 @@ func (s *Server) listen() error {
 		return fmt.Errorf("netserver: watching the listening socket: %w", err)
 	}
 	return nil
+}
+
+func (s *Server) openListener() (fd int32, addr netip.AddrPort, err error) {
+	if s.cfg.Listener != 0 {
+		return takeListener(s.cfg.Listener)
+	}
+	return listen(s.cfg.Listen, s.cfg.ReusePort)
 }
 
 // Addr is the address that the server listens on.

@@ -19,6 +19,7 @@ const (
 
 // environment is what a command sees of the process, so that tests can run commands.
 type environment struct {
+	args   []string // as of os.Args
 	env    []string // as of os.Environ
 	stdout io.Writer
 	stderr io.Writer
@@ -28,6 +29,7 @@ type environment struct {
 type cli struct {
 	Serve   serveCmd   `cmd:"" help:"Run the server."`
 	Echo    echoCmd    `cmd:"" help:"Run a WebSocket echo server on the same event loops, for conformance suites and comparisons."`
+	Signal  signalCmd  `cmd:"" help:"Stop, drain or upgrade a running server."`
 	Token   tokenCmd   `cmd:"" help:"Sign a token for a user."`
 	Config  configCmd  `cmd:"" help:"Print or check the configuration."`
 	Version versionCmd `cmd:"" help:"Print the version."`

@@ -29,22 +29,7 @@ func TestKillUnderLoad(t *testing.T) {
 
 	i := newInstallation(t)
 	p, _ := i.start()
-	key, err := token.Load(filepath.Join(i.dir, devKeyFile))
-	if err != nil {
-		t.Fatal(err)
-	}
-	type outcome struct {
-		report *chat.Report
-		err    error
-	}
-	ended := make(chan outcome, 1)
-	go func() {
-		report, err := chat.Run(t.Context(), chat.Config{
-			URL: "ws://" + i.listen + "/v1/ws", Key: key, Pairs: *killPairs, Rate: *killRate, Duration: 20 * time.Second, Drain: patience,
-			RetryMin: 20 * time.Millisecond, RetryMax: 200 * time.Millisecond, RetryJitter: 50 * time.Millisecond,
-		})
-		ended <- outcome{report, err}
-	}()
+	load := i.chat(*killPairs, *killRate, 20*time.Second)
 	for n := range kills {
 		time.Sleep(200*time.Millisecond + time.Duration(rnd.Int64N(int64(800*time.Millisecond)))) // the moment is the test's input
 		if _, by := p.signal(syscall.SIGKILL); by != syscall.SIGKILL {
@@ -52,16 +37,48 @@ func TestKillUnderLoad(t *testing.T) {
 		}
 		p, _ = i.start()
 	}
-	o := <-ended
-	if o.err != nil {
-		t.Fatalf("seed %d: %v", seed, o.err)
-	}
-	r := o.report
-	t.Logf("%d sent, %d accepted, %d delivered, %d reconnects, %d resent", r.Sent, r.Accepted, r.Delivered, r.Reconnects, r.Resent)
-	if !r.OK() {
-		t.Errorf("seed %d: %d lost, %d duplicated, %d reordered, %d altered; %q", seed, r.Lost, r.Duplicated, r.Reordered, r.Altered, r.Violations)
-	}
+	r := load.report()
 	if r.Accepted == 0 || r.Reconnects < kills {
 		t.Errorf("%d messages were accepted and %d connections dialled again: the kills did not meet the load", r.Accepted, r.Reconnects)
 	}
+}
+
+// load is chats that go on beside a test, and the oracle that looks at them.
+type load struct {
+	t     *testing.T
+	ended chan error
+	r     *chat.Report // once ended
+}
+
+// chat begins to chat with the installation. Clients come back quickly whenever the server goes.
+func (i *installation) chat(pairs int, rate float64, duration time.Duration) *load {
+	i.t.Helper()
+	key, err := token.Load(filepath.Join(i.dir, devKeyFile))
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	l := &load{t: i.t, ended: make(chan error, 1)}
+	go func() { // ends by itself, and report waits
+		var err error
+		l.r, err = chat.Run(i.t.Context(), chat.Config{
+			URL: "ws://" + i.listen + "/v1/ws", Key: key, Pairs: pairs, Rate: rate, Duration: duration, Drain: patience,
+			RetryMin: 20 * time.Millisecond, RetryMax: 200 * time.Millisecond, RetryJitter: 50 * time.Millisecond,
+		})
+		l.ended <- err
+	}()
+	return l
+}
+
+// report waits for the end of the chats, and fails the test if a message was lost, duplicated, reordered or altered.
+func (l *load) report() *chat.Report {
+	l.t.Helper()
+	if err := <-l.ended; err != nil {
+		l.t.Fatal(err)
+	}
+	r := l.r
+	l.t.Logf("%d sent, %d accepted, %d delivered, %d reconnects, %d resent", r.Sent, r.Accepted, r.Delivered, r.Reconnects, r.Resent)
+	if !r.OK() {
+		l.t.Errorf("%d lost, %d duplicated, %d reordered, %d altered; %q", r.Lost, r.Duplicated, r.Reordered, r.Altered, r.Violations)
+	}
+	return r
 }

@@ -8,6 +8,6 @@ import "os"
 
 func main() {
 	os.Exit(run(os.Args[1:], environment{
-		env: os.Environ(), stdout: os.Stdout, stderr: os.Stderr,
+		args: os.Args, env: os.Environ(), stdout: os.Stdout, stderr: os.Stderr,
 	}))
 }

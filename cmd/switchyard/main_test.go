@@ -8,11 +8,11 @@ import (
 )
 
 // asCommand makes the test binary be the command itself, so that tests can start real servers and kill them.
-const asCommand = "SWITCHYARD_TEST_AS_COMMAND"
+// It stays in the environment, because a server that is upgraded becomes the test binary again.
+const asCommand = "TEST_AS_SWITCHYARD"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asCommand) != "" {
-		os.Unsetenv(asCommand)
 		main()
 	}
 	goleak.VerifyTestMain(m)

@@ -35,33 +35,39 @@ type process struct {
 // startProcess runs a command and waits for the line of its log with this message.
 func startProcess(t *testing.T, message string, args ...string) (p *process, line map[string]any) {
 	t.Helper()
-	return startBinary(t, os.Args[0], message, args...)
+	p = launch(t, message, args...)
+	return p, p.awaitReady()
 }
 
-// startBinary does so with the binary at path.
-func startBinary(t *testing.T, path, message string, args ...string) (p *process, line map[string]any) {
+// awaitReady waits for the line; again after each upgrade.
+func (p *process) awaitReady() map[string]any {
+	t := p.t
 	t.Helper()
-	p = launch(t, path, message, args...)
 	select {
-	case line = <-p.ready:
-		return p, line
+	case line := <-p.ready:
+		return line
 	case <-p.ended:
 		t.Fatalf("the server ended before it was ready:\n%s", p.text())
 	case <-time.After(patience):
 		t.Fatalf("the server is not ready after %v:\n%s", patience, p.text())
 	}
-	return nil, nil
+	return nil
 }
 
 // startFailing runs a command that is expected to end by itself.
 func startFailing(t *testing.T, args ...string) *process {
 	t.Helper()
-	return launch(t, os.Args[0], "", args...)
+	return launch(t, "", args...)
 }
 
-func launch(t *testing.T, path, message string, args ...string) *process {
+func launch(t *testing.T, message string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, cmd: exec.Command(path, args...), ended: make(chan struct{}), ready: make(chan map[string]any, 1)}
+	return launchCommand(t, message, exec.Command(os.Args[0], args...))
+}
+
+func launchCommand(t *testing.T, message string, cmd *exec.Cmd) *process {
+	t.Helper()
+	p := &process{t: t, cmd: cmd, ended: make(chan struct{}), ready: make(chan map[string]any, 1)}
 	p.cmd.Env = append(os.Environ(), asCommand+"=1")
 	p.cmd.Stdout = &p.stdout
 	stderr, err := p.cmd.StderrPipe()
@@ -100,6 +106,16 @@ func (p *process) text() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.log.String()
+}
+
+// awaitText waits until the log contains it.
+func (p *process) awaitText(want string) {
+	p.t.Helper()
+	for end := time.Now().Add(patience); !strings.Contains(p.text(), want); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			p.t.Fatalf("the log lacks %q", want)
+		}
+	}
 }
 
 // signal sends one and returns the exit status, or the signal that ended the process.

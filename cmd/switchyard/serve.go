@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -21,10 +20,15 @@ type serveCmd struct {
 	configFlags `embed:""`
 }
 
-// Run serves until SIGTERM or SIGINT and returns nil after an orderly stop. A second signal ends the process at once.
+// Run serves until a signal ends it (see lifecycle) and returns nil after an orderly stop. A second signal to stop ends the process at once.
 func (c *serveCmd) Run(env *environment) error {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
+	signals := notify()
+	defer signal.Stop(signals)
+	given, rest, err := takeSockets(env.env)
+	if err != nil {
+		return err
+	}
+	env.env = rest
 	loaded, err := c.load(env)
 	if err != nil {
 		return err
@@ -39,18 +43,40 @@ func (c *serveCmd) Run(env *environment) error {
 	if err != nil {
 		return err
 	}
-	s, err := startServer(cfg, verifier, log)
+	s, err := startServer(cfg, given, verifier, log)
 	if err != nil {
 		return err
 	}
 	if c.Dev {
 		err = c.printDev(env, s, devKey)
 	}
-	if err == nil {
-		<-ctx.Done()
+	if err != nil {
+		return errors.Join(err, s.stop(cfg.Server.DrainTimeout))
 	}
-	stop()
-	return errors.Join(err, s.stop())
+	next := &replacement{args: env.args, env: env.env}
+	life := &lifecycle{server: s, signals: signals, check: next.check}
+	if upgrade := life.run(); upgrade {
+		return s.upgrade(next, signals)
+	}
+	signal.Reset(signalStop, syscall.SIGINT)
+	return s.stop(cfg.Server.DrainTimeout)
+}
+
+// upgrade stops quickly and becomes the new binary. Who connects in the meantime waits in the backlog. A signal to stop that comes meanwhile turns
+// it into a stop.
+func (s *server) upgrade(next *replacement, signals <-chan os.Signal) error {
+	kept, err := s.keepSockets()
+	if err != nil {
+		return errors.Join(err, s.stop(s.cfg.Server.DrainTimeout))
+	}
+	stopped := make(chan error, 1)
+	go func() { stopped <- s.stop(s.cfg.Server.UpgradeTimeout) }() // awaited in the next line
+	if err, asked := awaitStop(stopped, signals, s.log); asked {
+		return err
+	} else if err != nil {
+		s.log.Error("upgrading although not everything was closed; the store recovers", "error", err)
+	}
+	return next.execute(kept)
 }
 
 func (c *serveCmd) printDev(env *environment, s *server, key auth.Key) error {
@@ -71,15 +97,16 @@ func serverID(configured string) (string, error) {
 
 // startServer brings up the parts in their order: admin first, so that a long recovery can be watched; the store; the sockets;
 // the message center; then connections are taken. If one fails, those before it are stopped.
-func startServer(cfg *config.Config, verifier *auth.Verifier, log *slog.Logger) (*server, error) {
-	s := newServer(cfg, log)
+func startServer(cfg *config.Config, given sockets, verifier *auth.Verifier, log *slog.Logger) (*server, error) {
+	s := newServer(cfg, given, log)
 	begin := time.Now()
 	for _, start := range []func() error{s.startAdmin, s.openStore, s.openNet, func() error { return s.startCenter(verifier) }} {
 		if err := start(); err != nil {
-			return nil, errors.Join(err, s.stop())
+			return nil, errors.Join(err, s.stop(cfg.Server.DrainTimeout))
 		}
 	}
 	s.serve()
+	s.warnAddresses()
 	log.Info("ready", "address", s.net.Addr().String(), "admin", s.admin.Addr(), "loops", s.net.Loops(), "took", time.Since(begin))
 	return s, nil
 }

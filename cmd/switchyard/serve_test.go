@@ -2,9 +2,12 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"net"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -27,6 +30,7 @@ type installation struct {
 	listen string
 	args   []string
 	front  *haproxy // what clients connect to; nil: the server itself
+	binary string   // of serve; empty: this test
 }
 
 func newInstallation(t *testing.T, args ...string) *installation {
@@ -37,7 +41,9 @@ func newInstallation(t *testing.T, args ...string) *installation {
 func (i *installation) start() (p *process, base string) {
 	i.t.Helper()
 	args := append([]string{"serve", "--dev", "--data", i.dir, "--listen", i.listen, "--admin", "127.0.0.1:0"}, i.args...)
-	p, line := startProcess(i.t, "ready", args...)
+	binary := cmp.Or(i.binary, os.Args[0])
+	p = launchCommand(i.t, "ready", exec.Command(binary, args...))
+	line := p.awaitReady()
 	if i.listen == "127.0.0.1:0" { // only then, since clients may be reading it
 		i.listen = line["address"].(string)
 	}

@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/switchyard-im/switchyard/cmd/switchyard/admin"
 	"github.com/switchyard-im/switchyard/cmd/switchyard/config"
-	"github.com/switchyard-im/switchyard/cmd/switchyard/quiet"
 	"github.com/switchyard-im/switchyard/dispatch"
 	"github.com/switchyard-im/switchyard/dispatch/auth"
 	"github.com/switchyard-im/switchyard/netserver"
@@ -23,19 +23,22 @@ type phase int32
 const (
 	starting phase = iota // recovering, connections are not taken
 	serving
-	draining // SIGTERM came
+	draining // not ready, and after a while no new connections; the clients leave one by one
+	stopping // everything is closed
 )
 
-var phaseNames = [...]string{starting: "starting", serving: "ok", draining: "draining"}
+var phaseNames = [...]string{starting: "starting", serving: "ok", draining: "draining", stopping: "stopping"}
 
 // server is the parts of a running server. It is built and stopped by one goroutine; ready and vars are called by admin's.
 type server struct {
 	cfg     *config.Config // fixed after construction
 	log     *slog.Logger
 	metrics *registries
+	given   sockets // to listen on
 
-	phase atomic.Int32               // of type phase
-	store atomic.Pointer[sink.Store] // nil until it is open; atomic, because admin looks at it during the start
+	phase    atomic.Int32                  // of type phase
+	store    atomic.Pointer[sink.Store]    // nil until it is open; atomic, because admin looks at it during the start
+	upgrades atomic.Pointer[failedUpgrade] // the last that did not take place, or nil; atomic, because admin shows it
 
 	admin   *admin.Server     // the rest is nil until its start
 	net     *netserver.Server //
@@ -46,17 +49,16 @@ type server struct {
 	running sync.WaitGroup     // percentiles, loops
 }
 
-func newServer(cfg *config.Config, log *slog.Logger) *server {
+func newServer(cfg *config.Config, given sockets, log *slog.Logger) *server {
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &server{cfg: cfg, log: log, metrics: newRegistries(cfg.Server.ID), cancel: cancel}
+	s := &server{cfg: cfg, log: log, given: given, metrics: newRegistries(cfg.Server.ID), cancel: cancel}
 	s.running.Go(func() { s.metrics.latency.Run(ctx) })
-	s.running.Go(func() { quiet.Run(ctx, quiet.Every) })
 	return s
 }
 
 func (s *server) startAdmin() (err error) {
 	s.admin, err = admin.Start(admin.Config{
-		Listen: s.cfg.Admin.Listen.AddrPort(), ServerID: s.cfg.Server.ID, Version: version,
+		Listen: s.cfg.Admin.Listen.AddrPort(), Listener: s.given.admin, ServerID: s.cfg.Server.ID, Version: version,
 		Gatherer: s.metrics.gatherer(), Ready: s.ready, Vars: s.vars, Log: s.log,
 	})
 	return err
@@ -71,8 +73,10 @@ func (s *server) openStore() error {
 }
 
 func (s *server) openNet() (err error) {
-	s.handler = &handler{log: s.log, admit: s.admits, retry: time.Duration(s.cfg.Conversations.RetryAfter)}
-	s.net, err = netserver.New(netserverConfig(s.cfg), s.handler, s.log, s.metrics.parts)
+	s.handler = &handler{log: s.log, retry: time.Duration(s.cfg.Conversations.RetryAfter)}
+	c := netserverConfig(s.cfg)
+	c.Listener = s.given.clients
+	s.net, err = netserver.New(c, s.handler, s.log, s.metrics.parts)
 	return err
 }
 
@@ -88,13 +92,21 @@ func (s *server) startCenter(verifier *auth.Verifier) (err error) {
 
 // serve takes connections from now on.
 func (s *server) serve() {
-	s.running.Go(func() { _ = s.net.Serve() }) // until Shutdown
 	s.phase.Store(int32(serving))
+	s.running.Go(func() { _ = s.net.Serve() }) // until Shutdown
 }
 
-// admits tells whether a new connection could be served. It is called on the loops. Who connected in the last moment before a drain is let
-// in, and told to go elsewhere as all are.
-func (s *server) admits() bool { return phase(s.phase.Load()) != starting }
+// warnAddresses tells if a socket that was handed over is not the one of the configuration.
+func (s *server) warnAddresses() {
+	warn := func(option string, given int, listens string, configured config.Address) {
+		if given != 0 && listens != configured.AddrPort() && !strings.HasSuffix(string(configured), ":0") {
+			s.log.Warn("the listening socket was handed over, so the configured address has no effect",
+				"option", option, "configured", string(configured), "address", listens, "remedy", "after a change of the address stop and start, or change the systemd socket")
+		}
+	}
+	warn("server.listen", s.given.clients, s.net.Addr().String(), s.cfg.Server.Listen)
+	warn("admin.listen", s.given.admin, s.admin.Addr(), s.cfg.Admin.Listen)
+}
 
 // ready tells a load balancer whether to send clients here.
 func (s *server) ready() admin.Readiness {
@@ -113,6 +125,9 @@ func (s *server) ready() admin.Readiness {
 // vars adds what the start found to /varz.
 func (s *server) vars() map[string]any {
 	v := map[string]any{"phase": phaseNames[s.phase.Load()]}
+	if u := s.upgrades.Load(); u != nil {
+		v["upgrade_failed"] = map[string]any{"at": u.at.UTC().Format(time.RFC3339Nano), "error": u.err.Error()}
+	}
 	if st := s.store.Load(); st != nil {
 		r := st.Recovery()
 		v["recovery"] = map[string]any{
@@ -124,12 +139,12 @@ func (s *server) vars() map[string]any {
 }
 
 // stop ends the parts that were started, in the reverse of their order: not ready, connections drained, what they sent
-// committed, store closed. A connection that does not leave in time is cut off, which is no error: it loses nothing.
-func (s *server) stop() error {
-	s.phase.Store(int32(draining))
-	s.log.Info("stopping", "drain_timeout", s.cfg.Server.DrainTimeout.String())
+// committed, store closed. A connection that does not leave within patience is cut off, which is no error: it loses nothing.
+func (s *server) stop(patience config.Duration) error {
+	s.phase.Store(int32(stopping))
+	s.log.Info("stopping", "patience", patience.String())
 	begin := time.Now()
-	err := s.stopNet()
+	err := s.stopNet(time.Duration(patience))
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	if s.center != nil {
@@ -147,11 +162,11 @@ func (s *server) stop() error {
 	return err
 }
 
-func (s *server) stopNet() error {
+func (s *server) stopNet(patience time.Duration) error {
 	if s.net == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(s.cfg.Server.DrainTimeout))
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	return ignoreTimeout(s.net.Shutdown(ctx))
 }

@@ -185,12 +185,12 @@ type handler struct {
 	log   *slog.Logger
 	gate  *dispatch.Gate
 	trace func(frame.ConnID) frame.ID // names the session, as its welcome frame did
-	admit func() bool                 // whether new connections make sense now; safe on any goroutine
 	retry time.Duration               // what others are told
 }
 
-// Admit refuses connections that could not be served.
-func (h *handler) Admit(*netserver.Request) (time.Duration, bool) { return h.retry, h.admit() }
+// Admit refuses connections while there is no center, which is so only if the start failed and everything is being closed. Who connected in the
+// last moment before a drain is let in, and told to go elsewhere as all are.
+func (h *handler) Admit(*netserver.Request) (time.Duration, bool) { return h.retry, h.gate != nil }
 
 // Open passes on the bearer token.
 func (h *handler) Open(c *netserver.Conn, r *netserver.Request) { h.gate.Open(c, r.Token) }

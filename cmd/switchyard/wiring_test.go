@@ -14,13 +14,16 @@ import (
 
 // elsewhere are the options that cmd uses itself, with the test that shows each changing something.
 var elsewhere = map[string]string{
-	"server.id":            "TestServe",
-	"server.drain_timeout": "TestStopCutsOffWhoStays",
-	"admin.listen":         "TestServe",
-	"auth.keys":            "TestVerifierTakesConfiguredKeys",
-	"auth.leeway":          "TestVerifierTakesConfiguredKeys",
-	"log.level":            "TestLogger",
-	"log.format":           "TestLogger",
+	"server.id":              "TestServe",
+	"server.drain_timeout":   "TestStopCutsOffWhoStays",
+	"server.lame_duck_delay": "TestLameDuck",
+	"server.drain_time":      "TestLameDuck",
+	"server.upgrade_timeout": "TestUpgradeCutsOffWhoStays",
+	"admin.listen":           "TestServe",
+	"auth.keys":              "TestVerifierTakesConfiguredKeys",
+	"auth.leeway":            "TestVerifierTakesConfiguredKeys",
+	"log.level":              "TestLogger",
+	"log.format":             "TestLogger",
 }
 
 // TestEveryOptionArrives changes one option after another and looks for a change in what the parts are given.

@@ -6,14 +6,13 @@ import (
 	"github.com/switchyard-im/switchyard/frame"
 )
 
-// Identity is whom a connection speaks for. Immutable and shared; a refreshed token makes a new one. There is one for each connection, so it is
-// packed into 48 bytes.
+// Identity is whom a connection speaks for. Immutable and shared; a refreshed token makes a new one.
 type Identity struct {
-	User     string
-	Groups   []string
-	Expires  uint32 // Unix seconds
-	Capacity uint16 // of an agent: conversations at a time; 0: the configured default
-	Role     frame.Role
+	User      string
+	Role      frame.Role
+	Groups    []string
+	Capacity  int   // of an agent: conversations at a time; 0: the configured default
+	ExpiresMS int64 // Unix milliseconds
 }
 
 // UserKey names a user: the same name in another role is somebody else.

@@ -39,7 +39,7 @@ func (m *Machine) open(c *conversation, p parked) {
 		return
 	}
 	if !m.mayOpen(c, p, &o) {
-		if len(c.members)+len(c.waiting()) == 0 {
+		if len(c.members)+len(c.waiting) == 0 {
 			m.forget(c)
 		}
 		return
@@ -50,8 +50,9 @@ func (m *Machine) open(c *conversation, p parked) {
 	if p.from.Conn == 0 {
 		return // it was closed while this waited
 	}
-	c.attach(attachment{conn: p.from.Conn, member: 0}, p.from.Who)
-	m.touch(c).presence = true
+	c.attach(attachment{conn: p.from.Conn, member: 0})
+	c.batch.presence = true
+	m.touch(c)
 	m.out.Answers = append(m.out.Answers, Answer{Kind: AnswerAttached, Conn: p.from.Conn, Ref: o.Ref, Arrived: p.arrived, Conv: c.id})
 	m.show(c, p.from.Conn, o.Ref)
 }
@@ -77,9 +78,9 @@ func (m *Machine) mayOpen(c *conversation, p parked, o *frame.Open) bool {
 
 // create makes the conversation: its first message tells that it was opened.
 func (m *Machine) create(c *conversation, p parked, o *frame.Open) {
-	c.state, c.group, c.openedMS = frame.StateQueued, m.groupName(string(o.Group)), m.now
+	c.state, c.group, c.openedMS = frame.StateQueued, string(o.Group), m.now
 	c.addMember(p.from.Who.User, frame.RoleVisitor)
-	m.touch(c).putState = true
+	c.batch.putState = true
 	m.appendEvent(c, event{Event: "opened", Group: c.group}, 0)
 	m.out.Writes = append(m.out.Writes, Write{Op: PutMember, Conv: c.id, User: c.members[0].key(), Open: true})
 	m.out.Desk = append(m.out.Desk, DeskEvent{Kind: DeskOpened, Conv: c.id, Group: c.group, AtMS: c.openedMS, Visitor: p.from.Who.User})
@@ -105,7 +106,7 @@ func (m *Machine) assign(c *conversation, agent string) {
 		return
 	}
 	c.agent, c.state = i, frame.StateAssigned
-	m.touch(c).putState = true
+	c.batch.putState = true
 	m.appendEvent(c, event{Event: "assigned", Agent: agent}, 0)
 	m.out.Writes = append(m.out.Writes, Write{Op: PutMember, Conv: c.id, User: c.members[i].key(), Open: true})
 	m.notify(c, i, 0)
@@ -131,7 +132,7 @@ func (m *Machine) closeFrame(c *conversation, p parked) {
 		return
 	}
 	c.state = frame.StateClosed
-	m.touch(c).putState = true
+	c.batch.putState = true
 	seq, timeMS := m.appendEvent(c, event{Event: "closed", By: p.from.Who.User}, p.from.Conn)
 	m.ack(p.from.Conn, cl.Ref, seq, timeMS, p.arrived)
 	for _, mb := range c.members {

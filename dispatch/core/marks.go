@@ -30,20 +30,20 @@ func (m *Machine) mark(c *conversation, p parked) {
 	mb.delivered, mb.read = delivered, read
 	c.marksDirty = true
 	m.dirty[c] = struct{}{}
-	b := m.touch(c)
-	b.marks |= 1 << i
-	b.markConn = p.from.Conn
+	c.batch.marks |= 1 << i
+	c.batch.markConn = p.from.Conn
+	m.touch(c)
 }
 
 // announceMarks sends one receipt for each member whose marks rose in this batch, to all but the device that told.
-func (m *Machine) announceMarks(c *conversation, b *batchState) {
+func (m *Machine) announceMarks(c *conversation) {
 	for i := range c.members {
-		if b.marks&(1<<i) == 0 {
+		if c.batch.marks&(1<<i) == 0 {
 			continue
 		}
 		off := len(m.out.Buf)
 		m.appendReceipt(c, i)
-		m.toAttached(c, off, len(m.out.Buf)-off, b.markConn)
+		m.toAttached(c, off, len(m.out.Buf)-off, c.batch.markConn)
 	}
 }
 
@@ -95,22 +95,22 @@ func (m *Machine) flushSignals() {
 }
 
 // flushConversation completes a conversation's part of the batch.
-func (m *Machine) flushConversation(c *conversation, b *batchState) {
-	if b.firstMessage != 0 {
-		m.gather(c, b)
+func (m *Machine) flushConversation(c *conversation) {
+	if c.batch.firstMessage != 0 {
+		m.gather(c)
 	}
-	if b.putState {
+	if c.batch.putState {
 		m.putState(c)
 	}
 	from := len(m.out.Targets)
-	if b.marks != 0 {
-		m.announceMarks(c, b)
+	if c.batch.marks != 0 {
+		m.announceMarks(c)
 	}
-	if b.presence {
+	if c.batch.presence {
 		m.announcePresence(c)
 	}
 	m.certain(from)
-	c.touched = 0
+	c.touched, c.batch = false, batchState{}
 }
 
 // putState writes the conversation's record, marks included.

@@ -17,10 +17,12 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/sys/unix"
 )
 
 // Readiness is what /readyz answers: 200 if Ready, else 503.
@@ -29,9 +31,10 @@ type Readiness struct {
 	Checks map[string]string `json:"checks"` // part -> "ok" or what is wrong with it
 }
 
-// Config says what is shown. All fields are required but Vars.
+// Config says what is shown. All fields are required but Listener and Vars.
 type Config struct {
 	Listen   string // IP:PORT
+	Listener int    // a listening socket to take over instead of opening one at Listen; 0: none
 	ServerID string
 	Version  string
 	Gatherer prometheus.Gatherer
@@ -51,7 +54,7 @@ type Server struct {
 
 // Start listens and serves until Close.
 func Start(cfg Config) (*Server, error) {
-	l, err := net.Listen("tcp", cfg.Listen)
+	l, err := listen(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("admin: cannot listen: %w; is another server running? Give this one its own address with --admin", err)
 	}
@@ -67,6 +70,15 @@ func Start(cfg Config) (*Server, error) {
 	return s, nil
 }
 
+func listen(cfg Config) (net.Listener, error) {
+	if cfg.Listener == 0 {
+		return net.Listen("tcp", cfg.Listen)
+	}
+	f := os.NewFile(uintptr(cfg.Listener), "admin listener")
+	defer f.Close() // FileListener duplicates it
+	return net.FileListener(f)
+}
+
 func (s *Server) serve() {
 	defer close(s.done)
 	if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
@@ -76,6 +88,16 @@ func (s *Server) serve() {
 
 // Addr is the address that is listened on, with its real port.
 func (s *Server) Addr() string { return s.listener.Addr().String() }
+
+// Listener returns a duplicate of the listening socket, closed on exec, for whoever takes over. The caller closes it.
+func (s *Server) Listener() (fd int, err error) {
+	raw, err := s.listener.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return -1, err
+	}
+	outer := raw.Control(func(own uintptr) { fd, err = unix.FcntlInt(own, unix.F_DUPFD_CLOEXEC, 0) })
+	return fd, errors.Join(err, outer)
+}
 
 // Close lets requests end until ctx is done and then cuts them off.
 func (s *Server) Close(ctx context.Context) {

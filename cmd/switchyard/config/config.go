@@ -37,6 +37,9 @@ type Server struct {
 	UserTimeout      Duration `name:"user_timeout" default:"30s" min:"0s" max:"1h" doc:"TCP_USER_TIMEOUT: the kernel ends a connection whose peer acknowledges nothing of what was sent, or takes nothing, for this long. 0s: the kernel decides, which takes about 15 minutes. Behind a proxy it concerns the proxy."`
 	MaxHeader        Size     `name:"max_header" default:"8KiB" min:"1KiB" max:"64KiB" doc:"Bytes of the upgrade request; larger ones are answered 431."`
 	DrainTimeout     Duration `name:"drain_timeout" default:"20s" min:"0s" max:"1h" doc:"After SIGTERM, how long the connections have to take what is waiting for them and to leave."`
+	LameDuckDelay    Duration `name:"lame_duck_delay" default:"10s" min:"0s" max:"1h" doc:"After SIGUSR2, how long the server is not ready but takes connections as ever, so that load balancers have time to send new clients elsewhere."`
+	DrainTime        Duration `name:"drain_time" default:"2m" min:"1s" max:"24h" doc:"After that, over how long the clients leave: each gets a slot of its own, evenly spread, and is served until then."`
+	UpgradeTimeout   Duration `name:"upgrade_timeout" default:"3s" min:"0s" max:"1m" doc:"When the binary is replaced, how long the connections have to take what is waiting for them and to leave; who connects waits meanwhile."`
 	ReadBudget       Size     `name:"read_budget" default:"64KiB" min:"4KiB" max:"1MiB" doc:"Bytes read from one connection in a turn, so that a busy one does not starve the rest."`
 	Mailbox          Size     `name:"mailbox" default:"16MiB" min:"64KiB" max:"1GiB" doc:"Bytes of deliveries that wait for one event loop; whoever delivers more waits."`
 }

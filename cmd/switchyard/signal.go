@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"syscall"
+	"time"
+
+	"github.com/switchyard-im/switchyard/cmd/switchyard/config"
+)
+
+// askTimeout bounds one question to the admin address.
+const askTimeout = 5 * time.Second
+
+type signalCmd struct {
+	What    string         `arg:"" enum:"stop,drain,upgrade" help:"stop: quickly (SIGTERM). drain: take it out of service without haste (SIGUSR2). upgrade: let the binary and the configuration that are on the disk now take over (SIGUSR1), and wait for that."`
+	Admin   config.Address `default:"127.0.0.1:8081" env:"SWITCHYARD_ADMIN_LISTEN" help:"The server's admin address, which tells its process."`
+	Timeout time.Duration  `default:"2m" help:"The longest wait for an upgrade."`
+}
+
+// running is what /varz tells of a server.
+type running struct {
+	PID           int       `json:"pid"`
+	ServerID      string    `json:"server_id"`
+	Started       time.Time `json:"started"`
+	Phase         string    `json:"phase"`
+	UpgradeFailed struct {
+		At    time.Time `json:"at"`
+		Error string    `json:"error"`
+	} `json:"upgrade_failed"`
+}
+
+// Run finds the process by its admin address and sends the signal. There is no file with its number: that would outlive a crash and could
+// name another process.
+func (c *signalCmd) Run(env *environment) error {
+	before, err := c.ask()
+	if err != nil {
+		return err
+	}
+	sig := map[string]syscall.Signal{"stop": signalStop, "drain": signalDrain, "upgrade": signalUpgrade}[c.What]
+	if err := syscall.Kill(before.PID, sig); err != nil {
+		return fmt.Errorf("sending %v to the process %d of %s: %w; run this as the server's user or as root", sig, before.PID, before.ServerID, err)
+	}
+	fmt.Fprintf(env.stdout, "%s: signal %q was sent to process %d\n", before.ServerID, c.What, before.PID)
+	if c.What != "upgrade" {
+		return nil
+	}
+	return c.awaitUpgrade(env.stdout, before)
+}
+
+// ask reads /varz.
+func (c *signalCmd) ask() (r running, err error) {
+	client := http.Client{Timeout: askTimeout, Transport: &http.Transport{DisableKeepAlives: true, DialContext: dialHere}}
+	answer, err := client.Get("http://" + c.Admin.AddrPort() + "/varz")
+	if err != nil {
+		return r, fmt.Errorf("no server answers at %s: %w; give its admin.listen with --admin", c.Admin, err)
+	}
+	defer answer.Body.Close()
+	if err = json.NewDecoder(io.LimitReader(answer.Body, 1<<20)).Decode(&r); err != nil || r.PID <= 0 {
+		return r, fmt.Errorf("what answers at %s is not the admin address of a server; give its admin.listen with --admin", c.Admin)
+	}
+	return r, nil
+}
+
+// dialHere dials and insists on this machine, because a process of another one cannot be signalled, but one of ours could have its number.
+func dialHere(ctx context.Context, network, address string) (net.Conn, error) {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	if here, there := conn.LocalAddr().(*net.TCPAddr), conn.RemoteAddr().(*net.TCPAddr); !here.IP.Equal(there.IP) {
+		conn.Close()
+		return nil, errors.New("it is on another machine; run this command there")
+	}
+	return conn, nil
+}
+
+// awaitUpgrade waits until another start serves, or the server says why not. In between nothing may answer.
+func (c *signalCmd) awaitUpgrade(out io.Writer, before running) error {
+	for deadline := time.Now().Add(c.Timeout); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		now, err := c.ask()
+		switch {
+		case err != nil:
+		case now.UpgradeFailed.At.After(before.UpgradeFailed.At) && now.Started.Equal(before.Started):
+			return fmt.Errorf("%s goes on as before: %s", now.ServerID, now.UpgradeFailed.Error)
+		case now.Started.After(before.Started) && now.Phase == phaseNames[serving]:
+			fmt.Fprintf(out, "%s: upgraded\n", now.ServerID)
+			return nil
+		}
+	}
+	return fmt.Errorf("%s was not upgraded within %v; its log tells more", before.ServerID, c.Timeout)
+}
