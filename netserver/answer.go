@@ -52,6 +52,8 @@ var (
 		"This path speaks WebSocket only. Connect with a WebSocket client; a proxy in between must pass Upgrade and Connection on.\n")
 	answer426Version = newAnswer(http.StatusUpgradeRequired, upgradeHeaders,
 		"This server speaks WebSocket version 13. Send Sec-WebSocket-Version: 13.\n")
+	answer429 = newAnswer(http.StatusTooManyRequests, "Retry-After: 10\r\n",
+		"There are too many connections from your address. Close some of them; if many users share the address, the operator raises limits.per_address.\n")
 	answer431 = newAnswer(http.StatusRequestHeaderFieldsTooLarge, "",
 		"The upgrade request is too long. Send fewer or shorter headers, cookies above all.\n")
 )

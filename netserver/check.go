@@ -66,6 +66,8 @@ func (l *loop) checkConn(c *Conn, inWheel int) error {
 		return errors.New("it holds an input record for nothing (2)")
 	case c.out != nil && c.out.waiting() == 0:
 		return errors.New("it holds an empty output buffer (3)")
+	case l.cfg.Limits.PerAddress > 0 && c.state == stateOpen && !c.counted:
+		return errors.New("its address was not counted")
 	case c.paused && c.polling:
 		return errors.New("it is paused, and the poller watches it")
 	case c.opened && leaving && len(l.leaving) == 0 && len(l.writer.staged) == 0:

@@ -8,6 +8,10 @@ import (
 
 // Limits is what the server takes from its peers. A rate of 0 is no limit, a burst of 0 is four seconds of its rate.
 type Limits struct {
+	AcceptRate  int // new connections in a second; more are answered 503, and beyond that left in the kernel's backlog
+	AcceptBurst int // of them at once; at least AcceptRate
+	PerAddress  int // sockets of one IPv4 address or IPv6 /64; more are answered 429. 0: no limit
+
 	MessageRate  int // messages and control frames from one connection in a second, each frame of a batch counted (see Conn.Spend)
 	MessageBurst int // of them at once; at least MessageRate
 	ByteRate     int // bytes from one connection in a second
@@ -21,6 +25,7 @@ type Limits struct {
 const maxBurst = 1 << 30
 
 func (l Limits) withDefaults() Limits {
+	setDefault(&l.AcceptBurst, min(4*l.AcceptRate, maxBurst))
 	setDefault(&l.MessageBurst, min(4*l.MessageRate, maxBurst))
 	setDefault(&l.ByteBurst, min(4*l.ByteRate, maxBurst))
 	return l
@@ -28,6 +33,8 @@ func (l Limits) withDefaults() Limits {
 
 func (l *Limits) validate() error {
 	return errors.Join(
+		validRate("connections", l.AcceptRate, l.AcceptBurst),
+		inRange("limit of connections of an address", l.PerAddress, 0, maxBurst),
 		validRate("messages", l.MessageRate, l.MessageBurst),
 		validRate("bytes", l.ByteRate, l.ByteBurst),
 	)
@@ -49,11 +56,14 @@ type limit uint8
 
 const (
 	limitConnections limit = iota // Config.MaxConns: 503
+	limitAcceptRate               // Limits.AcceptRate: 503
+	limitBacklog                  // the same: accepting paused
+	limitAddress                  // Limits.PerAddress: 429
 	limitMessages                 // Limits.MessageRate: reading paused
 	limitBytes                    // Limits.ByteRate: reading paused
 	limitCount
 )
 
-var limitNames = [limitCount]string{"connections", "messages", "bytes"}
+var limitNames = [limitCount]string{"connections", "accept_rate", "accept_backlog", "per_address", "messages", "bytes"}
 
 func (l *loop) limited(by limit) { l.n.limited[by]++ }

@@ -31,7 +31,8 @@ type listener struct {
 	fd     int32
 	op     *netpoll.FDOperator
 	next   int
-	paused bool // out of descriptors: tried again at the next tick
+	rate   acceptRate
+	paused bool // out of descriptors, or of what rate allows: tried again at the next tick
 	told   bool // the log was told since the last success
 }
 
@@ -107,6 +108,11 @@ func (a *listener) onRead(netpoll.Poll) error {
 	l.begin()
 	l.reapClosed()
 	for range acceptBatch {
+		if a.rate.spent(l.now) {
+			l.limited(limitBacklog)
+			a.pause()
+			break
+		}
 		var raw unix.RawSockaddrAny
 		fd, errno := sysAccept(a.fd, &raw)
 		if errno != 0 {
@@ -114,7 +120,11 @@ func (a *listener) onRead(netpoll.Poll) error {
 			break
 		}
 		a.told = false
-		a.deal(peerOf(fd, &raw))
+		if a.rate.admit(l.now) {
+			a.deal(peerOf(fd, &raw))
+		} else {
+			a.turnAway(fd)
+		}
 	}
 	l.end()
 	return nil
@@ -139,14 +149,19 @@ func (a *listener) failed(errno syscall.Errno) {
 	case syscall.EAGAIN, syscall.ECONNABORTED, syscall.EINTR:
 		return
 	case syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM:
-		a.paused = true
-		_ = a.op.Control(netpoll.PollDetach)
+		a.pause()
 	}
 	a.loop.n.acceptFailed++
 	if !a.told {
 		a.told = true
 		a.loop.log.Error("accepting connections fails; raise the limit of open files (ulimit -n, LimitNOFILE) if it is exhausted", "error", errno)
 	}
+}
+
+// pause leaves further connections in the kernel's backlog until the next tick. In the listener's own turn.
+func (a *listener) pause() {
+	a.paused = true
+	_ = a.op.Control(netpoll.PollDetach)
 }
 
 // resumeAccepting watches the listening socket again after a pause. In the timer's turn.
@@ -208,4 +223,7 @@ func (l *loop) adopt(p accepted) {
 	l.n.accepted++
 	l.wheel.add(c, l.dueOf(c))
 	l.meetProxy(c)
+	if c.state == stateHandshake && !c.headerDue {
+		l.admitAddress(c)
+	}
 }

@@ -2,6 +2,7 @@ package netserver
 
 import (
 	"fmt"
+	"hash/maphash"
 	"log/slog"
 	"sync/atomic"
 	"syscall"
@@ -52,10 +53,13 @@ type loop struct {
 	departure *departure // nil until the connections are sent away
 }
 
-// shared is what the loops of a server share. Atomic, because any loop changes it.
+// shared is what the loops of a server share. Any loop changes it, so it is atomic or has locks.
 type shared struct {
-	open atomic.Int64 // open connections of all loops
+	open    atomic.Int64 // open connections of all loops
+	clients clientTable
 }
+
+func newShared() *shared { return &shared{clients: clientTable{seed: maphash.MakeSeed()}} }
 
 func newLoop(cfg *Config, index int, h Handler, log *slog.Logger, sh *shared) (l *loop, err error) {
 	l = &loop{cfg: cfg, handler: h, log: log, index: index, shared: sh, timer: -1, drained: make(chan struct{})}
@@ -339,6 +343,7 @@ func (l *loop) destroy(c *Conn, reason Reason) {
 		l.log.Warn("detaching a closed connection", "error", err)
 	}
 	sysClose(c.fd)
+	l.forgetAddress(c)
 	c.state = stateClosed
 	c.next, l.reap = l.reap, c
 	l.live--

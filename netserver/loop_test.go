@@ -26,7 +26,7 @@ func stoppedLoop(t testing.TB, cfg Config, h Handler) *loop {
 	if err := cfg.validate(); err != nil {
 		t.Fatal(err)
 	}
-	l, err := newLoop(&cfg, 0, h, slog.New(slog.DiscardHandler), new(shared))
+	l, err := newLoop(&cfg, 0, h, slog.New(slog.DiscardHandler), newShared())
 	if err != nil {
 		t.Fatal(err)
 	}

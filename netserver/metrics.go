@@ -22,7 +22,7 @@ type counters struct {
 }
 
 // answerStatuses are the HTTP statuses that an upgrade request may be answered with.
-var answerStatuses = [...]int{101, 400, 403, 404, 405, 408, 426, 431, 503}
+var answerStatuses = [...]int{101, 400, 403, 404, 405, 408, 426, 429, 431, 503}
 
 func (n *counters) answered(status int) {
 	for i, s := range answerStatuses {
@@ -99,7 +99,7 @@ func newCollector(loops []*loop) *collector {
 		loops:   loops,
 		closed:  prometheus.NewDesc("switchyard_connections_closed_total", "Connections that ended, by reason.", []string{"reason"}, nil),
 		answers: prometheus.NewDesc("switchyard_handshakes_total", "Answers to upgrade requests, by HTTP status.", []string{"status"}, nil),
-		limited: prometheus.NewDesc("switchyard_limited_total", "Times that a limit was applied: a connection was turned away, or its reading paused.", []string{"limit"}, nil),
+		limited: prometheus.NewDesc("switchyard_limited_total", "Times that a limit was applied: a connection was turned away, or reading or accepting was paused.", []string{"limit"}, nil),
 		simple: []metric{
 			gauge("connections", "Open WebSocket connections.", func(n *counters) uint64 { return n.open }),
 			gauge("connections_paused", "Connections that are not read because they sent more than they may.", func(n *counters) uint64 { return n.paused }),

@@ -112,6 +112,8 @@ func TestConfigIsChecked(t *testing.T) {
 		{"resolution", Config{WriteTimeout: time.Millisecond}},
 		{"resolution", Config{MessageTimeout: time.Millisecond}},
 		{"give 1000 to", Config{Limits: Limits{MessageRate: 1000, MessageBurst: 999}}},
+		{"give 10 to", Config{Limits: Limits{AcceptRate: 10, AcceptBurst: 9}}},
+		{"of an address", Config{Limits: Limits{PerAddress: -1}}},
 		{"give 1 to", Config{Limits: Limits{ByteRate: -1}}},
 		{"ping after", Config{CloseAfter: time.Second}},
 		{"https://example.com", Config{AllowedOrigins: []string{"example.com"}}},

@@ -88,7 +88,7 @@ func (l *loop) proxyHeader(c *Conn, b []byte) (rest []byte, done bool) {
 	c.headerDue = false
 	l.n.proxied++
 	l.dropInput(c)
-	return b[n-held:], true
+	return b[n-held:], l.admitAddress(c)
 }
 
 // proxyAnswer is the answer to a bad request that begins like a PROXY header, where none is taken; nil for any other.

@@ -37,7 +37,7 @@ func New(cfg Config, h Handler, log *slog.Logger, reg prometheus.Registerer) (*S
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, log: log, shared: new(shared), reg: reg, done: make(chan struct{})}
+	s := &Server{cfg: cfg, log: log, shared: newShared(), reg: reg, done: make(chan struct{})}
 	if err := s.open(h); err != nil {
 		s.release()
 		return nil, err
@@ -79,7 +79,7 @@ func (s *Server) listen() error {
 		s.log.Warn("the kernel takes no TCP_USER_TIMEOUT; peers that vanish are found by pings only", "error", err)
 	}
 	first := s.loops[0]
-	first.listener = &listener{loop: first, loops: s.loops, fd: fd}
+	first.listener = &listener{loop: first, loops: s.loops, fd: fd, rate: newAcceptRate(&s.cfg.Limits)}
 	if err := first.listener.start(); err != nil {
 		return fmt.Errorf("netserver: watching the listening socket: %w", err)
 	}

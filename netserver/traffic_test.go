@@ -206,16 +206,26 @@ func TestJSONIsTranslatedBothWays(t *testing.T) {
 	c.expectClose(frame.CloseProtocolError)
 }
 
+// TestSilence lets time pass tick by tick: answers to pings keep a connection open, and without one it is closed.
 func TestSilence(t *testing.T) {
-	s, _, reasons := watched(t, quick(Config{PingAfter: 50 * time.Millisecond, CloseAfter: 500 * time.Millisecond}))
-	c := open(t, s)
-	for range 3 { // answers keep it open
-		c.expect(ws.OpPing, "")
-		c.send(masked(ws.OpPong, true, ""))
+	l := stoppedLoop(t, Config{PingAfter: 5 * time.Second, CloseAfter: 10 * time.Second, HandshakeTimeout: 5 * time.Second}, &testHandler{})
+	c := pair(t, l).upgrade(wanted)
+	buf := make([]byte, 100)
+	for range 4 {
+		ticks(l, 4)
+		if got := c.receive(buf); len(got) > 0 {
+			t.Fatalf("before its time: % x", got)
+		}
+		ticks(l, 1)
+		if got := c.receive(buf); string(got) != "\x89\x00" {
+			t.Fatalf("got % x, want a ping", got)
+		}
+		c.turn(masked(ws.OpPong, true, ""))
 	}
-	c.expect(ws.OpPing, "")
-	c.expectClose(frame.CloseHeartbeatTimeout)
-	wantReason(t, reasons, ReasonSilent)
+	ticks(l, 10)
+	if got := c.receive(buf); !bytes.HasPrefix(got, []byte{0x89, 0, 0x88}) || binary.BigEndian.Uint16(got[4:]) != frame.CloseHeartbeatTimeout || c.reason != ReasonSilent {
+		t.Errorf("got % x, reason %v; want a ping, and close 4002 for silence", got, c.reason)
+	}
 }
 
 func TestPeerThatNeverClosesIsCutOff(t *testing.T) {

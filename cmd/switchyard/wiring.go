@@ -50,6 +50,9 @@ func netserverConfig(c *config.Config) netserver.Config {
 
 func limitsConfig(c *config.Limits) netserver.Limits {
 	return netserver.Limits{
+		AcceptRate:   c.AcceptRate,
+		AcceptBurst:  c.AcceptBurst,
+		PerAddress:   c.PerAddress,
 		MessageRate:  c.MessageRate,
 		MessageBurst: c.MessageBurst,
 		ByteRate:     int(c.ByteRate),

@@ -360,17 +360,19 @@ func TestOverloadedCloseSkipsTheImmediateAttempt(t *testing.T) {
 }
 
 func TestRetryAfterOfTheUpgradeCounts(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newPipeServer(t)
-		c, p := s.start(s.options())
-		from := time.Now()
-		s.refuse(0)
-		p.conn.Close()
-		refuse(t, s, "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n")
-		s.welcome()
-		checkWaits(t, from, s.dialed(), 0, 7)
-		c.Close()
-	})
+	for _, status := range []string{"503 Service Unavailable", "429 Too Many Requests"} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newPipeServer(t)
+			c, p := s.start(s.options())
+			from := time.Now()
+			s.refuse(0)
+			p.conn.Close()
+			refuse(t, s, "HTTP/1.1 "+status+"\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n")
+			s.welcome()
+			checkWaits(t, from, s.dialed(), 0, 7)
+			c.Close()
+		})
+	}
 }
 
 // refuse answers the next upgrade with plain HTTP.

@@ -72,7 +72,7 @@ func skipsFirst(err error) bool {
 		return closed.Code == frame.CloseOverloaded || closed.Code == frame.CloseReplaced
 	}
 	refused, ok := errors.AsType[*HandshakeError](err)
-	return ok && refused.Status == http.StatusServiceUnavailable
+	return ok && (refused.Status == http.StatusServiceUnavailable || refused.Status == http.StatusTooManyRequests)
 }
 
 // retryHint returns the server's own retry time, or 0.

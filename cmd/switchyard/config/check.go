@@ -13,6 +13,7 @@ func (l *Loaded) check(dev bool) Problems {
 	l.checkLess(&ps, "websocket.output_soft", int64(l.Websocket.OutputSoft), "websocket.output_hard", int64(l.Websocket.OutputHard), "or nothing is dropped before the connection is closed")
 	l.checkLess(&ps, "websocket.max_message", int64(l.Websocket.MaxMessage), "websocket.output_hard", int64(l.Websocket.OutputHard), "or one message closes its receivers as slow consumers")
 	l.checkLess(&ps, "reconnect.min", int64(l.Reconnect.Min), "reconnect.max", int64(l.Reconnect.Max)+1, "since the wait grows from the one to the other")
+	l.checkBurst(&ps, "limits.accept", int64(l.Limits.AcceptRate), int64(l.Limits.AcceptBurst))
 	l.checkBurst(&ps, "limits.message", int64(l.Limits.MessageRate), int64(l.Limits.MessageBurst))
 	l.checkBurst(&ps, "limits.byte", int64(l.Limits.ByteRate), int64(l.Limits.ByteBurst))
 	l.checkRings(&ps)

@@ -64,6 +64,9 @@ type Websocket struct {
 
 // Limits is what peers may ask for.
 type Limits struct {
+	AcceptRate   int      `name:"accept_rate" default:"0" min:"0" max:"1000000" doc:"New connections in a second, of all clients. More are answered 503 with a time to come back, and beyond that wait in the kernel. 0: no limit. Set it to what the machine takes beside its load; one core takes about 15000."`
+	AcceptBurst  int      `name:"accept_burst" default:"0" min:"0" max:"10000000" doc:"New connections at once, at least accept_rate. 0: four times the rate."`
+	PerAddress   int      `name:"per_address" default:"0" min:"0" max:"1000000" doc:"Connections from one IPv4 address or IPv6 /64; more are answered 429. 0: no limit. Many people can share an address. Behind a proxy, set server.proxy_protocol first, or all of them have the proxy's address."`
 	MessageRate  int      `name:"message_rate" default:"10000" min:"0" max:"1000000000" doc:"Frames from one connection in a second. One that sends more is read more slowly. 0: no limit. The default is for bots and bridges; people type less than 20."`
 	MessageBurst int      `name:"message_burst" default:"0" min:"0" max:"1000000000" doc:"Frames from one connection at once, at least message_rate. 0: four times the rate."`
 	ByteRate     Size     `name:"byte_rate" default:"16MiB" min:"0B" max:"1GiB" doc:"Bytes from one connection in a second. One that sends more is read more slowly. 0B: no limit."`

@@ -130,6 +130,7 @@ func TestContradictions(t *testing.T) {
 		{"an origin without scheme", "server:\n  allowed_origins: [a.example]\n", "is not an origin"},
 		{"a proxy protocol without proxies", "server:\n  proxy_protocol: required\n", "s.yaml:2:19: server.proxy_protocol: is required, but no proxy is named; list the addresses"},
 		{"proxies without their protocol", "server:\n  proxy_networks: [10.0.0.1]\n", "s.yaml:2:19: server.proxy_networks: names proxies, but server.proxy_protocol is off; set it to required"},
+		{"a burst of connections below the rate", "limits:\n  accept_rate: 100\n  accept_burst: 50\n", "limits.accept_rate: must be less than limits.accept_burst"},
 		{"a burst below the rate", "limits:\n  message_rate: 100\n  message_burst: 99\n", "limits.message_rate: must be less than limits.message_burst"},
 		{"a burst of bytes below the rate", "limits:\n  byte_burst: 64KiB\n", "limits.byte_rate: must be less than limits.byte_burst"},
 		{"a proxy that is none", "server:\n  proxy_protocol: mixed\n  proxy_networks: [haproxy]\n", `"haproxy" is not a network`},
