@@ -65,6 +65,15 @@ bench-peers: build ## Measure echo beside other libraries, for 11 minutes; PEERS
 test-peers: ## Vet and test bench/peers
 	cd bench/peers && go vet ./... && go test $(TESTFLAGS) ./...
 
+# 18,000 connections a process, 16,500 a server; needs about 20 GB of memory for a million, stops before less than 3 GiB are left.
+MILLION ?= 1000000
+MILLION_ADDRESS ?= 127.0.0.1:18080
+
+.PHONY: million
+million: build ## Open MILLION idle connections on this machine (ulimit -n 20000), and tell what they cost
+	@ulimit -n 20000; bin/switchyard-bench idle --url ws://$(MILLION_ADDRESS)/ws --conns $(MILLION) --settle 10s --hold 20s \
+		--serve "bin/switchyard echo --reuse-port --listen $(MILLION_ADDRESS)"
+
 .PHONY: lint
 lint: vet test-peers ## Vet, and staticcheck of a pinned version; bench/peers too
 	go run $(STATICCHECK) ./...

@@ -123,6 +123,11 @@ func (c *Conn) openSocket() error {
 		}
 	}
 	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+	if c.target.tune != nil {
+		if err := c.target.tune(fd); err != nil {
+			return fmt.Errorf("client: preparing a socket: %w", err)
+		}
+	}
 	if err := c.loop.watch(c, unix.EPOLL_CTL_ADD, unix.EPOLLOUT); err != nil {
 		return os.NewSyscallError("epoll_ctl", err)
 	}

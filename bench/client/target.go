@@ -20,6 +20,8 @@ type Target struct {
 	request  []byte // the whole upgrade request
 	accept   string // the Sec-WebSocket-Accept that answers it
 	protocol string // the subprotocol asked for, empty if none
+
+	tune func(fd int) error // of each socket before it connects, or nil
 }
 
 // ParseTarget resolves a ws:// URL (port 80 by default). Protocol is the subprotocol to ask for and insist on, or empty.
@@ -43,6 +45,13 @@ func ParseTarget(raw, protocol string) (*Target, error) {
 	t.addr = netip.AddrPortFrom(t.addr.Addr().Unmap(), t.addr.Port())
 	t.request, t.accept = upgradeRequest(u, protocol)
 	return t, nil
+}
+
+// Tuned returns the same target whose sockets are prepared by a function before they connect: buffer sizes, lingering.
+func (t *Target) Tuned(tune func(fd int) error) *Target {
+	tuned := *t
+	tuned.tune = tune
+	return &tuned
 }
 
 // Addr is the server's address.

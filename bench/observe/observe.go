@@ -24,6 +24,14 @@ type Usage struct {
 	RSSBytes   int64
 }
 
+// Add adds what a process of this machine uses.
+func (u *Usage) Add(ctx context.Context, pid int) error {
+	more, err := process(pid).Read(ctx)
+	u.CPUSeconds += more.CPUSeconds
+	u.RSSBytes += more.RSSBytes
+	return err
+}
+
 // Source reads the usage of one process. Safe for use by one goroutine at a time.
 type Source interface {
 	Read(ctx context.Context) (Usage, error)

@@ -20,10 +20,14 @@ type idleCommand struct {
 	Threads int           `default:"1" help:"Event loops of the generator."`
 	JSON    string        `name:"json" type:"path" help:"Write the report to this file." placeholder:"FILE"`
 	serverFlags
+	manyFlags
 }
 
 // Run is called by kong.
 func (c *idleCommand) Run(ctx context.Context, t *terminal) error {
+	if c.Serve != "" {
+		return c.many(ctx, t)
+	}
 	key, err := c.key()
 	if err != nil {
 		return err

@@ -14,6 +14,7 @@ import (
 
 	"github.com/switchyard-im/switchyard/bench/benchtest/chatserver"
 	"github.com/switchyard-im/switchyard/bench/benchtest/echoserver"
+	"github.com/switchyard-im/switchyard/bench/million"
 	"github.com/switchyard-im/switchyard/frame"
 )
 
@@ -158,6 +159,29 @@ func TestPeersFigures(t *testing.T) {
 	}
 }
 
+func TestScenariosWriteTablesAndJSON(t *testing.T) {
+	key, pid := keyFile(t), strconv.Itoa(os.Getpid())
+	for name, args := range map[string][]string{
+		"fanout": {"--listeners", "5", "--rounds", "1", "--round", "10ms", "--server-pid", pid},
+		"resume": {"--clients", "5", "--missed", "2", "--settle", "0s", "--server-pid", pid},
+	} {
+		path := filepath.Join(t.TempDir(), "report.json")
+		code, out, errOut := bench(append([]string{name, "--url", chatServer(t, chatserver.Faults{}), "--key", key, "--json", path}, args...)...)
+		text, err := os.ReadFile(path)
+		if code != exitOK || !strings.Contains(out, "0 lost, 0 duplicated") || err != nil || !strings.Contains(string(text), `"lost": 0`) {
+			t.Errorf("%s: %d\n%s\n%s\n%s", name, code, out, errOut, text)
+		}
+	}
+}
+
+// TestTheWorkersCommandLine is the one that idle --serve writes; its orders end at once here.
+func TestTheWorkersCommandLine(t *testing.T) {
+	args := strings.Fields(strings.ReplaceAll(million.WorkerArgs("ws://127.0.0.1:1/ws", 5, 6, 7), "'", ""))
+	if code, out, errOut := bench(append([]string{"idle-worker"}, args...)...); code != exitOK {
+		t.Errorf("%d\n%s\n%s", code, out, errOut)
+	}
+}
+
 func TestExitCodesTellMistakesFromFailures(t *testing.T) {
 	key := keyFile(t)
 	for _, c := range []struct {
@@ -174,6 +198,10 @@ func TestExitCodesTellMistakesFromFailures(t *testing.T) {
 		{exitCannotRun, "serve --dev", []string{"chat", "--url", "ws://127.0.0.1:1", "--key", key + "x"}},
 		{exitCannotRun, "is the server running", []string{"chat", "--url", "ws://127.0.0.1:1", "--key", key}},
 		{exitCannotRun, "--server-pid", []string{"idle", "--url", "ws://127.0.0.1:1", "--key", key}},
+		{exitCannotRun, "is the server running", []string{"storm", "--url", "ws://127.0.0.1:1", "--key", key}},
+		{exitCannotRun, "--server-pid", []string{"fanout", "--url", "ws://127.0.0.1:1", "--key", key}},
+		{exitCannotRun, "is the server running", []string{"resume", "--url", "ws://127.0.0.1:1", "--key", key}},
+		{exitCannotRun, "positive", []string{"idle", "--url", "ws://127.0.0.1:1", "--serve", "true", "--conns=-1"}},
 		{exitCannotRun, "ulimit", []string{"echo", "--url", "ws://127.0.0.1:1", "--conns", "100000000"}},
 	} {
 		if code, _, errOut := bench(c.args...); code != c.code || !strings.Contains(errOut, c.say) {

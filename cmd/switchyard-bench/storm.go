@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"os"
 	"syscall"
 	"time"
 
@@ -38,14 +37,12 @@ func (c *stormCommand) Run(ctx context.Context, t *terminal) error {
 	if c.Signal == "term" {
 		cfg.Signal = syscall.SIGTERM
 	}
-	if c.ServerLog != "" {
-		log, err := os.OpenFile(c.ServerLog, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
-		if err != nil {
-			return err
-		}
-		defer log.Close()
-		cfg.ServerLog = log
+	log, err := appendTo(c.ServerLog)
+	if err != nil {
+		return err
 	}
+	defer log.Close()
+	cfg.ServerLog = log
 	rep, err := storm.Run(ctx, cfg)
 	t.progress.done()
 	if err != nil {
