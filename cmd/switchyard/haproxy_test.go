@@ -16,6 +16,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -25,6 +28,7 @@ import (
 	"github.com/gobwas/ws"
 
 	"github.com/switchyard-im/switchyard/cmd/switchyard/config"
+	"github.com/switchyard-im/switchyard/frame"
 )
 
 // haproxyFile is the configuration that operators start from; the tests run this very file, with the lines that name the machine changed.
@@ -236,6 +240,21 @@ func (h *haproxy) statistics(server string) []string {
 	return nil
 }
 
+// sessions is how many connections HAProxy gave to a server, from its start.
+func (h *haproxy) sessions(server string) int { return h.statistic(server, 7) }
+
+// redispatched is how many connections a server did not take and another one got.
+func (h *haproxy) redispatched(server string) int { return h.statistic(server, 16) }
+
+func (h *haproxy) statistic(server string, column int) int {
+	h.t.Helper()
+	n, err := strconv.Atoi(h.statistics(server)[column])
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return n
+}
+
 // state waits until HAProxy thinks so of a server: UP or DOWN, and what the last check found.
 func (h *haproxy) state(server, status, check string) {
 	h.t.Helper()
@@ -256,7 +275,7 @@ func behind(t *testing.T, sending string) (front *haproxy, servers [2]*installat
 	var ports [2][2]string
 	for n := range servers {
 		servers[n] = newInstallation(t, "--log-level", "debug", "--set", "server.proxy_protocol=required", "--set", "server.proxy_networks=127.0.0.1",
-			"--set", "server.drain_timeout=1h", "--set", "websocket.linger_timeout=1m")
+			"--set", "server.lame_duck_delay=1h")
 		p, base := servers[n].start()
 		processes[n] = p
 		_, ports[n][0], _ = net.SplitHostPort(servers[n].listen)
@@ -267,8 +286,8 @@ func behind(t *testing.T, sending string) (front *haproxy, servers [2]*installat
 	return front, servers, processes
 }
 
-// TestBehindHAProxy: a visitor and an agent talk over wss through HAProxy, the server sees the client's address, and a server that drains
-// gets no new connections while it keeps those it has.
+// TestBehindHAProxy: a visitor and an agent talk over wss through HAProxy, and the server sees the client's address. When it drains, nobody
+// is refused: before HAProxy knows it serves who comes, afterwards new clients go elsewhere, and it keeps those it has.
 func TestBehindHAProxy(t *testing.T) {
 	front, servers, processes := behind(t, "send-proxy-v2")
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -279,33 +298,40 @@ func TestBehindHAProxy(t *testing.T) {
 	front.command("set server switchyard/sw2 state maint") // both sides must meet on one server
 	converse(ctx, t, servers[0])
 	front.seen(ctx, processes[0])
-
-	stays, status := past(t, servers[0].listen, 1, "PROXY TCP4 192.0.2.1 198.51.100.1 1 2\r\n")
-	if status != 101 {
-		t.Fatalf("upgrade with a header: %d", status)
-	}
-	front.command("set server switchyard/sw2 state ready")
-	front.state("sw2", "UP", "L7OK 200")
-	if err := processes[0].cmd.Process.Signal(syscall.SIGTERM); err != nil {
+	stays, _, err := front.upgrade(ctx)
+	if err != nil {
 		t.Fatal(err)
 	}
+	client := servers[0].wrap(stays, nil)
+	front.command("set server switchyard/sw2 state ready")
+	front.state("sw2", "UP", "L7OK 200")
+
+	if err := processes[0].cmd.Process.Signal(signalDrain); err != nil {
+		t.Fatal(err)
+	}
+	front.comeAndGo(ctx, 20)
 	front.state("sw1", "DOWN", "L7STS 503")
-	for range 20 {
-		conn, _, err := front.upgrade(ctx)
+	before := front.sessions("sw1")
+	front.comeAndGo(ctx, 20)
+	if after := front.sessions("sw1"); after != before {
+		t.Errorf("%d new clients were sent to the server that drains", after-before)
+	}
+	client.frames((&frame.Hello{Ref: 1, Token: servers[0].token("ann", frame.RoleVisitor, time.Hour)}).Append(nil))
+	client.expect(frame.TypeWelcome)
+	if status, by := processes[0].signal(signalStop); status != exitOK {
+		t.Errorf("status %d, signal %v", status, by)
+	}
+}
+
+// comeAndGo opens and closes connections; none may be refused.
+func (h *haproxy) comeAndGo(ctx context.Context, n int) {
+	h.t.Helper()
+	for range n {
+		conn, _, err := h.upgrade(ctx)
 		if err != nil {
-			t.Fatalf("with a server that drains: %v", err)
+			h.t.Fatal(err)
 		}
 		conn.Close()
-	}
-	for strings.Count(processes[1].text(), "connection closed") < 20 {
-		if ctx.Err() != nil {
-			t.Fatalf("the other server has not got the connections:\n%s", processes[1].text())
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	stays.Close() // the last one; until now the server drained
-	if status, by := processes[0].wait(); status != exitOK {
-		t.Errorf("status %d, signal %v", status, by)
 	}
 }
 
@@ -316,16 +342,9 @@ func TestHAProxyFindsAnotherServer(t *testing.T) {
 	front.state("sw2", "UP", "L7OK 200")
 	front.command("disable health switchyard/sw1")
 	processes[0].signal(syscall.SIGKILL)
-	for range 10 {
-		conn, _, err := front.upgrade(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		conn.Close()
-	}
-	const redispatched = 16
-	if f := front.statistics("sw1"); f[redispatched] == "0" {
-		t.Errorf("no client was sent to the server that is gone first: %v", f)
+	front.comeAndGo(t.Context(), 10)
+	if front.redispatched("sw1") == 0 {
+		t.Error("no client was sent to the server that is gone first")
 	}
 }
 
@@ -383,27 +402,42 @@ func (h *haproxy) seen(ctx context.Context, p *process) {
 	}
 }
 
-// TestHAProxyFileMatchesTheDefaults: HAProxy must not take a quiet connection for a dead one before the server does.
+// TestHAProxyFileMatchesTheDefaults: HAProxy must not take a quiet connection for a dead one before the server does, must not wait for a
+// request that the server has given up, and must know of a drain before the server takes no more connections.
 func TestHAProxyFileMatchesTheDefaults(t *testing.T) {
 	text, err := os.ReadFile(haproxyFile)
 	if err != nil {
 		t.Fatal(err)
 	}
-	after := func(option string) time.Duration {
-		_, rest, _ := strings.Cut(string(text), "timeout "+option+" ")
-		value, _, _ := strings.Cut(rest, "\n")
-		value, _, _ = strings.Cut(value, " ")
-		d, err := time.ParseDuration(value)
+	words := strings.Fields(regexp.MustCompile(`#.*`).ReplaceAllString(string(text), ""))
+	after := func(name ...string) string {
+		for i := range words {
+			if end := i + len(name); end < len(words) && slices.Equal(words[i:end], name) {
+				return words[end]
+			}
+		}
+		t.Fatalf("%s has no %v", haproxyFile, name)
+		return ""
+	}
+	duration := func(name ...string) time.Duration {
+		d, err := time.ParseDuration(after(name...))
 		if err != nil {
-			t.Fatalf("timeout %s: %v", option, err)
+			t.Fatal(err)
 		}
 		return d
 	}
 	def := config.Default()
-	if tunnel, silent := after("tunnel"), time.Duration(def.Websocket.CloseAfter); tunnel < 2*silent {
+	if tunnel, silent := duration("timeout", "tunnel"), time.Duration(def.Websocket.CloseAfter); tunnel < 2*silent {
 		t.Errorf("timeout tunnel is %v, and the server closes a silent connection after %v", tunnel, silent)
 	}
-	if request, server := after("http-request"), time.Duration(def.Server.HandshakeTimeout); request > server {
+	if request, server := duration("timeout", "http-request"), time.Duration(def.Server.HandshakeTimeout); request > server {
 		t.Errorf("timeout http-request is %v, and the server waits %v", request, server)
+	}
+	fall, err := strconv.Atoi(after("fall"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if known, delay := time.Duration(fall)*duration("check", "inter"), time.Duration(def.Server.LameDuckDelay); 2*known > delay {
+		t.Errorf("HAProxy knows of a drain after %v, and the server takes connections for %v", known, delay)
 	}
 }
