@@ -74,6 +74,10 @@ million: build ## Open MILLION idle connections on this machine (ulimit -n 20000
 	@ulimit -n 20000; bin/switchyard-bench idle --url ws://$(MILLION_ADDRESS)/ws --conns $(MILLION) --settle 10s --hold 20s \
 		--serve "bin/switchyard echo --reuse-port --listen $(MILLION_ADDRESS)"
 
+.PHONY: burst
+burst: ## Watch the memory return after 15,000 connections sent 64 KiB at once (1.5 GB for a moment)
+	go test $(TESTFLAGS) -v -run TestMemoryReturnsAfterABurst ./cmd/switchyard -burst.conns 15000
+
 .PHONY: lint
 lint: vet test-peers ## Vet, and staticcheck of a pinned version; bench/peers too
 	go run $(STATICCHECK) ./...

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -54,7 +55,7 @@ func New(cfg Config, store Store, conns Conns, verifier *auth.Verifier, log *slo
 		c.runners = append(c.runners, newRunner(c))
 	}
 	c.desk = newDeskRunner(c)
-	c.gate = &Gate{center: c, in: make([]frameStats, cfg.Loops), out: make([]frameStats, cfg.Loops)}
+	c.gate = &Gate{center: c, sessions: make([]sessions, cfg.Loops), in: make([]frameStats, cfg.Loops), out: make([]frameStats, cfg.Loops)}
 	c.gate.check = c.gate.checkDeadline
 	c.jobs = &jobs{center: c}
 	var err error
@@ -159,6 +160,7 @@ func (c *Center) verify(token []byte) (*core.Identity, error) {
 		return nil, err
 	}
 	return &core.Identity{
-		User: id.User, Role: id.Role, Groups: id.Groups, Capacity: id.Capacity, ExpiresMS: id.Expires.UnixMilli(),
+		User: id.User, Role: id.Role, Groups: id.Groups, Capacity: uint16(id.Capacity), // the verifier allows 10,000
+		Expires: uint32(min(id.Expires.Unix(), math.MaxUint32)), // in 2106 tokens that outlive it have to be refreshed
 	}, nil
 }

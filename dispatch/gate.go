@@ -14,15 +14,16 @@ import (
 // the runner that owns its conversation. Its methods run on the loop of the connection they are given; they neither block nor lock
 // on the way of a message.
 type Gate struct {
-	center *Center
-	check  func(Conn)   // checkDeadline, made once
-	in     []frameStats // by loop, which alone writes its own
-	out    []frameStats
+	center   *Center
+	sessions []sessions   // by loop, which alone uses its own
+	check    func(Conn)   // checkDeadline, made once
+	in       []frameStats // by loop, which alone writes its own
+	out      []frameStats
 }
 
 // Open begins a connection; token is the bearer token of the upgrade, empty if there was none.
 func (g *Gate) Open(c Conn, token []byte) {
-	s := &session{}
+	s := g.sessions[c.Loop()].take()
 	c.SetData(s)
 	g.watch(c, s, time.Unix(0, c.Now()).Add(g.center.cfg.HelloTimeout).Unix()+1)
 	if len(token) > 0 {
@@ -221,10 +222,10 @@ func (g *Gate) unauthorized(c Conn, s *session, ref uint64, err error) {
 func (g *Gate) welcome(c Conn, s *session, ref, flags uint64, who *core.Identity) {
 	s.who = who
 	cfg := &g.center.cfg.Welcome
-	g.watch(c, s, who.ExpiresMS/1000+1)
+	g.watch(c, s, int64(who.Expires)+1)
 	w := frame.Welcome{
 		Ref: ref, Session: g.center.SessionID(c.ID()), User: []byte(who.User), Role: []byte(who.Role.String()),
-		ServerMS: uint64(c.Now() / int64(time.Millisecond)), ExpiresMS: uint64(who.ExpiresMS),
+		ServerMS: uint64(c.Now() / int64(time.Millisecond)), ExpiresMS: uint64(who.Expires) * 1000,
 		HeartbeatMS: uint64(cfg.Heartbeat.Milliseconds()), MaxMessage: uint64(cfg.MaxMessage),
 		RetryMinMS: uint64(cfg.RetryMin.Milliseconds()), RetryMaxMS: uint64(cfg.RetryMax.Milliseconds()), RetryJitterMS: uint64(cfg.RetryJitter.Milliseconds()),
 	}
@@ -259,11 +260,11 @@ func (g *Gate) checkDeadline(c Conn) {
 	case s.who == nil:
 		g.refuse(c, 0, frame.ErrorUnauthorized, "no hello came in time")
 		c.Close(frame.CloseHelloTimeout, "no hello came in time")
-	case s.who != nil && s.who.ExpiresMS <= now:
+	case s.who != nil && int64(s.who.Expires)*1000 <= now:
 		g.refuse(c, 0, frame.ErrorTokenExpired, "the token expired; reconnect with a new one, or send hello with it before the old one expires")
 		c.Close(frame.CloseTokenExpired, "token_expired")
 	default:
-		g.watch(c, s, s.who.ExpiresMS/1000+1)
+		g.watch(c, s, int64(s.who.Expires)+1)
 	}
 }
 
@@ -276,6 +277,8 @@ func (g *Gate) Closed(c Conn) {
 	if s.who != nil {
 		g.center.ownerOfUser(s.who.Key()).inbox.put(control{kind: ctlOffline, conn: c.ID(), who: s.who})
 	}
+	c.SetData(nil)
+	g.sessions[c.Loop()].give(s)
 }
 
 // refuse writes an error frame.

@@ -13,10 +13,7 @@ type replays struct{ jobs []core.Job }
 // pace puts a replay behind the others of its connection. On its loop.
 func (js *jobs) pace(c Conn, j core.Job) {
 	s := c.Data().(*session)
-	if s.replays == nil {
-		s.replays = &replays{}
-	}
-	r := s.replays
+	r := &s.rarely().replays
 	if len(r.jobs) > js.center.cfg.AttachMax {
 		c.Close(frame.CloseSlowConsumer, "too many replays wait")
 		return
@@ -34,9 +31,9 @@ func (js *jobs) nextReplay(c Conn, r *replays) {
 // paced goes on after a piece was written to its connection, or given up. On its loop.
 func (js *jobs) paced(c Conn) {
 	s := c.Data().(*session)
-	r := s.replays
+	r := &s.rare.replays
 	if r.jobs = r.jobs[1:]; len(r.jobs) == 0 {
-		s.replays = nil
+		s.tidy()
 		return
 	}
 	js.nextReplay(c, r)

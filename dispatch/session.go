@@ -15,9 +15,53 @@ type session struct {
 	convs    []frame.ID     // what it may be attached to; told when it closes
 	checking bool           // a token is with the auth pool
 	due      uint32         // the Unix second of the next look at its deadlines; 0: none is noted
-	replays  *replays       // what is to be replayed to it; nil: nothing
+	rare     *rare          // nil: nothing of it
+}
 
+// rare is what most sessions have nothing of.
+type rare struct {
+	replays replays              // what is to be replayed to it
 	refused map[frame.ID]refusal // by conversation: the first message that a full ring refused, until it comes again
+}
+
+// rarely returns s.rare, made if need be.
+func (s *session) rarely() *rare {
+	if s.rare == nil {
+		s.rare = &rare{}
+	}
+	return s.rare
+}
+
+// tidy drops s.rare when nothing is left of it.
+func (s *session) tidy() {
+	if r := s.rare; r != nil && len(r.refused)+len(r.replays.jobs) == 0 {
+		s.rare = nil
+	}
+}
+
+// sessions is a loop's store of session records. They lie in chunks: a million small objects would cost the collector their marks, and
+// what was free between them would stay resident. Like the loop's connections, records are used again and never given back.
+type sessions struct {
+	free []*session
+}
+
+const sessionChunk = 64
+
+func (p *sessions) take() *session {
+	if len(p.free) == 0 {
+		chunk := new([sessionChunk]session)
+		for i := range chunk {
+			p.free = append(p.free, &chunk[i])
+		}
+	}
+	s := p.free[len(p.free)-1]
+	p.free = p.free[:len(p.free)-1]
+	return s
+}
+
+func (p *sessions) give(s *session) {
+	*s = session{}
+	p.free = append(p.free, s)
 }
 
 // refusal keeps a connection's messages in order over a full ring, as core's barrier does over a failed commit: what is sent to the
@@ -34,21 +78,19 @@ const refusedMax = 4096
 
 // mayPass tells whether a frame may go on, and lifts the refusal if it is the message that was refused.
 func (s *session) mayPass(typ frame.Type, f []byte, now int64) bool {
-	if s.refused == nil || typ != frame.TypeSend {
+	if s.rare == nil || typ != frame.TypeSend {
 		return true
 	}
 	var send frame.Send
 	if send.Parse(f) != nil {
 		return true
 	}
-	r, ok := s.refused[send.Conv]
+	r, ok := s.rare.refused[send.Conv]
 	if ok && send.ID != r.id && now < r.until {
 		return false
 	}
-	delete(s.refused, send.Conv)
-	if len(s.refused) == 0 {
-		s.refused = nil
-	}
+	delete(s.rare.refused, send.Conv)
+	s.tidy()
 	return true
 }
 
@@ -58,13 +100,14 @@ func (s *session) refuse(typ frame.Type, f []byte, now int64) {
 	if typ != frame.TypeSend || send.Parse(f) != nil || send.Level != 2 {
 		return
 	}
-	if _, ok := s.refused[send.Conv]; ok || len(s.refused) == refusedMax {
+	r := s.rarely()
+	if _, ok := r.refused[send.Conv]; ok || len(r.refused) == refusedMax {
 		return
 	}
-	if s.refused == nil {
-		s.refused = make(map[frame.ID]refusal)
+	if r.refused == nil {
+		r.refused = make(map[frame.ID]refusal)
 	}
-	s.refused[send.Conv] = refusal{id: send.ID, until: now + refusalTime}
+	r.refused[send.Conv] = refusal{id: send.ID, until: now + refusalTime}
 }
 
 // passed notes that a runner has taken a frame. Only now a detach counts: had it been refused, the conversation would still hold the

@@ -2,7 +2,9 @@ package dispatch
 
 import (
 	"testing"
+	"unsafe"
 
+	"github.com/switchyard-im/switchyard/dispatch/core"
 	"github.com/switchyard-im/switchyard/frame"
 )
 
@@ -22,8 +24,8 @@ func TestRefusalsOfManyConversations(t *testing.T) {
 			t.Errorf("conversation %d: the messages do not pass in order", conv)
 		}
 	}
-	if s.refused != nil {
-		t.Error("an idle session holds a map")
+	if s.rare != nil {
+		t.Error("an idle session holds what only a few need")
 	}
 }
 
@@ -39,5 +41,39 @@ func TestDetachCountsWhenTaken(t *testing.T) {
 	}
 	if s.passed(frame.TypeDetach, f); len(s.convs) != 0 {
 		t.Error("the conversation is still known")
+	}
+}
+
+// TestSessionsAreUsedAgain: a record comes back empty, and what is in use is never given out twice.
+func TestSessionsAreUsedAgain(t *testing.T) {
+	var p sessions
+	used := map[*session]bool{}
+	for range 3 * sessionChunk {
+		s := p.take()
+		if used[s] {
+			t.Fatal("a record in use was given out again")
+		}
+		used[s] = true
+		s.checking, s.due = true, 7
+		s.join(frame.ID{1}, 1)
+		s.rarely()
+	}
+	for s := range used {
+		p.give(s)
+	}
+	for range len(used) {
+		if s := p.take(); !used[s] || s.who != nil || s.checking || s.due != 0 || s.convs != nil || s.rare != nil {
+			t.Fatalf("%+v", s)
+		}
+	}
+}
+
+// TestSessionSize guards the memory of an idle connection.
+func TestSessionSize(t *testing.T) {
+	if n := unsafe.Sizeof(session{}); n > 48 {
+		t.Errorf("a session takes %d bytes", n)
+	}
+	if n := unsafe.Sizeof(core.Identity{}); n > 48 {
+		t.Errorf("an identity takes %d bytes", n)
 	}
 }

@@ -9,10 +9,13 @@ const (
 	keptInputs     = 1024    // free input records kept
 )
 
-// buffers is a loop's pool of byte slices in classes of powers of two. Bounded by keptPerClass. Owned by the loop.
+// buffers is a loop's pool of byte slices in classes of powers of two. Bounded by keptPerClass; what a burst left and nobody used since is
+// given to the collector by trim. Owned by the loop.
 type buffers struct {
 	free   [bufferClasses][][]byte
+	unused [bufferClasses]int // the fewest that were free since the last trim
 	inputs []*input
+	rested int // the fewest inputs that were free since the last trim
 	held   int // bytes handed out and not yet returned; what idle connections must not have
 }
 
@@ -27,7 +30,9 @@ func (b *buffers) get(n int) []byte {
 	if k < bufferClasses && len(b.free[k]) > 0 {
 		last := len(b.free[k]) - 1
 		p := b.free[k][last]
+		b.free[k][last] = nil
 		b.free[k] = b.free[k][:last]
+		b.unused[k] = min(b.unused[k], last)
 		return p
 	}
 	return make([]byte, 0, size)
@@ -58,8 +63,11 @@ func (b *buffers) getInput() *input {
 	if len(b.inputs) == 0 {
 		return new(input)
 	}
-	in := b.inputs[len(b.inputs)-1]
-	b.inputs = b.inputs[:len(b.inputs)-1]
+	last := len(b.inputs) - 1
+	in := b.inputs[last]
+	b.inputs[last] = nil
+	b.inputs = b.inputs[:last]
+	b.rested = min(b.rested, last)
 	return in
 }
 
@@ -70,4 +78,23 @@ func (b *buffers) putInput(in *input) {
 	if len(b.inputs) < keptInputs {
 		b.inputs = append(b.inputs, in)
 	}
+}
+
+// trim gives to the collector what was free all the time since the last trim.
+func (b *buffers) trim() {
+	for k := range b.free {
+		b.free[k] = without(b.free[k], b.unused[k])
+		b.unused[k] = len(b.free[k])
+	}
+	b.inputs = without(b.inputs, b.rested)
+	b.rested = len(b.inputs)
+}
+
+// without returns a free list without n of its elements, and no list at all if that leaves none.
+func without[T any](free []T, n int) []T {
+	if n == len(free) {
+		return nil
+	}
+	clear(free[len(free)-n:])
+	return free[:len(free)-n]
 }

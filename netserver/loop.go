@@ -47,6 +47,7 @@ type loop struct {
 	live     int     // connections that are neither free nor closed
 	tasks    []task  // the queue of last time
 	listener *listener
+	trimmed  int32 // tick of the last trim
 	finished bool
 	told     [troubleCount]told
 
@@ -197,6 +198,7 @@ func (l *loop) onTimer(netpoll.Poll) error {
 		l.sendSome()
 	}
 	l.end()
+	l.trim()
 	l.publish()
 	return nil
 }
@@ -217,7 +219,7 @@ func ticksOf(b [8]byte) uint64 {
 func (l *loop) register(c *Conn) error {
 	id := c.id
 	op := l.poll.Alloc()
-	op.FD, op.OnRead, op.OnWrite = int(c.fd), c.onRead, c.onWrite
+	op.FD, op.OnRead = int(c.fd), c.onRead
 	op.OnHup = func(netpoll.Poll) error {
 		l.box.post(task{run: func() { l.onHup(id) }})
 		return nil
@@ -276,7 +278,7 @@ func (l *loop) watchAgain(c *Conn) {
 		return
 	}
 	if c.out != nil {
-		c.polling = c.op.Control(pollReadWrite) == nil
+		l.startPolling(c)
 	}
 }
 

@@ -94,6 +94,45 @@ func TestBuffersAreBounded(t *testing.T) {
 	}
 }
 
+// TestBuffersOfABurstAreLetGo: what is used between trims stays, what is not goes.
+func TestBuffersOfABurstAreLetGo(t *testing.T) {
+	var b buffers
+	use := func(n int) {
+		var out [][]byte
+		var in []*input
+		for range n {
+			out, in = append(out, b.get(4096)), append(in, b.getInput())
+		}
+		for i := range n {
+			b.put(out[i])
+			b.putInput(in[i])
+		}
+	}
+	kept := func() int {
+		if k := class(4096); len(b.free[k]) == len(b.inputs) {
+			return len(b.inputs)
+		}
+		return -1
+	}
+	use(100)
+	for i, want := range []int{100, 3, 3} { // at first all was used since the last trim
+		b.trim()
+		if kept() != want {
+			t.Errorf("%d kept after trim %d, want %d", kept(), i+1, want)
+		}
+		use(3)
+	}
+	b.trim()
+	b.trim()
+	if kept() != 0 || b.free[class(4096)] != nil || b.inputs != nil {
+		t.Errorf("%d kept at rest", kept())
+	}
+	use(2)
+	if kept() != 2 || b.held != 0 {
+		t.Errorf("%d kept and %d held after it was used again", kept(), b.held)
+	}
+}
+
 func TestConfigIsChecked(t *testing.T) {
 	for _, tc := range []struct {
 		remedy string

@@ -175,16 +175,18 @@ func checkExtensions(header []byte, at int) error {
 	return nil
 }
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+var (
+	castagnoli = crc32.MakeTable(crc32.Castagnoli)
+	noChecksum = make([]byte, 4) // what stands for the checksum when it is computed
+)
 
 // checksumFits compares the checksum at header[from:to] with that of the header.
 func checksumFits(header []byte, from, to int) bool {
 	if to-from != 4 {
 		return false
 	}
-	var zeros [4]byte
 	sum := crc32.Update(0, castagnoli, header[:from])
-	sum = crc32.Update(sum, castagnoli, zeros[:])
+	sum = crc32.Update(sum, castagnoli, noChecksum)
 	sum = crc32.Update(sum, castagnoli, header[to:])
 	return sum == binary.BigEndian.Uint32(header[from:to])
 }

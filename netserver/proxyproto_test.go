@@ -258,3 +258,16 @@ func FuzzParseProxy(f *testing.F) {
 		}
 	})
 }
+
+// TestParseProxyAllocatesNothing, for version 2; a line of version 1 costs its fields.
+func TestParseProxyAllocatesNothing(t *testing.T) {
+	header := summed(proxyV2(1, proxyTCP6, block6, extension(4, "\x01"), noSum))
+	n := testing.AllocsPerRun(100, func() {
+		if _, n, err := parseProxy(header, proxyLimit); n != len(header) || err != nil {
+			t.Fatal(n, err)
+		}
+	})
+	if n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}

@@ -11,7 +11,7 @@ import (
 
 const (
 	greek   = "\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5" // κόσμε, with a rune of three bytes
-	someBad = greek + "\xed\xa0\x80edited"                     // a surrogate in the middle
+	someBad = greek + "\xed\xa0\x80edited"                   // a surrogate in the middle
 )
 
 // utf8Groups are the byte sequences of sections 6.5 to 6.23, which follow Markus Kuhn's stress test of UTF-8 decoders: each is sent as one

@@ -313,7 +313,7 @@ func (l *loop) startOutput(c *Conn) {
 	}
 	c.out = &output{progress: l.wheel.now}
 	if !c.half && !c.paused {
-		c.polling = c.op.Control(pollReadWrite) == nil
+		l.startPolling(c)
 	}
 	l.wheel.hasten(c, l.dueOf(c))
 }
@@ -345,6 +345,14 @@ func (l *loop) writeWaiting(c *Conn) {
 	for _, f := range o.after {
 		f()
 	}
+}
+
+// startPolling asks for room in the socket's buffer. The callback is made here, because most connections never need it.
+func (l *loop) startPolling(c *Conn) {
+	if c.op.OnWrite == nil {
+		c.op.OnWrite = c.onWrite
+	}
+	c.polling = c.op.Control(pollReadWrite) == nil
 }
 
 func (l *loop) stopPolling(c *Conn) {

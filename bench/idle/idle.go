@@ -38,6 +38,8 @@ type Config struct {
 	Threads    int           // event loops; default 1
 	PerSource  int           // connections on each loopback source address; default 4,000
 	Admin      string        // URL of the server's admin address; if given, the server collects garbage before each reading, and tells its heap
+	Burst      int           // bytes of one message that every connection sends after that, all at once; 0: none
+	Return     time.Duration // how long to watch the server's memory return afterwards; default 60 s
 
 	Server   observe.Source // of the server's figures; required
 	Progress func(Progress) // called each second from the goroutine of Run; nil: not
@@ -63,6 +65,8 @@ type Report struct {
 	ObjsPerConn  float64 `json:"heap_objects_per_conn,omitempty"` // both only with an admin address
 	HoldSeconds  float64 `json:"hold_seconds"`
 	IdleCPUUS    float64 `json:"idle_cpu_us"` // server CPU per connection and second while idle
+
+	Burst *Burst `json:"burst,omitempty"`
 }
 
 // Rows is the report as a table.
@@ -75,6 +79,9 @@ func (r *Report) Rows() []report.Row {
 	}
 	if r.ObjsPerConn != 0 {
 		rows = append(rows, report.Row{Name: "server heap", Value: fmt.Sprintf("%.0f B in %.2f objects per connection", r.HeapPerConn, r.ObjsPerConn)})
+	}
+	if r.Burst != nil {
+		rows = append(rows, report.Row{Name: "burst", Value: r.Burst})
 	}
 	return rows
 }
@@ -94,6 +101,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.OpenWithin, time.Minute)
 	setDefault(&c.Threads, 1)
 	setDefault(&c.PerSource, 4000)
+	setDefault(&c.Return, time.Minute)
 	return c
 }
 
@@ -107,7 +115,9 @@ func (c *Config) validate() error {
 		return errors.New("idle: nothing to read the server's memory from: give --server-pid or --admin")
 	case c.Conns < 1 || c.Threads < 1 || c.PerSource < 1:
 		return errors.New("idle: conns, threads and connections per source must be positive")
-	case c.Settle < 0 || c.Hold < 0:
+	case c.Burst != 0 && (c.State == Authenticated || c.Burst < minBurst || c.Burst > maxBurst):
+		return fmt.Errorf("idle: a burst is of %d to %d bytes, and of connections that are upgraded (to an echo server) or attached", minBurst, maxBurst)
+	case c.Settle < 0 || c.Hold < 0 || c.Return < 0:
 		return errors.New("idle: durations must not be negative")
 	}
 	return client.CheckDescriptors(c.Conns)
@@ -131,7 +141,8 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &run{cfg: cfg, target: target, fleet: fleet, ready: make(chan struct{}, cfg.Conns), failed: make(chan error, 1), began: time.Now()}
+	r := &run{cfg: cfg, target: target, fleet: fleet, ready: make(chan struct{}, 2*cfg.Conns), failed: make(chan error, 1), began: time.Now()}
+	r.visitors = make([][]*visitor, len(fleet.Loops))
 	rep, err := r.do(ctx)
 	if err = errors.Join(err, fleet.Stop()); err != nil {
 		return nil, err
@@ -144,10 +155,12 @@ type run struct {
 	cfg    Config
 	target *client.Target
 	fleet  *client.Fleet
-	ready  chan struct{} // one element for each connection that has reached its state
+	ready  chan struct{} // one element for each connection that has reached its state, and again when its part of the burst is answered
 	failed chan error    // the first connection that ended
 	began  time.Time
 	open   int
+
+	visitors [][]*visitor // by loop, which alone uses its own
 }
 
 func (r *run) do(ctx context.Context) (*Report, error) {
@@ -188,7 +201,10 @@ func (r *run) do(ctx context.Context) (*Report, error) {
 	if rep.HoldSeconds > 0 {
 		rep.IdleCPUUS = (held.CPUSeconds - settled.CPUSeconds) * 1e6 / conns / rep.HoldSeconds
 	}
-	return rep, nil
+	if r.cfg.Burst > 0 {
+		rep.Burst, err = r.burst(ctx, settled.RSSBytes)
+	}
+	return rep, err
 }
 
 // usage is a reading of the server; without an admin address the heap is zero.

@@ -83,6 +83,42 @@ func TestStates(t *testing.T) {
 	}
 }
 
+// memory is a server whose memory is told reading by reading, the last one for ever.
+type memory []int64
+
+func (m *memory) Read(context.Context) (observe.Usage, error) {
+	u := observe.Usage{RSSBytes: (*m)[0]}
+	if len(*m) > 1 {
+		*m = (*m)[1:]
+	}
+	return u, nil
+}
+
+func TestBurst(t *testing.T) {
+	echo, err := echoserver.Start(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(echo.Close)
+	chat, cfg := setup(t, chatserver.Faults{})
+	cfg.Burst, cfg.Return, cfg.Hold = 1000, 400*time.Millisecond, time.Millisecond
+	for state, url := range map[State]string{Upgraded: echo.URL(), Attached: chat.URL()} {
+		cfg.State, cfg.URL = state, url
+		cfg.Server = &memory{1, 1, 100, 100, 900, 110} // before, opened, settled, held, after the burst
+		rep, err := Run(context.Background(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b := rep.Burst; !b.Returned || b.RSSPeak != 900 || b.RSSAfter != 110 || b.Bytes != 1000 || b.Seconds <= 0 || b.Return <= 0 {
+			t.Errorf("%s: %+v", state, b)
+		}
+		cfg.Server = &memory{1, 1, 100, 100, 111}
+		if rep, err = Run(context.Background(), cfg); err != nil || rep.Burst.Returned || rep.Burst.Return < cfg.Return.Seconds() {
+			t.Errorf("%s: %+v, %v", state, rep.Burst, err)
+		}
+	}
+}
+
 func TestRunsThatCannotTakePlaceSayWhy(t *testing.T) {
 	s, cfg := setup(t, chatserver.Faults{})
 	refusing, _ := setup(t, chatserver.Faults{Hello: func() uint64 { return frame.ErrorUnauthorized }})
@@ -90,6 +126,7 @@ func TestRunsThatCannotTakePlaceSayWhy(t *testing.T) {
 	gone.Close()
 	for want, change := range map[string]func(*Config){
 		"no state":          func(c *Config) { c.State = "asleep" },
+		"a burst is of":     func(c *Config) { c.Burst = 1000 },
 		"no key":            func(c *Config) { c.Key = nil },
 		"--server-pid":      func(c *Config) { c.Server = nil },
 		"must be positive":  func(c *Config) { c.Conns = -1 },

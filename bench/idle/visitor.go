@@ -17,6 +17,7 @@ import (
 const (
 	helloRef = 1
 	openRef  = 2
+	sendRef  = 3
 )
 
 // visitor is one connection: it says what its state asks for, and then nothing. Owned by its loop.
@@ -25,7 +26,8 @@ type visitor struct {
 	conn  *client.Conn
 	n     int
 	token string
-	next  []byte // what is to be said
+	next  []byte   // what is to be said
+	conv  frame.ID // once attached
 }
 
 func (r *run) dial(l *client.Loop, n int) error {
@@ -42,6 +44,8 @@ func (r *run) dial(l *client.Loop, n int) error {
 }
 
 func (r *run) start(l *client.Loop, v *visitor) {
+	own := &r.visitors[v.n%len(r.visitors)]
+	*own = append(*own, v)
 	v.conn = l.NewConn(r.target, r.target.SourceFor(v.n, r.cfg.PerSource), v)
 	v.conn.Dial()
 }
@@ -72,6 +76,10 @@ func (v *visitor) Flush() {
 
 // Message implements client.Handler.
 func (v *visitor) Message(_ ws.OpCode, batch []byte) {
+	if v.run.cfg.State == Upgraded {
+		v.run.ready <- struct{}{} // the burst came back
+		return
+	}
 	for len(batch) > 0 {
 		typ, f, rest, err := frame.Next(batch)
 		if err != nil {
@@ -83,6 +91,8 @@ func (v *visitor) Message(_ ws.OpCode, batch []byte) {
 			v.welcome()
 		case frame.TypeConversation:
 			v.opened(f)
+		case frame.TypeAck:
+			v.run.ready <- struct{}{}
 		case frame.TypeError:
 			v.run.fail(refusal(f))
 		}
@@ -107,6 +117,7 @@ func (v *visitor) opened(f []byte) {
 	if err := m.Parse(f); err != nil {
 		v.run.fail(err)
 	} else if m.Ref == openRef {
+		v.conv = m.Conv
 		v.run.ready <- struct{}{}
 	}
 }

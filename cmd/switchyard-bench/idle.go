@@ -17,6 +17,8 @@ type idleCommand struct {
 	Conns   int           `default:"1000" help:"Connections to open."`
 	Settle  time.Duration `default:"3s" help:"From the last connection to the reading of memory."`
 	Hold    time.Duration `default:"10s" help:"How long to stay idle after that, to measure CPU."`
+	Burst   int           `help:"Then every connection sends one message of this many bytes at once, and the server's memory is watched until it has returned to within 10 %; not for --state authenticated."`
+	Return  time.Duration `default:"60s" help:"How long to watch that."`
 	Threads int           `default:"1" help:"Event loops of the generator."`
 	JSON    string        `name:"json" type:"path" help:"Write the report to this file." placeholder:"FILE"`
 	serverFlags
@@ -34,6 +36,7 @@ func (c *idleCommand) Run(ctx context.Context, t *terminal) error {
 	}
 	rep, err := idle.Run(ctx, idle.Config{
 		URL: c.URL, State: c.State, Key: key, Conns: c.Conns, Settle: c.Settle, Hold: c.Hold, Threads: c.Threads, Admin: c.Admin, Server: c.source(),
+		Burst: c.Burst, Return: c.Return,
 		Progress: func(p idle.Progress) {
 			t.progress.line("%4.0fs %-10s %d/%d connections", p.Elapsed.Seconds(), p.Phase, p.Open, c.Conns)
 		},

@@ -9,6 +9,7 @@ import (
 
 	"github.com/switchyard-im/switchyard/cmd/switchyard/admin"
 	"github.com/switchyard-im/switchyard/cmd/switchyard/config"
+	"github.com/switchyard-im/switchyard/cmd/switchyard/quiet"
 	"github.com/switchyard-im/switchyard/netserver"
 )
 
@@ -47,6 +48,7 @@ func (c *echoCmd) Run(env *environment) error {
 	go func() { // ends with Shutdown, which waits for it
 		_ = server.Serve()
 	}()
+	go quiet.Run(ctx, quiet.Every) // ends with the signal
 	log.Info("echo server ready", "address", server.Addr().String(), "loops", server.Loops())
 	<-ctx.Done()
 	stop() // a second signal ends the process at once

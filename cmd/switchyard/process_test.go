@@ -35,7 +35,13 @@ type process struct {
 // startProcess runs a command and waits for the line of its log with this message.
 func startProcess(t *testing.T, message string, args ...string) (p *process, line map[string]any) {
 	t.Helper()
-	p = launch(t, message, args...)
+	return startBinary(t, os.Args[0], message, args...)
+}
+
+// startBinary does so with the binary at path.
+func startBinary(t *testing.T, path, message string, args ...string) (p *process, line map[string]any) {
+	t.Helper()
+	p = launch(t, message, exec.Command(path, args...))
 	return p, p.awaitReady()
 }
 
@@ -57,15 +63,10 @@ func (p *process) awaitReady() map[string]any {
 // startFailing runs a command that is expected to end by itself.
 func startFailing(t *testing.T, args ...string) *process {
 	t.Helper()
-	return launch(t, "", args...)
+	return launch(t, "", exec.Command(os.Args[0], args...))
 }
 
-func launch(t *testing.T, message string, args ...string) *process {
-	t.Helper()
-	return launchCommand(t, message, exec.Command(os.Args[0], args...))
-}
-
-func launchCommand(t *testing.T, message string, cmd *exec.Cmd) *process {
+func launch(t *testing.T, message string, cmd *exec.Cmd) *process {
 	t.Helper()
 	p := &process{t: t, cmd: cmd, ended: make(chan struct{}), ready: make(chan map[string]any, 1)}
 	p.cmd.Env = append(os.Environ(), asCommand+"=1")

@@ -42,7 +42,7 @@ func (i *installation) start() (p *process, base string) {
 	i.t.Helper()
 	args := append([]string{"serve", "--dev", "--data", i.dir, "--listen", i.listen, "--admin", "127.0.0.1:0"}, i.args...)
 	binary := cmp.Or(i.binary, os.Args[0])
-	p = launchCommand(i.t, "ready", exec.Command(binary, args...))
+	p = launch(i.t, "ready", exec.Command(binary, args...))
 	line := p.awaitReady()
 	if i.listen == "127.0.0.1:0" { // only then, since clients may be reading it
 		i.listen = line["address"].(string)

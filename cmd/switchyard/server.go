@@ -11,6 +11,7 @@ import (
 
 	"github.com/switchyard-im/switchyard/cmd/switchyard/admin"
 	"github.com/switchyard-im/switchyard/cmd/switchyard/config"
+	"github.com/switchyard-im/switchyard/cmd/switchyard/quiet"
 	"github.com/switchyard-im/switchyard/dispatch"
 	"github.com/switchyard-im/switchyard/dispatch/auth"
 	"github.com/switchyard-im/switchyard/netserver"
@@ -53,6 +54,7 @@ func newServer(cfg *config.Config, given sockets, log *slog.Logger) *server {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &server{cfg: cfg, log: log, given: given, metrics: newRegistries(cfg.Server.ID), cancel: cancel}
 	s.running.Go(func() { s.metrics.latency.Run(ctx) })
+	s.running.Go(func() { quiet.Run(ctx, quiet.Every) })
 	return s
 }
 

@@ -228,7 +228,7 @@ func TestSocketActivation(t *testing.T) {
 		shell := []string{"-c", `LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=switchyard.socket exec "$@"`, "sh", os.Args[0], "serve", "--dev", "--data", i.dir, "--admin", "127.0.0.1:0", "--listen", "127.0.0.1:1"}
 		cmd := exec.Command("/bin/sh", shell...)
 		cmd.ExtraFiles = []*os.File{file}
-		return launchCommand(t, "ready", cmd)
+		return launch(t, "ready", cmd)
 	}
 	waits := make(chan error, 1)
 	for range 2 {

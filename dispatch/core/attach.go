@@ -47,13 +47,12 @@ func (m *Machine) resumeFrom(c *conversation, p parked, ref, after uint64) {
 	off := len(m.out.Buf)
 	m.out.Buf = r.Append(m.out.Buf)
 	m.to(p.from.Conn, off)
-	c.attach(attachment{conn: p.from.Conn, member: member, catching: after < c.head, after: after})
+	c.attach(attachment{conn: p.from.Conn, member: member, catching: after < c.head, after: after}, p.from.Who)
 	if after < c.head {
 		m.out.Jobs = append(m.out.Jobs, Job{Op: JobReplay, Conv: c.id, Conn: p.from.Conn, After: after, Upto: c.head})
 	}
 	m.showMarks(c, p.from.Conn, member)
-	c.batch.presence = true
-	m.touch(c)
+	m.touch(c).presence = true
 }
 
 // showMarks tells a new receiver how far the other members are.
@@ -113,8 +112,9 @@ func (m *Machine) detachFrame(c *conversation, p parked) {
 
 // leave carries out a detach that finds no room among what waits for a load, so that nothing that waits attaches the connection for good.
 func (m *Machine) leave(c *conversation, conn frame.ConnID) {
-	for i := range c.waiting {
-		c.waiting[i].leaves = c.waiting[i].leaves || c.waiting[i].from.Conn == conn
+	waiting := c.waiting()
+	for i := range waiting {
+		waiting[i].leaves = waiting[i].leaves || waiting[i].from.Conn == conn
 	}
 	m.gone(c, conn)
 }
@@ -125,8 +125,8 @@ func (m *Machine) Gone(conv frame.ID, conn frame.ConnID) {
 	if c == nil {
 		return
 	}
-	waiting := c.waiting[:0]
-	for _, p := range c.waiting {
+	waiting := c.waiting()[:0]
+	for _, p := range c.waiting() {
 		// What a closed connection attached would stay for ever; what it sent or opened still counts.
 		if p.from.Conn == conn && (p.typ == frame.TypeAttach || p.typ == frame.TypeResume || p.kind == parkedShow) {
 			continue
@@ -136,7 +136,7 @@ func (m *Machine) Gone(conv frame.ID, conn frame.ConnID) {
 		}
 		waiting = append(waiting, p)
 	}
-	c.waiting = waiting
+	c.wait(waiting)
 	if !slices.ContainsFunc(waiting, func(p parked) bool { return p.from.Conn == conn }) {
 		c.liftOf(conn) // else what waits would overtake the refused message, which comes again on another connection
 	}
@@ -153,8 +153,7 @@ func (m *Machine) Unattached(conv frame.ID, conn frame.ConnID) {
 
 func (m *Machine) gone(c *conversation, conn frame.ConnID) {
 	if c.detach(conn) {
-		c.batch.presence = true
-		m.touch(c)
+		m.touch(c).presence = true
 	}
 }
 

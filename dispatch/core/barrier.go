@@ -20,38 +20,46 @@ const barrierMS = 30_000
 
 // bar refuses what conn sends from now on until id comes.
 func (c *conversation) bar(conn frame.ConnID, id frame.ID, nowMS int64) {
-	c.barriers = slices.DeleteFunc(c.barriers, func(b barrier) bool { return b.untilMS < nowMS })
-	if !slices.ContainsFunc(c.barriers, func(b barrier) bool { return b.conn == conn }) {
-		c.barriers = append(c.barriers, barrier{conn, id, nowMS + barrierMS})
+	t := c.troubled()
+	t.barriers = slices.DeleteFunc(t.barriers, func(b barrier) bool { return b.untilMS < nowMS })
+	if !slices.ContainsFunc(t.barriers, func(b barrier) bool { return b.conn == conn }) {
+		t.barriers = append(t.barriers, barrier{conn, id, nowMS + barrierMS})
 	}
 }
 
 // mayPass tells whether a message may be accepted, and lifts the barrier if it is the one that was refused.
 func (c *conversation) mayPass(conn frame.ConnID, id frame.ID, nowMS int64) bool {
-	if c.barriers == nil {
+	if c.trouble == nil {
 		return true // the hot path
 	}
-	i := slices.IndexFunc(c.barriers, func(b barrier) bool { return b.conn == conn })
+	i := c.barrierOf(conn)
 	if i < 0 {
 		return true
 	}
-	if c.barriers[i].id != id && nowMS <= c.barriers[i].untilMS {
+	if b := c.trouble.barriers[i]; b.id != id && nowMS <= b.untilMS {
 		return false
 	}
 	c.lift(i)
 	return true
 }
 
+// barrierOf returns the index of a connection's barrier, or -1.
+func (c *conversation) barrierOf(conn frame.ConnID) int {
+	if c.trouble == nil {
+		return -1
+	}
+	return slices.IndexFunc(c.trouble.barriers, func(b barrier) bool { return b.conn == conn })
+}
+
 // lift removes a barrier.
 func (c *conversation) lift(i int) {
-	if c.barriers = slices.Delete(c.barriers, i, i+1); len(c.barriers) == 0 {
-		c.barriers = nil
-	}
+	c.trouble.barriers = slices.Delete(c.trouble.barriers, i, i+1)
+	c.settle()
 }
 
 // liftOf removes the barrier of a connection that is gone: the client begins anew on another.
 func (c *conversation) liftOf(conn frame.ConnID) {
-	if i := slices.IndexFunc(c.barriers, func(b barrier) bool { return b.conn == conn }); i >= 0 {
+	if i := c.barrierOf(conn); i >= 0 {
 		c.lift(i)
 	}
 }

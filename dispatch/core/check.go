@@ -4,8 +4,11 @@ import "fmt"
 
 // check verifies the invariants that conversation lists.
 func (c *conversation) check() error {
-	if len(c.waiting) > 0 && c.load != loading && c.load != looking && c.load != cold {
+	if len(c.waiting()) > 0 && c.load != loading && c.load != looking && c.load != cold {
 		return c.broken(6, "events wait although it is loaded")
+	}
+	if t := c.trouble; t != nil && len(t.waiting)+len(t.barriers) == 0 && !t.resync {
+		return c.broken(7, "it holds a record of no trouble")
 	}
 	if c.load != loaded && c.load != looking || len(c.members) == 0 {
 		return nil
@@ -20,11 +23,11 @@ func (c *conversation) check() error {
 }
 
 func (c *conversation) checkParts() error {
-	if c.floor > c.head || uint64(len(c.recent)) != c.head-c.floor {
-		return c.broken(3, "the window does not hold every message after its floor")
+	if uint64(len(c.recent)) > c.head {
+		return c.broken(3, "the window holds more messages than there are")
 	}
 	for i, r := range c.recent {
-		if r.seq != c.floor+1+uint64(i) {
+		if r.seq != c.floor()+1+uint64(i) {
 			return c.broken(3, "the window has a hole")
 		}
 	}

@@ -21,37 +21,97 @@ const (
 // Invariants, checked by check:
 //  1. loaded or looking: members[0] is the visitor, and agent is a member or -1.
 //  2. StateAssigned has an agent, StateQueued has none.
-//  3. recent is ascending, every entry is in (floor, head], and every message of that range is in it.
+//  3. recent holds every message of (floor, head], ascending, and no other.
 //  4. No connection is attached twice. attached[i].member is a valid index or -1 (a supervisor).
 //  5. A member's marks do not pass head, and read <= delivered.
-//  6. waiting is empty when loaded; when cold it holds only what the server itself wants, until Tick asks again.
+//  6. Nothing waits when it is loaded; when it is cold only what the server itself wants, until Tick asks again.
+//  7. trouble is nil if there is nothing in it.
 type conversation struct {
 	id    frame.ID
 	load  load
 	state frame.ConversationState
 	agent int8 // index in members, -1: none
 
-	touched    bool // in machine.touched
-	marksDirty bool // marks are newer than the stored record
-	resync     bool // a commit failed: after the load deliver what is durable and past released
+	marksDirty bool  // marks are newer than the stored record
+	touched    int32 // 1 + index in Machine.touched; 0: not in it
 
 	group    string
 	openedMS int64
 	members  []member
 	attached []attachment
 
-	head     uint64 // the last sequence given
-	released uint64 // with resync: the last sequence whose delivery was released
+	head   uint64          // the last sequence given
+	recent []recentMessage // the window for deduplication: the last messages up to head, at most recentMax
 
-	recent []recentMessage // the window for deduplication, at most recentMax
-	floor  uint64          // every message after floor is in recent
+	usedMS int64 // of the last event, for eviction
 
+	trouble *trouble // nil: none, as for almost every one at any time
+}
+
+// trouble is what a conversation holds while it is loaded, or after something was refused or failed.
+type trouble struct {
+	waiting  []parked  // events, until it is loaded
 	barriers []barrier // connections whose last message was refused for now
+	resync   bool      // a commit failed: after the load deliver what is durable and past released
+	released uint64    // with resync: the last sequence whose delivery was released
+}
 
-	waiting []parked
-	usedMS  int64 // of the last event, for eviction
+// troubled returns c.trouble, made if need be.
+func (c *conversation) troubled() *trouble {
+	if c.trouble == nil {
+		c.trouble = &trouble{}
+	}
+	return c.trouble
+}
 
-	batch batchState
+// settle drops c.trouble when nothing is left of it.
+func (c *conversation) settle() {
+	if t := c.trouble; t != nil && len(t.waiting)+len(t.barriers) == 0 && !t.resync {
+		c.trouble = nil
+	}
+}
+
+// waiting returns the events that wait for a load or a lookup.
+func (c *conversation) waiting() []parked {
+	if c.trouble == nil {
+		return nil
+	}
+	return c.trouble.waiting
+}
+
+// wait replaces the events that wait.
+func (c *conversation) wait(events []parked) {
+	switch {
+	case len(events) > 0:
+		c.troubled().waiting = events
+	case c.trouble != nil:
+		c.trouble.waiting = nil
+		c.settle()
+	}
+}
+
+// next takes the first event that waits.
+func (c *conversation) next() parked {
+	p := c.waiting()[0]
+	c.wait(c.waiting()[1:])
+	return p
+}
+
+// resync tells whether a failed commit has not been made up for yet.
+func (c *conversation) resync() bool { return c.trouble != nil && c.trouble.resync }
+
+// groupsKept bounds the table of names of groups; conversations of further ones have a name each.
+const groupsKept = 1024
+
+// groupName returns an equal string that all conversations of the group share.
+func (m *Machine) groupName(name string) string {
+	if shared, ok := m.groups[name]; ok {
+		return shared
+	}
+	if len(m.groups) < groupsKept {
+		m.groups[name] = name
+	}
+	return name
 }
 
 // member is a participant, present or past.
@@ -108,7 +168,14 @@ const (
 // detach counts although it is refused: the connection's loop has forgotten the conversation, and will not tell it when the connection ends.
 const waitingMax = 1024
 
-// batchState is what a conversation gathers within one batch; End empties it.
+// touched is a conversation that the batch concerns, and what it gathers for it. It lies with the machine, since most conversations are idle
+// at any time.
+type touched struct {
+	conv  *conversation
+	batch batchState
+}
+
+// batchState is what a conversation gathers within one batch.
 type batchState struct {
 	firstMessage int32 // index in machine.messages + 1, 0: none
 	lastMessage  int32
@@ -149,8 +216,12 @@ func (c *conversation) attachmentOf(conn frame.ConnID) int {
 	return slices.IndexFunc(c.attached, func(a attachment) bool { return a.conn == conn })
 }
 
-// attach makes conn a live receiver; it replaces what the connection had before.
-func (c *conversation) attach(a attachment) {
+// attach makes conn a live receiver; it replaces what the connection had before. A member's name becomes the identity's copy of it, so that it is
+// kept once.
+func (c *conversation) attach(a attachment, who *Identity) {
+	if a.member >= 0 {
+		c.members[a.member].user = who.User
+	}
 	if i := c.attachmentOf(a.conn); i >= 0 {
 		c.attached[i] = a
 		return
@@ -195,7 +266,6 @@ func (c *conversation) mayFollow(who *Identity) (int8, bool) {
 func (c *conversation) remember(r recentMessage) {
 	if len(c.recent) == recentMax {
 		half := copy(c.recent, c.recent[recentMax/2:])
-		c.floor = c.recent[0].seq - 1
 		c.recent = c.recent[:half]
 	}
 	c.recent = append(c.recent, r)
@@ -212,4 +282,7 @@ func (c *conversation) find(member int8, id frame.ID, base uint64) (recentMessag
 }
 
 // forgetRecent gives the window's memory back.
-func (c *conversation) forgetRecent() { c.recent, c.floor = nil, c.head }
+func (c *conversation) forgetRecent() { c.recent = nil }
+
+// floor is the sequence after which every message is in the window.
+func (c *conversation) floor() uint64 { return c.head - uint64(len(c.recent)) }

@@ -131,7 +131,7 @@ func TestUnattachedKeepsOrder(t *testing.T) {
 	})
 	c := h.m.convs[conv]
 	if c.attachmentOf(1) >= 0 || c.mayPass(1, frame.ID{2}, h.now) {
-		t.Errorf("attached %v, barriers %v", c.attached, c.barriers)
+		t.Errorf("attached %v, barriers %v", c.attached, c.trouble)
 	}
 }
 

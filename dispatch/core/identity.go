@@ -6,13 +6,14 @@ import (
 	"github.com/switchyard-im/switchyard/frame"
 )
 
-// Identity is whom a connection speaks for. Immutable and shared; a refreshed token makes a new one.
+// Identity is whom a connection speaks for. Immutable and shared; a refreshed token makes a new one. There is one for each connection, so it is
+// packed into 48 bytes.
 type Identity struct {
-	User      string
-	Role      frame.Role
-	Groups    []string
-	Capacity  int   // of an agent: conversations at a time; 0: the configured default
-	ExpiresMS int64 // Unix milliseconds
+	User     string
+	Groups   []string
+	Expires  uint32 // Unix seconds
+	Capacity uint16 // of an agent: conversations at a time; 0: the configured default
+	Role     frame.Role
 }
 
 // UserKey names a user: the same name in another role is somebody else.

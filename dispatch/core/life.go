@@ -39,7 +39,7 @@ func (m *Machine) open(c *conversation, p parked) {
 		return
 	}
 	if !m.mayOpen(c, p, &o) {
-		if len(c.members)+len(c.waiting) == 0 {
+		if len(c.members)+len(c.waiting()) == 0 {
 			m.forget(c)
 		}
 		return
@@ -50,9 +50,8 @@ func (m *Machine) open(c *conversation, p parked) {
 	if p.from.Conn == 0 {
 		return // it was closed while this waited
 	}
-	c.attach(attachment{conn: p.from.Conn, member: 0})
-	c.batch.presence = true
-	m.touch(c)
+	c.attach(attachment{conn: p.from.Conn, member: 0}, p.from.Who)
+	m.touch(c).presence = true
 	m.out.Answers = append(m.out.Answers, Answer{Kind: AnswerAttached, Conn: p.from.Conn, Ref: o.Ref, Arrived: p.arrived, Conv: c.id})
 	m.show(c, p.from.Conn, o.Ref)
 }
@@ -78,9 +77,9 @@ func (m *Machine) mayOpen(c *conversation, p parked, o *frame.Open) bool {
 
 // create makes the conversation: its first message tells that it was opened.
 func (m *Machine) create(c *conversation, p parked, o *frame.Open) {
-	c.state, c.group, c.openedMS = frame.StateQueued, string(o.Group), m.now
+	c.state, c.group, c.openedMS = frame.StateQueued, m.groupName(string(o.Group)), m.now
 	c.addMember(p.from.Who.User, frame.RoleVisitor)
-	c.batch.putState = true
+	m.touch(c).putState = true
 	m.appendEvent(c, event{Event: "opened", Group: c.group}, 0)
 	m.out.Writes = append(m.out.Writes, Write{Op: PutMember, Conv: c.id, User: c.members[0].key(), Open: true})
 	m.out.Desk = append(m.out.Desk, DeskEvent{Kind: DeskOpened, Conv: c.id, Group: c.group, AtMS: c.openedMS, Visitor: p.from.Who.User})
@@ -106,7 +105,7 @@ func (m *Machine) assign(c *conversation, agent string) {
 		return
 	}
 	c.agent, c.state = i, frame.StateAssigned
-	c.batch.putState = true
+	m.touch(c).putState = true
 	m.appendEvent(c, event{Event: "assigned", Agent: agent}, 0)
 	m.out.Writes = append(m.out.Writes, Write{Op: PutMember, Conv: c.id, User: c.members[i].key(), Open: true})
 	m.notify(c, i, 0)
@@ -132,7 +131,7 @@ func (m *Machine) closeFrame(c *conversation, p parked) {
 		return
 	}
 	c.state = frame.StateClosed
-	c.batch.putState = true
+	m.touch(c).putState = true
 	seq, timeMS := m.appendEvent(c, event{Event: "closed", By: p.from.Who.User}, p.from.Conn)
 	m.ack(p.from.Conn, cl.Ref, seq, timeMS, p.arrived)
 	for _, mb := range c.members {

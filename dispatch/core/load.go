@@ -23,16 +23,17 @@ func (m *Machine) Loaded(conv frame.ID, state, tail []byte, ok bool, err error) 
 	case !ok:
 		m.missing(c)
 	default:
+		c.group = m.groupName(c.group)
 		if c.marksDirty {
 			m.dirty[c] = struct{}{}
 		}
-		if c.resync {
+		if c.resync() {
 			m.resynchronise(c)
 		}
 	}
 	c.load = loaded
 	m.resumeWaiting(c)
-	if len(c.members) == 0 && len(c.waiting) == 0 && !c.touched {
+	if len(c.members) == 0 && len(c.waiting()) == 0 && c.touched == 0 {
 		m.forget(c)
 	}
 }
@@ -78,8 +79,8 @@ func (c *conversation) keepMarks(before []member) {
 // loadFailed refuses the frames that waited. What the server itself wants waits on: Tick asks again.
 func (m *Machine) loadFailed(c *conversation) {
 	c.load = cold
-	waiting := c.waiting[:0]
-	for _, p := range c.waiting {
+	waiting := c.waiting()[:0]
+	for _, p := range c.waiting() {
 		if p.typ == frame.TypeDetach {
 			m.detachFrame(c, p)
 		} else if p.kind == parkedFrame {
@@ -88,8 +89,8 @@ func (m *Machine) loadFailed(c *conversation) {
 			waiting = append(waiting, p)
 		}
 	}
-	c.waiting = waiting
-	if len(c.waiting)+len(c.attached)+len(c.barriers) == 0 && !c.resync {
+	c.wait(waiting)
+	if len(c.attached) == 0 && c.trouble == nil {
 		m.forget(c)
 		return
 	}
@@ -98,8 +99,12 @@ func (m *Machine) loadFailed(c *conversation) {
 
 // missing empties a conversation that the store does not have: it was never created, or its creation was not kept.
 func (m *Machine) missing(c *conversation) {
-	id, waiting, used := c.id, c.waiting, c.usedMS
-	*c = conversation{id: id, agent: -1, load: c.load, waiting: waiting, usedMS: used}
+	if c.touched != 0 {
+		m.touched[c.touched-1].batch = batchState{}
+	}
+	waiting := c.waiting()
+	*c = conversation{id: c.id, agent: -1, load: c.load, usedMS: c.usedMS}
+	c.wait(waiting)
 }
 
 // Invalidate tells that a commit with changes of the conversation failed: what the machine believes of it was not kept, or was kept
@@ -110,12 +115,13 @@ func (m *Machine) Invalidate(conv frame.ID, released uint64) {
 	if c == nil {
 		return
 	}
-	if !c.resync {
-		c.resync, c.released = true, released
+	t := c.troubled()
+	if !t.resync {
+		t.resync, t.released = true, released
 	}
-	c.released = min(c.released, released)
+	t.released = min(t.released, released)
 	c.load, c.marksDirty = cold, false
-	c.recent, c.floor = nil, 0
+	c.recent = nil
 	delete(m.dirty, c)
 	m.reload(c)
 }
@@ -130,9 +136,10 @@ func (m *Machine) reload(c *conversation) {
 // resynchronise brings those who watched a failed commit to what the store really has: messages that turned out durable are delivered,
 // and the desk and the members' devices are told the state again.
 func (m *Machine) resynchronise(c *conversation) {
-	c.resync = false
+	released := min(c.trouble.released, c.head)
+	c.trouble.resync = false
+	c.settle()
 	m.out.Answers = append(m.out.Answers, Answer{Kind: AnswerTold, Conv: c.id})
-	released := min(c.released, c.head)
 	attached := c.attached[:0]
 	for _, a := range c.attached {
 		if int(a.member) >= len(c.members) {
@@ -165,8 +172,7 @@ func (m *Machine) resynchronise(c *conversation) {
 func (m *Machine) Tick() {
 	if m.available {
 		for c := range m.dirty {
-			c.batch.putState = true
-			m.touch(c)
+			m.touch(c).putState = true
 		}
 	}
 	for c := range m.stalled {
@@ -184,7 +190,7 @@ func (m *Machine) evict() {
 		}
 		idle := m.now - c.usedMS
 		switch {
-		case idle < m.cfg.EvictMS || c.touched || c.marksDirty || c.load != loaded || c.resync:
+		case idle < m.cfg.EvictMS || c.touched != 0 || c.marksDirty || c.load != loaded || c.resync():
 		case len(c.attached) == 0:
 			m.forget(c)
 		case c.recent != nil:

@@ -39,15 +39,16 @@ type Origin struct {
 //
 // A batch is Begin, any number of events, End. The Effects of a batch are complete after End.
 type Machine struct {
-	cfg   Config
-	convs map[frame.ID]*conversation
-	users map[UserKey]*user
+	cfg    Config
+	convs  map[frame.ID]*conversation
+	users  users
+	groups map[string]string // the names of groups, so that conversations share them; at most groupsKept
 
 	// Of the current batch.
 	now       int64 // Unix milliseconds
 	available bool  // the store takes writes
 	out       *Effects
-	touched   []*conversation
+	touched   []touched // the conversations that it concerns
 	messages  []messageRef
 	signals   []signal
 	name      []byte // a user's name, for encoding
@@ -63,10 +64,11 @@ type messageRef struct{ off, len, next int32 }
 // New makes an empty machine.
 func New(cfg Config) *Machine {
 	return &Machine{
-		cfg:   cfg.withDefaults(),
-		convs: make(map[frame.ID]*conversation),
-		users: make(map[UserKey]*user),
-		dirty: make(map[*conversation]struct{}),
+		cfg:    cfg.withDefaults(),
+		convs:  make(map[frame.ID]*conversation),
+		users:  newUsers(),
+		groups: make(map[string]string),
+		dirty:  make(map[*conversation]struct{}),
 
 		stalled: make(map[*conversation]struct{}),
 	}
@@ -82,9 +84,10 @@ func (m *Machine) Begin(nowMS int64, available bool, out *Effects) {
 // End completes the batch's effects: what was merged goes out, and each conversation's messages become one write.
 func (m *Machine) End() {
 	m.flushSignals()
-	for _, c := range m.touched {
-		m.flushConversation(c)
+	for i := range m.touched {
+		m.flushConversation(m.touched[i].conv, &m.touched[i].batch)
 	}
+	clear(m.touched)
 	m.touched, m.messages = m.touched[:0], m.messages[:0]
 }
 
@@ -128,7 +131,7 @@ func (m *Machine) deliver(c *conversation, p parked) {
 		c.load = loading
 		m.out.Jobs = append(m.out.Jobs, Job{Op: JobLoad, Conv: c.id})
 	}
-	if len(c.waiting) >= waitingMax && p.kind != parkedAssign {
+	if len(c.waiting()) >= waitingMax && p.kind != parkedAssign {
 		if p.typ == frame.TypeDetach {
 			m.leave(c, p.from.Conn)
 		}
@@ -136,7 +139,7 @@ func (m *Machine) deliver(c *conversation, p parked) {
 		return
 	}
 	p.frame = append([]byte(nil), p.frame...) // it is borrowed
-	c.waiting = append(c.waiting, p)
+	c.wait(append(c.waiting(), p))
 }
 
 // handle carries out an event of a loaded conversation.
@@ -191,22 +194,18 @@ func (m *Machine) frame(c *conversation, p parked) {
 
 // resumeWaiting handles what waited for a load or a lookup, until something makes the conversation wait again.
 func (m *Machine) resumeWaiting(c *conversation) {
-	for c.load == loaded && len(c.waiting) > 0 {
-		p := c.waiting[0]
-		c.waiting = c.waiting[1:]
-		m.handle(c, p)
-	}
-	if len(c.waiting) == 0 {
-		c.waiting = nil
+	for c.load == loaded && len(c.waiting()) > 0 {
+		m.handle(c, c.next())
 	}
 }
 
-// touch puts the conversation on the list that End goes through.
-func (m *Machine) touch(c *conversation) {
-	if !c.touched {
-		c.touched = true
-		m.touched = append(m.touched, c)
+// touch puts the conversation on the list that End goes through, and returns what it gathers; valid until another one is touched.
+func (m *Machine) touch(c *conversation) *batchState {
+	if c.touched == 0 {
+		m.touched = append(m.touched, touched{conv: c})
+		c.touched = int32(len(m.touched))
 	}
+	return &m.touched[c.touched-1].batch
 }
 
 // to sends the frame that was appended to Buf from off on to one connection.

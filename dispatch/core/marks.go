@@ -30,20 +30,20 @@ func (m *Machine) mark(c *conversation, p parked) {
 	mb.delivered, mb.read = delivered, read
 	c.marksDirty = true
 	m.dirty[c] = struct{}{}
-	c.batch.marks |= 1 << i
-	c.batch.markConn = p.from.Conn
-	m.touch(c)
+	b := m.touch(c)
+	b.marks |= 1 << i
+	b.markConn = p.from.Conn
 }
 
 // announceMarks sends one receipt for each member whose marks rose in this batch, to all but the device that told.
-func (m *Machine) announceMarks(c *conversation) {
+func (m *Machine) announceMarks(c *conversation, b *batchState) {
 	for i := range c.members {
-		if c.batch.marks&(1<<i) == 0 {
+		if b.marks&(1<<i) == 0 {
 			continue
 		}
 		off := len(m.out.Buf)
 		m.appendReceipt(c, i)
-		m.toAttached(c, off, len(m.out.Buf)-off, c.batch.markConn)
+		m.toAttached(c, off, len(m.out.Buf)-off, b.markConn)
 	}
 }
 
@@ -95,22 +95,22 @@ func (m *Machine) flushSignals() {
 }
 
 // flushConversation completes a conversation's part of the batch.
-func (m *Machine) flushConversation(c *conversation) {
-	if c.batch.firstMessage != 0 {
-		m.gather(c)
+func (m *Machine) flushConversation(c *conversation, b *batchState) {
+	if b.firstMessage != 0 {
+		m.gather(c, b)
 	}
-	if c.batch.putState {
+	if b.putState {
 		m.putState(c)
 	}
 	from := len(m.out.Targets)
-	if c.batch.marks != 0 {
-		m.announceMarks(c)
+	if b.marks != 0 {
+		m.announceMarks(c, b)
 	}
-	if c.batch.presence {
+	if b.presence {
 		m.announcePresence(c)
 	}
 	m.certain(from)
-	c.touched, c.batch = false, batchState{}
+	c.touched = 0
 }
 
 // putState writes the conversation's record, marks included.

@@ -268,7 +268,7 @@ func (h *harness) event(w []string) {
 		if err != nil {
 			h.t.Fatal(err)
 		}
-		id := &Identity{User: at(0), Role: role, Capacity: int(num("capacity"))}
+		id := &Identity{User: at(0), Role: role, Capacity: uint16(num("capacity"))}
 		if opt["groups"] != "" {
 			id.Groups = strings.Split(opt["groups"], ",")
 		}

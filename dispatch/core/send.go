@@ -31,7 +31,7 @@ func (m *Machine) send(c *conversation, p parked) {
 			m.acceptedBefore(c, p, &s, r.seq, r.timeMS)
 			return
 		}
-		if s.Base < c.floor {
+		if s.Base < c.floor() {
 			m.lookup(c, p, &s)
 			return
 		}
@@ -79,13 +79,13 @@ func (m *Machine) appendMessage(c *conversation, msg *frame.Message) {
 
 	m.messages = append(m.messages, messageRef{off: int32(off), len: int32(len(m.out.Buf) - off)})
 	index := int32(len(m.messages)) // plus one, so that 0 is none
-	if c.batch.firstMessage == 0 {
-		c.batch.firstMessage, c.batch.firstSeq = index, msg.Seq
+	b := m.touch(c)
+	if b.firstMessage == 0 {
+		b.firstMessage, b.firstSeq = index, msg.Seq
 	} else {
-		m.messages[c.batch.lastMessage-1].next = index
+		m.messages[b.lastMessage-1].next = index
 	}
-	c.batch.lastMessage = index
-	m.touch(c)
+	b.lastMessage = index
 }
 
 // appendEvent puts a message of the server into the conversation and sends it to every live receiver but one.
@@ -106,26 +106,24 @@ func (m *Machine) userBytes(c *conversation, i int8) []byte {
 
 // lookup asks the store whether an older copy exists, and lets the conversation wait for the answer.
 func (m *Machine) lookup(c *conversation, p parked, s *frame.Send) {
-	if c.floor-s.Base > uint64(m.cfg.LookbackMax) {
+	if c.floor()-s.Base > uint64(m.cfg.LookbackMax) {
 		m.refuse(p.from.Conn, s.Ref, frame.ErrorBadSequence, "base is too old to find an earlier copy; resume, and look for this id among the messages")
 		return
 	}
 	p.frame = append([]byte(nil), p.frame...)
 	c.load = looking
-	c.waiting = append([]parked{p}, c.waiting...)
-	m.out.Jobs = append(m.out.Jobs, Job{Op: JobLookup, Conv: c.id, After: s.Base, Upto: c.floor, User: p.from.Who.Key(), ID: s.ID})
+	c.wait(append([]parked{p}, c.waiting()...))
+	m.out.Jobs = append(m.out.Jobs, Job{Op: JobLookup, Conv: c.id, After: s.Base, Upto: c.floor(), User: p.from.Who.Key(), ID: s.ID})
 }
 
 // LookedUp brings the result of a JobLookup: the sequence and time of the copy, or 0 if there is none; or an error.
 func (m *Machine) LookedUp(conv frame.ID, seq, timeMS uint64, err error) {
 	c := m.convs[conv]
-	if c == nil || c.load != looking || len(c.waiting) == 0 {
+	if c == nil || c.load != looking || len(c.waiting()) == 0 {
 		return // the conversation was invalidated meanwhile
 	}
 	c.load = loaded
-	p := c.waiting[0]
-	c.waiting = c.waiting[1:]
-	m.answerLookup(c, p, seq, timeMS, err)
+	m.answerLookup(c, c.next(), seq, timeMS, err)
 	m.resumeWaiting(c)
 }
 
@@ -148,16 +146,16 @@ func (m *Machine) answerLookup(c *conversation, p parked, seq, timeMS uint64, er
 }
 
 // gather returns the frames of the conversation's messages of this batch in a row, and puts them into one write.
-func (m *Machine) gather(c *conversation) {
-	first := &m.messages[c.batch.firstMessage-1]
+func (m *Machine) gather(c *conversation, b *batchState) {
+	first := &m.messages[b.firstMessage-1]
 	data := m.out.Buf[first.off : first.off+first.len]
 	if first.next != 0 {
 		start := len(m.scratch)
-		for i := c.batch.firstMessage; i != 0; i = m.messages[i-1].next {
+		for i := b.firstMessage; i != 0; i = m.messages[i-1].next {
 			r := m.messages[i-1]
 			m.scratch = append(m.scratch, m.out.Buf[r.off:r.off+r.len]...)
 		}
 		data = m.scratch[start:]
 	}
-	m.out.Writes = append(m.out.Writes, Write{Op: PutMessages, Conv: c.id, First: c.batch.firstSeq, Last: c.head, Data: data})
+	m.out.Writes = append(m.out.Writes, Write{Op: PutMessages, Conv: c.id, First: b.firstSeq, Last: c.head, Data: data})
 }

@@ -6,24 +6,69 @@ import (
 	"github.com/switchyard-im/switchyard/frame"
 )
 
-// user is who is connected, with which devices. Invariant: a user in the map has at least one device.
-type user struct {
-	devices []frame.ConnID
+// users is who is connected, with which devices. Almost everybody has exactly one, so that one costs no more than its place in a map.
+//
+// Invariant: a user in more is in one as well; the device there is not in the list, and no list is empty.
+type users struct {
+	one  map[UserKey]frame.ConnID
+	more map[UserKey][]frame.ConnID // the other devices
+}
+
+func newUsers() users {
+	return users{one: make(map[UserKey]frame.ConnID), more: make(map[UserKey][]frame.ConnID)}
+}
+
+// has tells whether the user has this device.
+func (u *users) has(key UserKey, conn frame.ConnID) bool {
+	return u.one[key] == conn || slices.Contains(u.more[key], conn)
+}
+
+// add gives the user a device, once.
+func (u *users) add(key UserKey, conn frame.ConnID) {
+	if _, known := u.one[key]; !known {
+		u.one[key] = conn
+	} else if !u.has(key, conn) {
+		u.more[key] = append(u.more[key], conn)
+	}
+}
+
+// remove takes a device from the user; last tells that it was the last one.
+func (u *users) remove(key UserKey, conn frame.ConnID) (last bool) {
+	if !u.has(key, conn) {
+		return false
+	}
+	more := u.more[key]
+	switch {
+	case len(more) == 0:
+		delete(u.one, key)
+		return true
+	case u.one[key] == conn:
+		u.one[key], more = more[0], more[1:]
+	default:
+		more = slices.DeleteFunc(more, func(c frame.ConnID) bool { return c == conn })
+	}
+	if u.more[key] = more; len(more) == 0 {
+		delete(u.more, key)
+	}
+	return false
+}
+
+// each calls fn for the user's devices.
+func (u *users) each(key UserKey, fn func(frame.ConnID)) {
+	if conn, known := u.one[key]; known {
+		fn(conn)
+	}
+	for _, conn := range u.more[key] {
+		fn(conn)
+	}
 }
 
 // Online tells that a device of a user authenticated, or refreshed its token. With list, the user's open conversations are shown to it.
 func (m *Machine) Online(from Origin, list bool) {
 	key := from.Who.Key()
-	u := m.users[key]
-	if u == nil {
-		u = &user{}
-		m.users[key] = u
-	}
-	if !slices.Contains(u.devices, from.Conn) {
-		u.devices = append(u.devices, from.Conn)
-	}
+	m.users.add(key, from.Conn)
 	if from.Who.Role == frame.RoleAgent {
-		m.out.Desk = append(m.out.Desk, DeskEvent{Kind: DeskAgentUp, Agent: from.Who.User, Groups: from.Who.Groups, Capacity: from.Who.Capacity})
+		m.out.Desk = append(m.out.Desk, DeskEvent{Kind: DeskAgentUp, Agent: from.Who.User, Groups: from.Who.Groups, Capacity: int(from.Who.Capacity)})
 	}
 	if list {
 		m.out.Jobs = append(m.out.Jobs, Job{Op: JobMembers, Conn: from.Conn, User: key})
@@ -31,41 +76,28 @@ func (m *Machine) Online(from Origin, list bool) {
 }
 
 // Knows tells whether a device is online.
-func (m *Machine) Knows(from Origin) bool {
-	u := m.users[from.Who.Key()]
-	return u != nil && slices.Contains(u.devices, from.Conn)
-}
+func (m *Machine) Knows(from Origin) bool { return m.users.has(from.Who.Key(), from.Conn) }
 
 // Offline tells that a device was closed.
 func (m *Machine) Offline(from Origin) {
 	key := from.Who.Key()
-	u := m.users[key]
-	if u == nil {
-		return
-	}
-	u.devices = slices.DeleteFunc(u.devices, func(c frame.ConnID) bool { return c == from.Conn })
-	if len(u.devices) > 0 {
-		return
-	}
-	delete(m.users, key)
-	if key.Role == frame.RoleAgent {
+	if m.users.remove(key, from.Conn) && key.Role == frame.RoleAgent {
 		m.out.Desk = append(m.out.Desk, DeskEvent{Kind: DeskAgentDown, Agent: key.Name})
 	}
 }
 
 // Notify sends frames to all devices of a user but one.
 func (m *Machine) Notify(key UserKey, frames []byte, except frame.ConnID) {
-	u := m.users[key]
-	if u == nil {
+	if _, online := m.users.one[key]; !online {
 		return
 	}
 	off, from := len(m.out.Buf), len(m.out.Targets)
 	m.out.Buf = append(m.out.Buf, frames...)
-	for _, d := range u.devices {
+	m.users.each(key, func(d frame.ConnID) {
 		if d != except {
 			m.to(d, off)
 		}
-	}
+	})
 	m.certain(from)
 }
 
