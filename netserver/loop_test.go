@@ -95,6 +95,37 @@ func (p *pairedConn) upgrade(headers ...string) *pairedConn {
 	return p
 }
 
+// TestAnsweredWhenAccepted: a request that came before its connection was accepted is answered in that turn; the poller, which does not run
+// here, has no part in it.
+func TestAnsweredWhenAccepted(t *testing.T) {
+	l := stoppedLoop(t, Config{Raw: true}, Echo{})
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sysClose(int32(fds[1]))
+	p := &pairedConn{nil, int32(fds[1]), t}
+	p.send([]byte(upgradeRequest("/")))
+	l.begin()
+	l.adopt(accepted{fd: int32(fds[0])})
+	l.end()
+	if got := p.receive(make([]byte, 4096)); !bytes.HasPrefix(got, []byte("HTTP/1.1 101")) {
+		t.Errorf("answered %q", got)
+	}
+}
+
+// TestTheKernelWaitsForTheRequest: the option of deferAccept is set.
+func TestTheKernelWaitsForTheRequest(t *testing.T) {
+	fd, _, err := listen("127.0.0.1:0", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sysClose(fd)
+	if got, err := unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT); err != nil || got == 0 {
+		t.Errorf("TCP_DEFER_ACCEPT is %d, %v", got, err)
+	}
+}
+
 // TestPollerAssumptions checks what the package relies on in netpoll: newPoll gives a working poller, an operator's OnRead replaces
 // Inputs, the end of a stream detaches the operator and calls OnHup on another goroutine after OnRead, an operator can be freed in
 // another one's handler, and Close ends Wait.
