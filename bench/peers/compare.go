@@ -15,7 +15,7 @@ import (
 type compareCommand struct {
 	Switchyard string        `default:"bin/switchyard" type:"existingfile" help:"The program to measure."`
 	Bench      string        `default:"bin/switchyard-bench" type:"existingfile" help:"The load generator."`
-	Servers    []string      `default:"switchyard,gorilla,gws,nbio,coder,gobwas" help:"What to measure."`
+	Servers    []string      `default:"switchyard,gorilla,gws,nbio,coder,gobwas" help:"What to measure; nbio-pool and gobwas-merged tell what another use of these is worth."`
 	Rounds     int           `default:"3" help:"Rounds; each measures every server under every workload."`
 	Conns      int           `default:"10000" help:"Connections under load."`
 	Active     int           `default:"1000" help:"Connections that send, spread over all."`

@@ -31,7 +31,7 @@ func main() {
 }
 
 type serveCommand struct {
-	Peer   string `arg:"" help:"gorilla, gws, nbio, coder or gobwas."`
+	Peer   string `arg:"" help:"gorilla, gws, nbio, nbio-pool, coder, gobwas or gobwas-merged."`
 	Listen string `default:"127.0.0.1:8080" help:"IP:PORT; every path upgrades."`
 	Admin  string `default:"127.0.0.1:8081" help:"IP:PORT for heap figures, profiles and POST /debug/collect."`
 }

@@ -15,28 +15,47 @@ import (
 
 // serveGobwas reads frames through the 4 KB buffer that net/http made, and writes header and payload of each together.
 func serveGobwas(l net.Listener) error {
+	return gobwasServer(l, func(c net.Conn, r *bufio.Reader, buffers *sync.Pool) {
+		for echoGobwas(c, r, buffers) == nil {
+		}
+	})
+}
+
+// serveGobwasMerged collects answers and writes them when all that was read is answered. No library here does that for its user.
+func serveGobwasMerged(l net.Listener) error {
+	return gobwasServer(l, func(c net.Conn, r *bufio.Reader, buffers *sync.Pool) {
+		w := bufio.NewWriter(c)
+		for echoGobwas(w, r, buffers) == nil {
+			if r.Buffered() == 0 && w.Flush() != nil {
+				return
+			}
+		}
+	})
+}
+
+// gobwasServer gives each connection to serve, on a goroutine that ends with it.
+func gobwasServer(l net.Listener, serve func(net.Conn, *bufio.Reader, *sync.Pool)) error {
 	buffers := sync.Pool{New: func() any { return new(bytes.Buffer) }}
 	return serveHTTP(l, func(w http.ResponseWriter, r *http.Request) {
 		c, rw, _, err := ws.UpgradeHTTP(r, w)
 		if err != nil {
 			return // answered
 		}
-		go func() { // ends with the connection
+		go func() {
 			defer c.Close()
-			for echoGobwas(c, rw.Reader, &buffers) == nil {
-			}
+			serve(c, rw.Reader, &buffers)
 		}()
 	})
 }
 
 // echoGobwas sends one frame back, whether it is a whole message or not. It takes a buffer only when a frame is there.
-func echoGobwas(c net.Conn, r *bufio.Reader, buffers *sync.Pool) error {
+func echoGobwas(w io.Writer, r *bufio.Reader, buffers *sync.Pool) error {
 	h, err := ws.ReadHeader(r)
 	if err != nil {
 		return err
 	}
 	if h.OpCode.IsControl() {
-		return wsutil.ControlHandler{Src: r, Dst: c, State: ws.StateServerSide}.Handle(h)
+		return wsutil.ControlHandler{Src: r, Dst: w, State: ws.StateServerSide}.Handle(h)
 	}
 	if h.Length > maxMessage {
 		return errors.New("frame too large")
@@ -54,6 +73,6 @@ func echoGobwas(c net.Conn, r *bufio.Reader, buffers *sync.Pool) error {
 	}
 	ws.Cipher(payload, h.Mask, 0)
 	b.Write(payload)
-	_, err = c.Write(b.Bytes())
+	_, err = w.Write(b.Bytes())
 	return err
 }

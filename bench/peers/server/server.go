@@ -21,13 +21,16 @@ type Peer struct {
 	Serve func(net.Listener) error
 }
 
-// All are the peers in the order of reports.
+// All are the peers in the order of reports. nbio-pool and gobwas-merged are no further libraries but the same ones used otherwise: they tell
+// what a choice is worth.
 var All = []Peer{
 	{"gorilla", "github.com/gorilla/websocket", "net/http, a goroutine a connection, a pool of write buffers, messages streamed from reader to writer", serveGorilla},
 	{"gws", "github.com/lxzan/gws", "its own server, a goroutine a connection, ParallelEnabled off", serveGWS},
 	{"nbio", "github.com/lesismal/nbio", "its own engine, IOModNonBlocking, handlers on the pollers, payloads released", serveNbio},
+	{"nbio-pool", "github.com/lesismal/nbio", "the same with its default, handlers in a pool of goroutines", serveNbioPool},
 	{"coder", "github.com/coder/websocket", "net/http, a goroutine a connection, pooled message buffers, one frame a message", serveCoder},
 	{"gobwas", "github.com/gobwas/ws", "net/http, a goroutine a connection, pooled message buffers, one write a message", serveGobwas},
+	{"gobwas-merged", "github.com/gobwas/ws", "the same, but answers wait while more is in the read buffer", serveGobwasMerged},
 }
 
 // Find returns the peer of a name, or nil.
