@@ -22,7 +22,7 @@ type compareCommand struct {
 	Sizes      []int         `default:"128,1024" help:"Bytes of a message."`
 	Inflight   []int         `default:"1,16" help:"Messages that an active connection sends in one write."`
 	Accept     int           `default:"15000" help:"Connections to open in the measurement of opening and memory; 0 leaves it out."`
-	Warmup     time.Duration `default:"1s" help:"Load before each measured window."`
+	Warmup     time.Duration `default:"500ms" help:"Load before each measured window."`
 	Duration   time.Duration `default:"3s" help:"Each measured window."`
 	Settle     time.Duration `default:"10s" help:"From the last handshake to the reading of memory."`
 	JSON       string        `name:"json" type:"path" help:"Write every sample and the summary to this file." placeholder:"FILE"`
