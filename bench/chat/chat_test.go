@@ -190,6 +190,32 @@ func TestLostConnectionsLoseNothing(t *testing.T) {
 	}
 }
 
+// TestDrainedClientsLeave: each client leaves once, in its window, although the server goes on.
+func TestDrainedClientsLeave(t *testing.T) {
+	busy, asked := make(chan struct{}), make(chan struct{})
+	s := start(t, chatserver.Faults{Ack: func(n int) int {
+		if n == 100 {
+			close(busy)
+		}
+		return 1
+	}})
+	go func() { // ends once messages flow; awaited below
+		defer close(asked)
+		<-busy
+		s.Drain(frame.Drain{DelayMS: 50, WindowMS: 100})
+	}()
+	cfg := quick(t, s)
+	cfg.Duration = time.Second
+	rep, err := Run(context.Background(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-asked
+	if !rep.OK() || rep.Reconnects != int64(2*cfg.Pairs) {
+		t.Errorf("%d clients were asked to leave: %+v", 2*cfg.Pairs, rep)
+	}
+}
+
 func TestRefusedSendsAreTriedAgain(t *testing.T) {
 	cfg := quick(t, start(t, chatserver.Faults{Refuse: func(n int) uint64 {
 		if n%10 == 0 {

@@ -148,6 +148,7 @@ func (s *side) onDrain(f []byte) error {
 	}
 	ms := int64(m.DelayMS) + s.share.random.Int64N(int64(m.WindowMS)+1)
 	s.notBefore = client.Now() + ms*1e6
+	s.share.loop.Arm(&s.leave, s.notBefore)
 	return nil
 }
 

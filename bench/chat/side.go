@@ -54,7 +54,8 @@ type side struct {
 	backoff   retry.Backoff
 	redial    client.Timer
 	hold      client.Timer
-	notBefore int64 // a drain's time to come back
+	notBefore int64        // a drain's time to come back
+	leave     client.Timer // at that time, if the server has not closed by then
 
 	mark      uint64 // the highest sequence received
 	marked    uint64 // the highest sequence named in a delivered frame
@@ -77,6 +78,7 @@ func newSide(p *pair, l *client.Loop, me oracle.Direction, user string) (*side, 
 	s.conn = l.NewConn(r.target, r.target.SourceFor(2*p.number+int(me), r.cfg.PerSource), s)
 	s.redial.Fire = s.conn.Dial
 	s.hold.Fire = s.release
+	s.leave.Fire = s.drained
 	s.markTimer.Fire = s.conn.Wake
 	s.share.offline++
 	return s, nil
@@ -117,8 +119,9 @@ func (s *side) Closed(err error) {
 	s.phase, s.asked, s.held = down, false, false
 	s.marked, s.markedAt = 0, 0 // the server may have forgotten: name it again after the resume
 	s.pair.judge.Disconnected(s.me)
-	s.share.loop.Disarm(&s.hold)
-	s.share.loop.Disarm(&s.markTimer)
+	for _, t := range []*client.Timer{&s.hold, &s.leave, &s.markTimer} {
+		s.share.loop.Disarm(t)
+	}
 	wait := s.backoff.Next(s.share.random)
 	var refused *client.UpgradeError
 	if errors.As(err, &refused) {
@@ -127,10 +130,19 @@ func (s *side) Closed(err error) {
 	s.share.loop.Arm(&s.redial, max(client.Now()+int64(wait), s.notBefore))
 }
 
+// errDrained ends a connection that the server asked to leave.
+var errDrained = errors.New("chat: the server is going away")
+
+// drained leaves the connection at the time that the server gave, although it still works.
+func (s *side) drained() {
+	s.conn.Close(ws.StatusNormalClosure)
+	s.Closed(errDrained)
+}
+
 // stop ends the side for good.
 func (s *side) stop() {
 	s.enter(stopped)
-	for _, t := range []*client.Timer{&s.redial, &s.hold, &s.markTimer} {
+	for _, t := range []*client.Timer{&s.redial, &s.hold, &s.leave, &s.markTimer} {
 		s.share.loop.Disarm(t)
 	}
 	s.conn.Close(ws.StatusNormalClosure)

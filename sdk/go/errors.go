@@ -104,3 +104,15 @@ func (e *SendError) Error() string {
 
 // Unwrap returns the cause.
 func (e *SendError) Unwrap() error { return e.Err }
+
+// earlyDrain is the end of a connection that the server sent away before it welcomed it.
+type earlyDrain struct {
+	cause         error
+	delay, window time.Duration
+}
+
+// Error tells the cause.
+func (e *earlyDrain) Error() string { return e.cause.Error() }
+
+// Unwrap returns the cause, whose close code decides whether to come back.
+func (e *earlyDrain) Unwrap() error { return e.cause }

@@ -29,6 +29,7 @@ type link struct {
 	since     time.Time
 	welcome   *frame.Welcome
 	rest      []byte // frames that came right behind the welcome, for the reader
+	early     []byte // a drain frame that came before it
 
 	in    wsReader
 	pongs chan []byte // what pings carried; full: the ping is not answered, as another answer is on its way
@@ -107,7 +108,7 @@ func (l *link) hello(token string, opts Options) error {
 	for l.welcome == nil {
 		batch, err := l.message()
 		if err != nil {
-			return err
+			return l.goneEarly(err)
 		}
 		if err := l.findWelcome(batch); err != nil {
 			return err
@@ -116,7 +117,16 @@ func (l *link) hello(token string, opts Options) error {
 	return nil
 }
 
-// findWelcome looks through a batch for the answer to hello; what follows it is kept.
+// goneEarly adds to the end of a connection without a welcome when the server asked us to come back.
+func (l *link) goneEarly(err error) error {
+	var d frame.Drain
+	if l.early == nil || d.Parse(l.early) != nil {
+		return err
+	}
+	return &earlyDrain{cause: err, delay: milliseconds(d.DelayMS), window: milliseconds(d.WindowMS)}
+}
+
+// findWelcome looks through a batch for the answer to hello. What follows it is kept, and a drain frame that came before it.
 func (l *link) findWelcome(batch []byte) error {
 	for len(batch) > 0 && l.welcome == nil {
 		typ, f, rest, err := frame.Next(batch)
@@ -128,13 +138,15 @@ func (l *link) findWelcome(batch []byte) error {
 			err = parsed(f, &frame.Welcome{}, l.accept)
 		case frame.TypeError:
 			err = readRefused(f)
+		case frame.TypeDrain:
+			l.early = append(l.early[:0], f...)
 		}
 		if err != nil {
 			return err
 		}
 		batch = rest
 	}
-	l.rest = batch
+	l.rest = append(l.early[:len(l.early):len(l.early)], batch...)
 	return nil
 }
 

@@ -142,6 +142,31 @@ func TestDrainKeepsItsTimeWhenTheServerGoesEarly(t *testing.T) {
 	})
 }
 
+// A drain that comes before the welcome counts like any other: for the next connection if the server closes, for this one if it does not.
+func TestDrainBeforeWelcome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newPipeServer(t)
+		c, p := s.start(s.options())
+		s.refuse(0)
+		from := time.Now()
+		p.conn.Close()
+		p = s.accept()
+		expect(p, &frame.Hello{})
+		p.send(&frame.Drain{DelayMS: 6000})
+		p.close(frame.CloseDrain, "bye")
+		p = s.accept()
+		expect(p, &frame.Hello{})
+		p.send(&frame.Drain{DelayMS: 3000}, testWelcome())
+		if _, _, err := p.next(); !errors.As(err, new(*CloseError)) {
+			t.Errorf("the second connection ends with %v", err)
+		}
+		p.conn.Close()
+		s.welcome()
+		checkWaits(t, from, s.dialed(), 0, 6, 3)
+		c.Close()
+	})
+}
+
 func TestPermanentCloseEndsTheClient(t *testing.T) {
 	s := newFakeServer(t)
 	opts := s.options()

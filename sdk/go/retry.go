@@ -51,6 +51,9 @@ func (p *plan) next(err error, drain *drainOrder, now time.Time) (a attempt, ok 
 	if hint := retryHint(err); hint > 0 {
 		a.wait = max(a.wait, hint+randomPart(p.backoff.policy.jitter, p.random))
 	}
+	if early, ok := errors.AsType[*earlyDrain](err); ok {
+		a.wait = max(a.wait, early.delay+randomPart(early.window, p.random))
+	}
 	return a, true
 }
 

@@ -85,6 +85,15 @@ func (s *Server) DropAll() {
 	}
 }
 
+// Drain asks all clients to leave, and goes on as before.
+func (s *Server) Drain(d frame.Drain) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		_ = wsutil.WriteServerBinary(c.net, d.Append(nil))
+	}
+}
+
 // Closed is the number of conversations that were closed.
 func (s *Server) Closed() int {
 	s.mu.Lock()
