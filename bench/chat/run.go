@@ -173,7 +173,7 @@ func (r *run) measure(ctx context.Context) (*Report, error) {
 		rep.ServerNote = err.Error()
 		return rep, nil
 	}
-	rep.Server = &report.Server{RSSBytes: used.RSSBytes, CPUSeconds: used.CPUSeconds, CPUUSPerMessage: report.PerMessage(used.CPUSeconds, accepted)}
+	rep.Server = &report.Server{RSSBytes: used.RSSBytes, CPUSeconds: used.CPUSeconds, CPUUSPerMessage: report.PerMessage(used.CPUSeconds, accepted), GCShare: report.Share(used.GCSeconds, used.CPUSeconds)}
 	return rep, nil
 }
 

@@ -162,7 +162,7 @@ func (r *run) do(ctx context.Context) (*Report, error) {
 		if err != nil {
 			return nil, err
 		}
-		rep.Server = &report.Server{RSSBytes: used.RSSBytes, CPUSeconds: used.CPUSeconds, CPUUSPerMessage: report.PerMessage(used.CPUSeconds, rep.Messages)}
+		rep.Server = &report.Server{RSSBytes: used.RSSBytes, CPUSeconds: used.CPUSeconds, CPUUSPerMessage: report.PerMessage(used.CPUSeconds, rep.Messages), GCShare: report.Share(used.GCSeconds, used.CPUSeconds)}
 	}
 	return rep, nil
 }

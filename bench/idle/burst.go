@@ -53,7 +53,7 @@ func (r *run) burst(ctx context.Context, before int64) (*Burst, error) {
 		}
 	})
 	answered := 0
-	if err := r.look(ctx, "bursting", b, r.cfg.OpenWithin, func() bool {
+	if err := r.look(ctx, "bursting", b, r.cfg.OpenWithin, 100*time.Millisecond, func() bool {
 		for answered < r.cfg.Conns && len(r.ready) > 0 {
 			<-r.ready
 			answered++
@@ -67,7 +67,7 @@ func (r *run) burst(ctx context.Context, before int64) (*Burst, error) {
 	}
 	ended := client.Now()
 	b.Seconds = float64(ended-from) / 1e9
-	err := r.look(ctx, "returning", b, r.cfg.Return, func() bool {
+	err := r.look(ctx, "returning", b, r.cfg.Return, min(time.Second, r.cfg.Return/8), func() bool {
 		b.Returned = float64(b.RSSAfter) <= near*float64(before)
 		return b.Returned
 	})
@@ -75,10 +75,10 @@ func (r *run) burst(ctx context.Context, before int64) (*Burst, error) {
 	return b, err
 }
 
-// look reads the server's memory ten times a second until done says so, or for d.
-func (r *run) look(ctx context.Context, phase string, b *Burst, d time.Duration, done func() bool) error {
+// look reads the server's memory every so often until done says so, or for d.
+func (r *run) look(ctx context.Context, phase string, b *Burst, d, every time.Duration, done func() bool) error {
 	for end := time.Now().Add(d); time.Now().Before(end); {
-		if err := r.rest(ctx, phase, 100*time.Millisecond); err != nil {
+		if err := r.rest(ctx, phase, every); err != nil {
 			return err
 		}
 		u, err := r.cfg.Server.Read(ctx)

@@ -22,6 +22,7 @@ import (
 type Usage struct {
 	CPUSeconds float64 // user and system, since it started
 	RSSBytes   int64
+	GCSeconds  float64 // the Go collector's part of CPUSeconds, as of its last collection; 0 without an admin address that tells
 }
 
 // Add adds what a process of this machine uses.
@@ -40,9 +41,12 @@ type Source interface {
 // ErrRestarted is returned by Between when the second reading is of another process.
 var ErrRestarted = errors.New("observe: the server restarted between the readings")
 
-// New returns the source for a process id (if not 0) or else an admin URL; nil if neither is given.
+// New returns the source for a process id (if not 0) or else an admin URL; nil if neither is given. With both, the collector's part comes
+// from the admin address, since /proc does not know it.
 func New(pid int, admin string) Source {
 	switch {
+	case pid != 0 && admin != "":
+		return &both{process(pid), newMetrics(admin)}
 	case pid != 0:
 		return process(pid)
 	case admin != "":
@@ -53,10 +57,12 @@ func New(pid int, admin string) Source {
 
 // Between returns what was used from one reading to a later one: the difference of CPU, and the later RSS.
 func Between(before, after Usage) (Usage, error) {
-	if after.CPUSeconds < before.CPUSeconds {
+	if after.CPUSeconds < before.CPUSeconds || after.GCSeconds < before.GCSeconds {
 		return Usage{}, ErrRestarted
 	}
-	return Usage{CPUSeconds: after.CPUSeconds - before.CPUSeconds, RSSBytes: after.RSSBytes}, nil
+	return Usage{
+		CPUSeconds: after.CPUSeconds - before.CPUSeconds, RSSBytes: after.RSSBytes, GCSeconds: after.GCSeconds - before.GCSeconds,
+	}, nil
 }
 
 // Self is the CPU that this process has used, in seconds.
@@ -120,8 +126,41 @@ func (m *metrics) Read(ctx context.Context) (Usage, error) {
 	if err != nil {
 		return Usage{}, err
 	}
-	return Usage{CPUSeconds: v[0], RSSBytes: int64(v[1])}, nil
+	gc, err := m.gcSeconds(ctx)
+	return Usage{CPUSeconds: v[0], RSSBytes: int64(v[1]), GCSeconds: gc}, err
 }
+
+// gcSeconds is 0 if the server does not tell; it may be no Go program.
+func (m *metrics) gcSeconds(ctx context.Context) (float64, error) {
+	v, err := m.fetch(ctx, "go_cpu_classes_gc_total_cpu_seconds_total")
+	if err != nil {
+		if errors.Is(err, errMissing) {
+			return 0, nil
+		}
+		return 0, err
+	}
+	return v[0], nil
+}
+
+// both is a process of this machine with an admin address.
+type both struct {
+	process process
+	metrics *metrics
+}
+
+// Read takes the collector's CPU first, so that it is a part of the other.
+func (b *both) Read(ctx context.Context) (Usage, error) {
+	gc, err := b.metrics.gcSeconds(ctx)
+	if err != nil {
+		return Usage{}, err
+	}
+	u, err := b.process.Read(ctx)
+	u.GCSeconds = gc
+	return u, err
+}
+
+// errMissing is for a page without a metric that is wanted.
+var errMissing = errors.New("the metrics lack some")
 
 // Heap is what a Go server holds on its heap.
 type Heap struct {
@@ -178,7 +217,7 @@ func parseMetrics(r io.Reader, names ...string) ([]float64, error) {
 		return nil, fmt.Errorf("observe: %w", err)
 	}
 	if found != len(names) {
-		return nil, fmt.Errorf("observe: not all of %s are among the metrics", strings.Join(names, ", "))
+		return nil, fmt.Errorf("observe: %w of %s", errMissing, strings.Join(names, ", "))
 	}
 	return values, nil
 }

@@ -74,6 +74,25 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
+func TestCollectorsPart(t *testing.T) {
+	page := "process_cpu_seconds_total 5\nprocess_resident_memory_bytes 7\ngo_cpu_classes_gc_total_cpu_seconds_total 0.25\n"
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, page) }))
+	defer s.Close()
+	for _, pid := range []int{0, os.Getpid()} {
+		source := New(pid, s.URL)
+		if u, err := source.Read(context.Background()); err != nil || u.GCSeconds != 0.25 || u.RSSBytes == 0 || (pid == 0) != (u.RSSBytes == 7) {
+			t.Errorf("%+v, %v", u, err)
+		}
+	}
+	page = "process_cpu_seconds_total 5\nprocess_resident_memory_bytes 7\n"
+	if u, err := New(0, s.URL).Read(context.Background()); err != nil || u.GCSeconds != 0 {
+		t.Errorf("%+v, %v", u, err)
+	}
+	if _, err := New(os.Getpid(), "http://127.0.0.1:1").Read(context.Background()); err == nil || !strings.Contains(err.Error(), "--admin") {
+		t.Error(err)
+	}
+}
+
 func TestReadHeap(t *testing.T) {
 	page := "go_memstats_heap_alloc_bytes 2.5e+06\ngo_memstats_heap_objects 300\n"
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, page) }))
@@ -88,11 +107,13 @@ func TestReadHeap(t *testing.T) {
 }
 
 func TestBetween(t *testing.T) {
-	u, err := Between(Usage{CPUSeconds: 1, RSSBytes: 9}, Usage{CPUSeconds: 3, RSSBytes: 5})
-	if err != nil || u != (Usage{CPUSeconds: 2, RSSBytes: 5}) {
+	u, err := Between(Usage{CPUSeconds: 1, RSSBytes: 9, GCSeconds: 0.5}, Usage{CPUSeconds: 3, RSSBytes: 5, GCSeconds: 0.75})
+	if err != nil || u != (Usage{CPUSeconds: 2, RSSBytes: 5, GCSeconds: 0.25}) {
 		t.Errorf("%+v, %v", u, err)
 	}
-	if _, err := Between(Usage{CPUSeconds: 3}, Usage{CPUSeconds: 1}); !errors.Is(err, ErrRestarted) {
-		t.Error(err)
+	for _, before := range []Usage{{CPUSeconds: 3}, {GCSeconds: 3}} {
+		if _, err := Between(before, Usage{CPUSeconds: 1, GCSeconds: 1}); !errors.Is(err, ErrRestarted) {
+			t.Error(err)
+		}
 	}
 }

@@ -60,6 +60,7 @@ type Server struct {
 	RSSBytes        int64   `json:"rss_bytes"`
 	CPUSeconds      float64 `json:"cpu_seconds"`
 	CPUUSPerMessage float64 `json:"cpu_us_per_message"`
+	GCShare         float64 `json:"gc_share,omitempty"` // the Go collector's part of CPUSeconds; 0: not known, or no collection
 }
 
 // String is the row of a table.
@@ -67,7 +68,19 @@ func (s *Server) String() string {
 	if s == nil {
 		return "not measured (give --server-pid or --admin)"
 	}
-	return fmt.Sprintf("%.2f us of CPU per message (%.2f s in all), RSS %.1f MB", s.CPUUSPerMessage, s.CPUSeconds, float64(s.RSSBytes)/1e6)
+	row := fmt.Sprintf("%.2f us of CPU per message (%.2f s in all), RSS %.1f MB", s.CPUUSPerMessage, s.CPUSeconds, float64(s.RSSBytes)/1e6)
+	if s.GCShare > 0 {
+		row += fmt.Sprintf(", collector %.2f %% of the CPU", 100*s.GCShare)
+	}
+	return row
+}
+
+// Share is a part of a whole; zero if there is no whole.
+func Share(part, whole float64) float64 {
+	if whole <= 0 {
+		return 0
+	}
+	return part / whole
 }
 
 // PerMessage divides seconds of CPU by messages, in microseconds; zero without messages.

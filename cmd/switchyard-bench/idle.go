@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/switchyard-im/switchyard/bench/idle"
+	"github.com/switchyard-im/switchyard/bench/observe"
 	"github.com/switchyard-im/switchyard/bench/report"
 	"github.com/switchyard-im/switchyard/bench/token"
 )
@@ -35,7 +36,7 @@ func (c *idleCommand) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	rep, err := idle.Run(ctx, idle.Config{
-		URL: c.URL, State: c.State, Key: key, Conns: c.Conns, Settle: c.Settle, Hold: c.Hold, Threads: c.Threads, Admin: c.Admin, Server: c.source(),
+		URL: c.URL, State: c.State, Key: key, Conns: c.Conns, Settle: c.Settle, Hold: c.Hold, Threads: c.Threads, Admin: c.Admin, Server: c.outside(),
 		Burst: c.Burst, Return: c.Return,
 		Progress: func(p idle.Progress) {
 			t.progress.line("%4.0fs %-10s %d/%d connections", p.Elapsed.Seconds(), p.Phase, p.Open, c.Conns)
@@ -50,6 +51,14 @@ func (c *idleCommand) Run(ctx context.Context, t *terminal) error {
 		err = errors.Join(err, report.WriteJSON(c.JSON, rep))
 	}
 	return err
+}
+
+// outside reads from /proc alone if it can: each page of metrics leaves garbage in the server whose memory is measured.
+func (c *idleCommand) outside() observe.Source {
+	if c.ServerPID != 0 {
+		return observe.New(c.ServerPID, "")
+	}
+	return c.source()
 }
 
 func (c *idleCommand) key() (*token.Signer, error) {

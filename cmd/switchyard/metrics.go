@@ -1,6 +1,8 @@
 package main
 
 import (
+	"regexp"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
@@ -33,8 +35,14 @@ func newRegistries(serverID string) *registries {
 		ConstLabels: prometheus.Labels{"version": version, "server_id": serverID},
 	})
 	info.Set(1)
-	r.process.MustRegister(info, r.latency, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	r.process.MustRegister(info, r.latency, goCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return r
+}
+
+// goCollector tells of the runtime what is usual, and what the garbage collector costs in CPU.
+func goCollector() prometheus.Collector {
+	return collectors.NewGoCollector(collectors.WithGoCollectorRuntimeMetrics(
+		collectors.GoRuntimeMetricsRule{Matcher: regexp.MustCompile("^/cpu/classes/gc/total:cpu-seconds$")}))
 }
 
 func (r *registries) gatherer() prometheus.Gatherer { return prometheus.Gatherers{r.parts, r.process} }
