@@ -56,6 +56,9 @@ func New(cfg Config, store Store, conns Conns, verifier *auth.Verifier, log *slo
 	}
 	c.desk = newDeskRunner(c)
 	c.gate = &Gate{center: c, sessions: make([]sessions, cfg.Loops), in: make([]frameStats, cfg.Loops), out: make([]frameStats, cfg.Loops)}
+	for range cfg.Loops {
+		c.gate.scratch = append(c.gate.scratch, make([]byte, 0, scratchSize))
+	}
 	c.gate.check = c.gate.checkDeadline
 	c.jobs = &jobs{center: c}
 	var err error

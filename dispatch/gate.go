@@ -19,6 +19,7 @@ type Gate struct {
 	check    func(Conn)   // checkDeadline, made once
 	in       []frameStats // by loop, which alone writes its own
 	out      []frameStats
+	scratch  [][]byte // by loop: where it encodes a frame of its own
 }
 
 // Open begins a connection; token is the bearer token of the upgrade, empty if there was none.
@@ -84,8 +85,7 @@ func (g *Gate) heartbeat(c Conn, f []byte) {
 		return
 	}
 	h.ServerMS = uint64(c.Now() / int64(time.Millisecond))
-	var buf [32]byte
-	g.write(c, h.Append(buf[:0]))
+	g.write(c, h.Append(g.buffer(c)))
 }
 
 // forward gives a frame to the runner that owns what it is about.
@@ -229,7 +229,7 @@ func (g *Gate) welcome(c Conn, s *session, ref, flags uint64, who *core.Identity
 		HeartbeatMS: uint64(cfg.Heartbeat.Milliseconds()), MaxMessage: uint64(cfg.MaxMessage),
 		RetryMinMS: uint64(cfg.RetryMin.Milliseconds()), RetryMaxMS: uint64(cfg.RetryMax.Milliseconds()), RetryJitterMS: uint64(cfg.RetryJitter.Milliseconds()),
 	}
-	g.write(c, w.Append(nil))
+	g.write(c, w.Append(g.buffer(c)))
 	g.center.ownerOfUser(who.Key()).inbox.put(control{kind: ctlOnline, conn: c.ID(), who: who, list: flags&frame.HelloList != 0})
 }
 
@@ -287,9 +287,14 @@ func (g *Gate) refuse(c Conn, ref, code uint64, text string) {
 	if code == frame.ErrorOverloaded {
 		e.RetryMS = uint64(g.center.cfg.RetryAfter.Milliseconds())
 	}
-	var buf [256]byte
-	g.write(c, e.Append(buf[:0]))
+	g.write(c, e.Append(g.buffer(c)))
 }
+
+// scratchSize is room for any frame of the gate's own; a welcome with the longest name takes about 230 bytes, an error with the longest text 1,050.
+const scratchSize = 2048
+
+// buffer is where a frame may be encoded until it is written, which copies it: a buffer of the caller's would escape to the heap.
+func (g *Gate) buffer(c Conn) []byte { return g.scratch[c.Loop()][:0] }
 
 // write sends one frame of the gate's own.
 func (g *Gate) write(c Conn, f []byte) {

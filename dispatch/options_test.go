@@ -349,3 +349,19 @@ func TestConfigIsChecked(t *testing.T) {
 		}
 	}
 }
+
+// TestHeartbeatsAllocateNothing: the gate's own frames are encoded in its loop's buffer.
+func TestHeartbeatsAllocateNothing(t *testing.T) {
+	withCenter(t, dispatch.Config{}, func(c *center) {
+		n := c.login("v", frame.RoleVisitor)
+		batch := (&frame.Heartbeat{ClientMS: 1}).Append(nil)
+		c.nets.mu.Lock()
+		defer c.nets.mu.Unlock()
+		if allocs := testing.AllocsPerRun(1000, func() {
+			n.out = n.out[:0]
+			c.Gate().Message(n, batch)
+		}); allocs != 0 {
+			c.t.Errorf("a heartbeat allocates %g times", allocs)
+		}
+	})
+}

@@ -6,7 +6,7 @@ const (
 	maxLoops      = 1 << 6
 	maxSlots      = 1 << 24
 	maxGeneration = 1<<24 - 1
-	slotChunk     = 256
+	slotChunk     = 1024 // so that a chunk is whole pages of 8 KiB, to which the allocator rounds up, whatever the size of a Conn
 )
 
 // slots is a loop's table of connections, by the slot number in their ids. Connections lie in chunks that never move, so pointers to

@@ -79,7 +79,9 @@ func (r *record) valid() bool {
 	default:
 		return false
 	}
-	return ok && !slices.ContainsFunc(r.Members, func(m recordMember) bool { return m.Read > m.Delivered })
+	return ok && !slices.ContainsFunc(r.Members, func(m recordMember) bool {
+		return m.Read > m.Delivered || m.Role < frame.RoleVisitor || m.Role > frame.RoleSupervisor
+	})
 }
 
 // restoreRecord fills the durable part of c.

@@ -1,4 +1,4 @@
 package core
 
 // Sizes tells how many conversations and users the machine holds.
-func (m *Machine) Sizes() (conversations, users int) { return len(m.convs), len(m.users.one) }
+func (m *Machine) Sizes() (conversations, users int) { return len(m.convs), m.users.online() }

@@ -10,23 +10,42 @@ import (
 //
 // Invariant: a user in more is in one as well; the device there is not in the list, and no list is empty.
 type users struct {
-	one  map[UserKey]frame.ConnID
-	more map[UserKey][]frame.ConnID // the other devices
+	one  [frame.RoleSupervisor + 1]map[string]frame.ConnID // by role, because a key without it takes two thirds of the room
+	more map[UserKey][]frame.ConnID                        // the other devices
 }
 
 func newUsers() users {
-	return users{one: make(map[UserKey]frame.ConnID), more: make(map[UserKey][]frame.ConnID)}
+	u := users{more: make(map[UserKey][]frame.ConnID)}
+	for role := range u.one {
+		u.one[role] = make(map[string]frame.ConnID)
+	}
+	return u
+}
+
+// first returns one device of the user, if there is any.
+func (u *users) first(key UserKey) (conn frame.ConnID, online bool) {
+	conn, online = u.one[key.Role][key.Name]
+	return conn, online
+}
+
+// online is the number of users.
+func (u *users) online() (n int) {
+	for _, m := range u.one {
+		n += len(m)
+	}
+	return n
 }
 
 // has tells whether the user has this device.
 func (u *users) has(key UserKey, conn frame.ConnID) bool {
-	return u.one[key] == conn || slices.Contains(u.more[key], conn)
+	first, online := u.first(key)
+	return online && first == conn || slices.Contains(u.more[key], conn)
 }
 
 // add gives the user a device, once.
 func (u *users) add(key UserKey, conn frame.ConnID) {
-	if _, known := u.one[key]; !known {
-		u.one[key] = conn
+	if _, online := u.first(key); !online {
+		u.one[key.Role][key.Name] = conn
 	} else if !u.has(key, conn) {
 		u.more[key] = append(u.more[key], conn)
 	}
@@ -40,10 +59,10 @@ func (u *users) remove(key UserKey, conn frame.ConnID) (last bool) {
 	more := u.more[key]
 	switch {
 	case len(more) == 0:
-		delete(u.one, key)
+		delete(u.one[key.Role], key.Name)
 		return true
-	case u.one[key] == conn:
-		u.one[key], more = more[0], more[1:]
+	case u.one[key.Role][key.Name] == conn:
+		u.one[key.Role][key.Name], more = more[0], more[1:]
 	default:
 		more = slices.DeleteFunc(more, func(c frame.ConnID) bool { return c == conn })
 	}
@@ -55,7 +74,7 @@ func (u *users) remove(key UserKey, conn frame.ConnID) (last bool) {
 
 // each calls fn for the user's devices.
 func (u *users) each(key UserKey, fn func(frame.ConnID)) {
-	if conn, known := u.one[key]; known {
+	if conn, online := u.first(key); online {
 		fn(conn)
 	}
 	for _, conn := range u.more[key] {
@@ -88,7 +107,7 @@ func (m *Machine) Offline(from Origin) {
 
 // Notify sends frames to all devices of a user but one.
 func (m *Machine) Notify(key UserKey, frames []byte, except frame.ConnID) {
-	if _, online := m.users.one[key]; !online {
+	if _, online := m.users.first(key); !online {
 		return
 	}
 	off, from := len(m.out.Buf), len(m.out.Targets)

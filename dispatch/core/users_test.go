@@ -54,8 +54,8 @@ func checkUsers(t *testing.T, u *users, model map[UserKey][]frame.ConnID) {
 			t.Fatalf("%v has an empty list", key)
 		}
 	}
-	if len(u.one) != online {
-		t.Fatalf("%d users, want %d", len(u.one), online)
+	if u.online() != online {
+		t.Fatalf("%d users, want %d", u.online(), online)
 	}
 }
 
