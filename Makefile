@@ -43,6 +43,10 @@ test: deps format vet generated ## Install what the tests need and run them all,
 quick: format vet ## Run the tests once, with cached results, without -race
 	go test ./...
 
+.PHONY: hostile
+hostile: ## Run the server against 10,000 connections that trickle a byte a second (a minute or two)
+	go test $(TESTFLAGS) -v -run 'TestTrickle|TestStalledReaders|TestUnfinishedHandshakes' ./netserver -hostile.conns 10000 -hostile.tick 1s
+
 .PHONY: fuzz
 fuzz: ## Fuzz every decoder for FUZZTIME each
 	@for p in $$(grep -rl --include='*_test.go' '^func Fuzz' $(SOURCES) | xargs -n1 dirname | sort -u); do \

@@ -33,7 +33,7 @@ const (
 	CloseDrain            = 4000 // The server is going away, as a drain frame announced.
 	CloseSlowConsumer     = 4001 // More bytes waited for this connection than are allowed.
 	CloseHeartbeatTimeout = 4002 // Nothing came from the client for too long.
-	CloseOverloaded       = 4003 // The server sheds connections.
+	CloseOverloaded       = 4003 // The server sheds connections, or holds too much for slow ones, of which this is one.
 	CloseTokenExpired     = 4004 // The token expired and no hello with a newer one came.
 	CloseReplaced         = 4005 // The user has more connections than allowed; this is the oldest.
 	CloseInternal         = 4006 // The server failed while it handled a frame.

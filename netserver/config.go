@@ -43,6 +43,7 @@ type Config struct {
 	MaxHeader  int // bytes of an upgrade request, at most 64 KiB; default 8 KiB
 	MaxMessage int // bytes of one message from a client; default 64 KiB
 	MaxMerge   int // bytes of one merged message to a client, unless a single piece is larger; default 256 KiB
+	Unsent     int // bytes for one connection that the kernel takes before it has sent them (TCP_NOTSENT_LOWAT); default 128 KiB
 	OutSoft    int // bytes waiting for one connection above which droppable frames are dropped; default 256 KiB
 	OutHard    int // bytes waiting for one connection above which it is closed as a slow consumer; default 1 MiB
 	ReadBudget int // bytes read from one connection in a turn; default 64 KiB
@@ -72,6 +73,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.MaxHeader, 8<<10)
 	setDefault(&c.MaxMessage, 64<<10)
 	setDefault(&c.MaxMerge, 256<<10)
+	setDefault(&c.Unsent, 128<<10)
 	setDefault(&c.OutSoft, 256<<10)
 	setDefault(&c.OutHard, 1<<20)
 	setDefault(&c.ReadBudget, 64<<10)
@@ -120,6 +122,7 @@ func (c *Config) validateNumbers() error {
 		inRange("max header bytes", c.MaxHeader, 256, 64<<10),
 		inRange("max message bytes", c.MaxMessage, 125, 1<<30),
 		inRange("max merge bytes", c.MaxMerge, 125, 1<<30),
+		inRange("unsent bytes in the kernel", c.Unsent, 4<<10, 1<<30),
 		inRange("output soft bound", c.OutSoft, 1, c.OutHard),
 		inRange("output hard bound", c.OutHard, 1<<10, 1<<30),
 		inRange("read budget", c.ReadBudget, 1<<10, 1<<24),

@@ -61,6 +61,7 @@ const (
 	ReasonVanished                       // the peer acknowledged nothing that was sent
 	ReasonMessageTimeout                 // a message began and did not become whole in time
 	ReasonSlowConsumer                   // more output waited than the hard bound
+	ReasonHeld                           // it held more than its share while all held too much: 4003, 503 or cut off
 	ReasonWriteTimeout                   // output waited and made no progress
 	ReasonWriteFailed                    // writing failed
 	ReasonShutdown                       // the server stops
@@ -72,7 +73,7 @@ const (
 
 var reasonNames = [reasonCount]string{
 	"client", "eof", "reset", "refused", "handshake_timeout", "protocol", "unsupported", "invalid_text", "too_big",
-	"rate_limited", "handler", "silent", "vanished", "message_timeout", "slow_consumer", "write_timeout", "write_failed", "shutdown",
+	"rate_limited", "handler", "silent", "vanished", "message_timeout", "slow_consumer", "held", "write_timeout", "write_failed", "shutdown",
 	"proxy_header", "direct", "drain",
 }
 

@@ -12,6 +12,8 @@ type Limits struct {
 	AcceptBurst int // of them at once; at least AcceptRate
 	PerAddress  int // sockets of one IPv4 address or IPv6 /64; more are answered 429. 0: no limit
 
+	Held int // bytes that all connections hold for incomplete messages and unsent output, divided by the loops; default 1 GiB
+
 	MessageRate  int // messages and control frames from one connection in a second, each frame of a batch counted (see Conn.Spend)
 	MessageBurst int // of them at once; at least MessageRate
 	ByteRate     int // bytes from one connection in a second
@@ -25,6 +27,7 @@ type Limits struct {
 const maxBurst = 1 << 30
 
 func (l Limits) withDefaults() Limits {
+	setDefault(&l.Held, 1<<30)
 	setDefault(&l.AcceptBurst, min(4*l.AcceptRate, maxBurst))
 	setDefault(&l.MessageBurst, min(4*l.MessageRate, maxBurst))
 	setDefault(&l.ByteBurst, min(4*l.ByteRate, maxBurst))
@@ -35,6 +38,7 @@ func (l *Limits) validate() error {
 	return errors.Join(
 		validRate("connections", l.AcceptRate, l.AcceptBurst),
 		inRange("limit of connections of an address", l.PerAddress, 0, maxBurst),
+		inRange("limit of held bytes", l.Held, 1<<20, 1<<40),
 		validRate("messages", l.MessageRate, l.MessageBurst),
 		validRate("bytes", l.ByteRate, l.ByteBurst),
 	)
@@ -59,11 +63,12 @@ const (
 	limitAcceptRate               // Limits.AcceptRate: 503
 	limitBacklog                  // the same: accepting paused
 	limitAddress                  // Limits.PerAddress: 429
+	limitHeld                     // Limits.Held: 4003, 503 or cut off
 	limitMessages                 // Limits.MessageRate: reading paused
 	limitBytes                    // Limits.ByteRate: reading paused
 	limitCount
 )
 
-var limitNames = [limitCount]string{"connections", "accept_rate", "accept_backlog", "per_address", "messages", "bytes"}
+var limitNames = [limitCount]string{"connections", "accept_rate", "accept_backlog", "per_address", "held", "messages", "bytes"}
 
 func (l *loop) limited(by limit) { l.n.limited[by]++ }

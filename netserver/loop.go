@@ -37,6 +37,7 @@ type loop struct {
 	slots    slots
 	wheel    wheel
 	meter    meter
+	maxHeld  int // this loop's part of Limits.Held
 	pool     buffers
 	n        counters
 	in       []byte // what one read returns; overwritten by the next
@@ -68,6 +69,7 @@ func newLoop(cfg *Config, index int, h Handler, log *slog.Logger, sh *shared) (l
 	l.box.event = -1
 	l.writer.init(cfg)
 	l.meter = newMeter(cfg)
+	l.maxHeld = cfg.Limits.Held / cfg.Loops
 	l.upgrade.init(l)
 	l.publish()
 	if l.poll, err = newPoll(); err != nil {

@@ -146,6 +146,7 @@ func TestConfigIsChecked(t *testing.T) {
 		{"give 125 to", Config{MaxMessage: 1}},
 		{"give 125 to", Config{MaxMerge: 1}},
 		{"give 1 to 1048576", Config{OutSoft: 2 << 20}},
+		{"unsent", Config{Unsent: 5}},
 		{"read budget", Config{ReadBudget: 5}},
 		{"mailbox", Config{Mailbox: 5}},
 		{"resolution", Config{WriteTimeout: time.Millisecond}},

@@ -48,6 +48,7 @@ func (l *loop) read(c *Conn) (more bool) {
 	l.n.bytesIn += uint64(n)
 	l.consume(c, l.in[:n])
 	l.restrain(c)
+	l.relieve(c)
 	return c.state != stateClosed
 }
 

@@ -75,6 +75,9 @@ func (s *Server) listen() error {
 		return err
 	}
 	s.addr = addr
+	if err := boundUnsent(fd, s.cfg.Unsent); err != nil {
+		s.log.Warn("the kernel takes no TCP_NOTSENT_LOWAT; it may hold much for slow consumers, lower net.ipv4.tcp_wmem", "error", err)
+	}
 	if err := boundUnacknowledged(fd, s.cfg.UserTimeout); err != nil {
 		s.log.Warn("the kernel takes no TCP_USER_TIMEOUT; peers that vanish are found by pings only", "error", err)
 	}

@@ -143,6 +143,9 @@ func (l *loop) flushConn(o *outgoing) {
 	switch {
 	case c.state == stateOpen && c.out != nil && c.out.waiting() > l.cfg.OutHard:
 		l.closeSlow(c)
+	case c.state != stateClosed && c.out != nil && l.holdsTooMuch(c):
+		l.limited(limitHeld)
+		l.destroy(c, ReasonHeld)
 	case c.state == stateFlush && c.out == nil:
 		l.linger(c)
 	}

@@ -58,6 +58,7 @@ type Websocket struct {
 	WriteTimeout   Duration `name:"write_timeout" default:"10s" min:"1s" max:"5m" doc:"A connection that takes no bytes for this long, while some wait, is closed."`
 	MessageTimeout Duration `name:"message_timeout" default:"60s" min:"1s" max:"1h" doc:"From the first byte of a message to its last. The default lets 64KiB pass at 9 kbit/s; with a larger max_message, or slower links, give more."`
 	LingerTimeout  Duration `name:"linger_timeout" default:"5s" min:"1s" max:"1m" doc:"The longest wait for the peer to close after the server's last byte."`
+	OutputKernel   Size     `name:"output_kernel" default:"128KiB" min:"4KiB" max:"64MiB" doc:"Bytes for one connection that the kernel takes before it has sent them (TCP_NOTSENT_LOWAT). More wait in the server, where the two bounds below apply."`
 	OutputSoft     Size     `name:"output_soft" default:"256KiB" min:"4KiB" max:"64MiB" doc:"With more than this waiting for one connection, typing and presence are dropped for it."`
 	OutputHard     Size     `name:"output_hard" default:"1MiB" min:"16KiB" max:"256MiB" doc:"With more than this waiting, the connection is closed as a slow consumer; it resumes without loss."`
 }
@@ -67,6 +68,7 @@ type Limits struct {
 	AcceptRate   int      `name:"accept_rate" default:"0" min:"0" max:"1000000" doc:"New connections in a second, of all clients. More are answered 503 with a time to come back, and beyond that wait in the kernel. 0: no limit. Set it to what the machine takes beside its load; one core takes about 15000."`
 	AcceptBurst  int      `name:"accept_burst" default:"0" min:"0" max:"10000000" doc:"New connections at once, at least accept_rate. 0: four times the rate."`
 	PerAddress   int      `name:"per_address" default:"0" min:"0" max:"1000000" doc:"Connections from one IPv4 address or IPv6 /64; more are answered 429. 0: no limit. Many people can share an address. Behind a proxy, set server.proxy_protocol first, or all of them have the proxy's address."`
+	Held         Size     `name:"held" default:"1GiB" min:"1MiB" max:"1TiB" doc:"Bytes that all connections hold for incomplete messages and unsent output. Above it, a connection that wants to hold more, and has more than its share, is closed, with 4003 if it can be told; it resumes without loss. Give at most a quarter of the memory."`
 	MessageRate  int      `name:"message_rate" default:"10000" min:"0" max:"1000000000" doc:"Frames from one connection in a second. One that sends more is read more slowly. 0: no limit. The default is for bots and bridges; people type less than 20."`
 	MessageBurst int      `name:"message_burst" default:"0" min:"0" max:"1000000000" doc:"Frames from one connection at once, at least message_rate. 0: four times the rate."`
 	ByteRate     Size     `name:"byte_rate" default:"16MiB" min:"0B" max:"1GiB" doc:"Bytes from one connection in a second. One that sends more is read more slowly. 0B: no limit."`
