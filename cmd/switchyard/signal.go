@@ -74,12 +74,15 @@ func dialHere(ctx context.Context, network, address string) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if here, there := conn.LocalAddr().(*net.TCPAddr), conn.RemoteAddr().(*net.TCPAddr); !here.IP.Equal(there.IP) {
+	if !sameMachine(conn.LocalAddr().(*net.TCPAddr).IP, conn.RemoteAddr().(*net.TCPAddr).IP) {
 		conn.Close()
 		return nil, errors.New("it is on another machine; run this command there")
 	}
 	return conn, nil
 }
+
+// sameMachine tells it from the two ends of a connection: whoever connects to an address of his own does so from it.
+func sameMachine(from, to net.IP) bool { return to.IsLoopback() || to.Equal(from) }
 
 // awaitUpgrade waits until another start serves, or the server says why not. In between nothing may answer.
 func (c *signalCmd) awaitUpgrade(out io.Writer, before running) error {
