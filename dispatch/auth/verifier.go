@@ -3,6 +3,7 @@ package auth
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -15,12 +16,13 @@ const MaxKeys = 16
 // DefaultLeeway is how far the issuer's clock may be ahead of ours.
 const DefaultLeeway = 10 * time.Second
 
-// Verifier checks tokens against a fixed set of keys. It is immutable after NewVerifier and safe for concurrent use; a
-// verification costs a few microseconds (HS256) to some tens (EdDSA) and never blocks.
+// Verifier checks tokens against a fixed set of keys. It is safe for concurrent use, and but for what it remembers of headers immutable after
+// NewVerifier; a verification costs a few microseconds (HS256) to some tens (EdDSA) and never blocks.
 type Verifier struct {
-	keys   []Key
-	leeway time.Duration
-	parser *jwt.Parser
+	keys    []Key
+	leeway  time.Duration
+	parser  *jwt.Parser
+	headers headers
 }
 
 // NewVerifier takes 1 to MaxKeys keys. Two keys may not have the same id; several may have none. Leeway (0:
@@ -56,13 +58,31 @@ func (v *Verifier) Verify(token []byte, now time.Time) (Identity, error) {
 		return Identity{}, invalid("it is longer than 8 KiB")
 	}
 	var c claims
-	if _, err := v.parser.ParseWithClaims(string(token), &c, v.candidates); err != nil {
+	if err := v.parse(string(token), &c); err != nil {
 		return Identity{}, refusal(err)
 	}
 	if err := c.checkTimes(now, v.leeway); err != nil {
 		return Identity{}, err
 	}
 	return c.identity()
+}
+
+// parse checks the signature and decodes the claims.
+func (v *Verifier) parse(token string, c *claims) error {
+	header, _, _ := strings.Cut(token, ".")
+	if s := v.headers.find(header); s != nil {
+		return s.parse(v.parser, token, len(header), c)
+	}
+	t, err := v.parser.ParseWithClaims(token, c, v.candidates)
+	if err != nil {
+		return err
+	}
+	set, err := v.candidates(t)
+	if err != nil {
+		return err
+	}
+	v.headers.remember(header, &signers{method: t.Method, keys: set.(jwt.VerificationKeySet).Keys})
+	return nil
 }
 
 // candidates returns the keys that may have signed a token with this header: of its algorithm, and of its key id or
