@@ -96,8 +96,8 @@ func (g *Gate) forward(c Conn, s *session, typ frame.Type, f []byte) {
 	}
 	ring := r.rings[c.Loop()]
 	now := c.Now()
-	if !s.mayPass(typ, f, now) || !ring.push(core.Origin{Conn: c.ID(), Who: s.who}, typ, f, now) {
-		s.refuse(typ, f, now)
+	if !s.mayPass(typ, f) || !ring.push(core.Origin{Conn: c.ID(), Who: s.who}, typ, f, now) {
+		s.refuse(typ, f)
 		g.center.metrics.overloaded.Inc()
 		g.refuse(c, frame.PeekRef(f), frame.ErrorOverloaded, "the server has too much to do; nothing was done, send it again")
 		return

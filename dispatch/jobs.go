@@ -2,6 +2,8 @@ package dispatch
 
 import (
 	"errors"
+	"fmt"
+	"sync"
 
 	"github.com/switchyard-im/switchyard/dispatch/core"
 	"github.com/switchyard-im/switchyard/frame"
@@ -14,6 +16,9 @@ type jobs struct {
 	center *Center
 	pool   *pool
 	out    frameStats // pages and errors
+
+	mu      sync.Mutex
+	delayed []core.Job // guarded by mu; replays for which the pool had no room, at most one a connection
 }
 
 // A replay brings this much at a time, so that one client that missed much does not hold a runner or a loop up. JSON may be six times as
@@ -23,6 +28,17 @@ const (
 	replayBytes = 128 << 10
 	pageBytes   = 48 << 10 // a page stays well below the 64 KiB that many clients accept
 )
+
+// again gives the replays that were put off another try; called each second.
+func (js *jobs) again() {
+	js.mu.Lock()
+	delayed := js.delayed
+	js.delayed = nil
+	js.mu.Unlock()
+	for _, j := range delayed {
+		js.queue(j)
+	}
+}
 
 // do takes a job. A job that cannot be done ends with an error, never silently: something waits for it, unless its connection is gone.
 func (js *jobs) do(j core.Job) {
@@ -34,10 +50,22 @@ func (js *jobs) do(j core.Job) {
 }
 
 func (js *jobs) queue(j core.Job) {
-	refuse := func() { js.fail(j, errOverloaded) }
+	refuse := func() { js.refused(j) }
 	if !js.pool.submit(func() { js.run(j) }, refuse) {
 		refuse()
 	}
+}
+
+// refused ends a job for which the pool has no room or no time. A replay is put off instead: its client could do nothing but ask for it
+// again, and would make more work.
+func (js *jobs) refused(j core.Job) {
+	if j.Op != core.JobReplay {
+		js.fail(j, errOverloaded)
+		return
+	}
+	js.mu.Lock()
+	js.delayed = append(js.delayed, j)
+	js.mu.Unlock()
 }
 
 func (js *jobs) run(j core.Job) {
@@ -60,7 +88,7 @@ func (js *jobs) fail(j core.Job, err error) {
 	case core.JobLoad:
 		js.put(j.Conv, control{kind: ctlLoaded, conv: j.Conv, err: err})
 	case core.JobLookup:
-		js.put(j.Conv, control{kind: ctlLookedUp, conv: j.Conv, err: err})
+		js.put(j.Conv, control{kind: ctlLookedUp, conv: j.Conv, after: j.After, seq: j.Upto, err: err})
 	case core.JobReplay:
 		js.put(j.Conv, control{kind: ctlReplayed, conv: j.Conv, conn: j.Conn, after: j.After, err: err})
 	case core.JobPage, core.JobMembers:
@@ -92,41 +120,41 @@ func (js *jobs) replay(j core.Job) {
 	js.put(j.Conv, control{kind: ctlReplayed, conv: j.Conv, conn: j.Conn, after: j.After, frames: frames, seq: last, err: err})
 }
 
-// lookup searches the messages of (After, Upto] for a copy by the same sender with the same id.
+// lookup reads who sent what in (After, Upto].
 func (js *jobs) lookup(j core.Job) {
-	e := control{kind: ctlLookedUp, conv: j.Conv}
-	for after := j.After; after < j.Upto && e.seq == 0 && e.err == nil; {
-		var frames []byte
-		var last uint64
-		frames, last, _, e.err = js.center.store.ReadAfter(nil, j.Conv, after, j.Upto, replayCount, replayBytes)
-		if last == after {
-			break
+	e := control{kind: ctlLookedUp, conv: j.Conv, after: j.After, seq: j.Upto}
+	for after := j.After; after < j.Upto && e.err == nil; {
+		frames, last, _, err := js.center.store.ReadAfter(nil, j.Conv, after, j.Upto, replayCount, replayBytes)
+		if err == nil && last == after {
+			err = fmt.Errorf("dispatch: the store has no message after %d of conversation %s", after, j.Conv)
 		}
-		after = last
-		if e.err == nil {
-			e.seq, e.timeMS, e.err = findCopy(frames, j.User.Name, j.ID)
+		if err == nil {
+			e.seen, err = appendSeen(e.seen, frames)
 		}
+		after, e.err = last, err
 	}
 	js.put(j.Conv, e)
 }
 
-// findCopy looks for a message of the sender with the id; 0 if there is none.
-func findCopy(frames []byte, sender string, id frame.ID) (seq, timeMS uint64, err error) {
+// appendSeen adds the messages of a row of frames.
+func appendSeen(seen []core.Seen, frames []byte) ([]core.Seen, error) {
 	var msg frame.Message
+	sender := ""
 	for len(frames) > 0 {
 		_, f, rest, err := frame.Next(frames)
 		if err == nil {
 			err = msg.Parse(f)
 		}
 		if err != nil {
-			return 0, 0, err
+			return nil, err
 		}
-		if msg.ID == id && string(msg.Sender) == sender {
-			return msg.Seq, msg.TimeMS, nil
+		if sender != string(msg.Sender) {
+			sender = string(msg.Sender) // few different ones: made when it changes
 		}
+		seen = append(seen, core.Seen{Seq: msg.Seq, TimeMS: msg.TimeMS, ID: msg.ID, Sender: sender})
 		frames = rest
 	}
-	return 0, 0, nil
+	return seen, nil
 }
 
 func (js *jobs) page(j core.Job) {

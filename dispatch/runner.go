@@ -50,9 +50,9 @@ type control struct {
 	agent  string
 	frames []byte // ctlLoaded: the last message; ctlReplayed, ctlNotify
 	state  []byte // ctlLoaded
-	after  uint64 // ctlReplayed
-	seq    uint64 // ctlReplayed: last; ctlLookedUp
-	timeMS uint64
+	after  uint64 // ctlReplayed, ctlLookedUp
+	seq    uint64 // ctlReplayed: last; ctlLookedUp: upto
+	seen   []core.Seen
 	err    error
 }
 
@@ -182,7 +182,7 @@ func (r *runner) control(e *control) {
 	case ctlLoaded:
 		m.Loaded(e.conv, e.state, e.frames, e.ok, e.err)
 	case ctlLookedUp:
-		m.LookedUp(e.conv, e.seq, e.timeMS, e.err)
+		m.LookedUp(e.conv, e.after, e.seq, e.seen, e.err)
 	case ctlReplayed:
 		sent := m.Replayed(e.conv, e.conn, e.after, e.frames, e.seq, e.err)
 		r.unit.replayed = append(r.unit.replayed, replayed{conv: e.conv, conn: e.conn, sent: sent})

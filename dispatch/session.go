@@ -2,7 +2,6 @@ package dispatch
 
 import (
 	"slices"
-	"time"
 
 	"github.com/switchyard-im/switchyard/dispatch/core"
 	"github.com/switchyard-im/switchyard/frame"
@@ -20,8 +19,11 @@ type session struct {
 
 // rare is what most sessions have nothing of.
 type rare struct {
-	replays replays              // what is to be replayed to it
-	refused map[frame.ID]refusal // by conversation: the first message that a full ring refused, until it comes again
+	replays replays // what is to be replayed to it
+
+	// By conversation the first message that a full ring refused, until it comes again. It keeps the connection's messages in order, as
+	// core's barrier does over a failed commit: what is sent to the conversation after the refused message is refused too.
+	refused map[frame.ID]frame.ID
 }
 
 // rarely returns s.rare, made if need be.
@@ -64,20 +66,11 @@ func (p *sessions) give(s *session) {
 	p.free = append(p.free, s)
 }
 
-// refusal keeps a connection's messages in order over a full ring, as core's barrier does over a failed commit: what is sent to the
-// conversation after the refused message is refused too.
-type refusal struct {
-	id    frame.ID
-	until int64 // Unix nanoseconds
-}
-
-const refusalTime = int64(30 * time.Second)
-
 // refusedMax bounds the conversations that a refusal is remembered for; a client would have to have messages under way in more.
 const refusedMax = 4096
 
 // mayPass tells whether a frame may go on, and lifts the refusal if it is the message that was refused.
-func (s *session) mayPass(typ frame.Type, f []byte, now int64) bool {
+func (s *session) mayPass(typ frame.Type, f []byte) bool {
 	if s.rare == nil || typ != frame.TypeSend {
 		return true
 	}
@@ -85,8 +78,7 @@ func (s *session) mayPass(typ frame.Type, f []byte, now int64) bool {
 	if send.Parse(f) != nil {
 		return true
 	}
-	r, ok := s.rare.refused[send.Conv]
-	if ok && send.ID != r.id && now < r.until {
+	if awaited, ok := s.rare.refused[send.Conv]; ok && send.ID != awaited {
 		return false
 	}
 	delete(s.rare.refused, send.Conv)
@@ -95,7 +87,7 @@ func (s *session) mayPass(typ frame.Type, f []byte, now int64) bool {
 }
 
 // refuse remembers a frame that a full ring refused, if it is a message with an id.
-func (s *session) refuse(typ frame.Type, f []byte, now int64) {
+func (s *session) refuse(typ frame.Type, f []byte) {
 	var send frame.Send
 	if typ != frame.TypeSend || send.Parse(f) != nil || send.Level != 2 {
 		return
@@ -105,9 +97,9 @@ func (s *session) refuse(typ frame.Type, f []byte, now int64) {
 		return
 	}
 	if r.refused == nil {
-		r.refused = make(map[frame.ID]refusal)
+		r.refused = make(map[frame.ID]frame.ID)
 	}
-	r.refused[send.Conv] = refusal{id: send.ID, until: now + refusalTime}
+	r.refused[send.Conv] = send.ID
 }
 
 // passed notes that a runner has taken a frame. Only now a detach counts: had it been refused, the conversation would still hold the

@@ -14,13 +14,13 @@ func TestRefusalsOfManyConversations(t *testing.T) {
 	send := func(conv, id byte) []byte {
 		return (&frame.Send{Ref: 1, Conv: frame.ID{conv}, Level: 2, ID: frame.ID{id}, Body: []byte{0xc0}}).Append(nil)
 	}
-	s.refuse(frame.TypeSend, send(1, 1), 0)
-	s.refuse(frame.TypeSend, send(2, 1), 0)
+	s.refuse(frame.TypeSend, send(1, 1))
+	s.refuse(frame.TypeSend, send(2, 1))
 	for conv := byte(1); conv <= 2; conv++ {
-		if s.mayPass(frame.TypeSend, send(conv, 2), 1) {
+		if s.mayPass(frame.TypeSend, send(conv, 2)) {
 			t.Errorf("conversation %d: the second message passes before the first, which was refused", conv)
 		}
-		if !s.mayPass(frame.TypeSend, send(conv, 1), 1) || !s.mayPass(frame.TypeSend, send(conv, 2), 1) {
+		if !s.mayPass(frame.TypeSend, send(conv, 1)) || !s.mayPass(frame.TypeSend, send(conv, 2)) {
 			t.Errorf("conversation %d: the messages do not pass in order", conv)
 		}
 	}
@@ -35,7 +35,7 @@ func TestDetachCountsWhenTaken(t *testing.T) {
 	conv := frame.ID{1}
 	s.join(conv, 1)
 	f := (&frame.Detach{Ref: 1, Conv: conv}).Append(nil)
-	s.refuse(frame.TypeDetach, f, 0)
+	s.refuse(frame.TypeDetach, f)
 	if len(s.convs) != 1 {
 		t.Error("a refused detach made the session forget the conversation")
 	}

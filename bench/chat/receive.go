@@ -58,6 +58,7 @@ func (s *side) onMessage(f []byte) error {
 	if err := m.Parse(f); err != nil {
 		return err
 	}
+	s.missing = max(s.missing, 1) - 1
 	due, fresh := s.pair.judge.Received(s.me, &m)
 	if fresh {
 		s.share.noteDelivered(due)
@@ -79,6 +80,9 @@ func (s *side) onAck(f []byte) error {
 	if due, ok := s.pair.judge.Acked(s.me, m.Ref-refSends, m.Seq); ok {
 		s.share.noteAccepted(due)
 		s.pair.pump()
+	}
+	if s.again {
+		s.conn.Wake()
 	}
 	return nil
 }
@@ -135,6 +139,7 @@ func (s *side) onResumed(f []byte) error {
 		s.pair.giveUp()
 		return nil
 	}
+	s.missing = m.Count
 	if s.phase == resume {
 		s.enter(live)
 	}
@@ -167,10 +172,13 @@ func (s *side) onError(f []byte) error {
 		return nil
 	}
 	switch {
+	case m.Ref == 0 && s.missing > 0 && s.phase == live:
+		s.enter(resume) // the replay broke off
 	case m.Ref == 0:
 		return nil // a mark: the next one says it all again
 	case m.Ref >= refSends:
 		s.pair.judge.Refused(s.me, m.Ref-refSends)
+		s.again = true
 	default:
 		s.asked = false
 	}

@@ -14,8 +14,13 @@ const (
 	sendRoom    = 96 // bytes of a send frame around its body, at most
 )
 
-// flushLive sends what is due in as few batches as the limits allow: messages, and the mark with the first of them.
+// flushLive sends what is due in as few batches as the limits allow: messages, and the mark with the first of them. After a refusal the
+// messages wait until everything under way is answered, or a new one could overtake one whose refusal is still on its way.
 func (s *side) flushLive() {
+	if s.again && s.pair.judge.UnderWay(s.me) {
+		return
+	}
+	s.again = false
 	markDue := s.markDue()
 	for {
 		index, m := s.pair.judge.Next(s.me)

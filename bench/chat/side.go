@@ -50,12 +50,14 @@ type side struct {
 	phase     phase
 	asked     bool // the phase's request is on its way
 	held      bool // told to wait before it tries again
+	again     bool // a message was refused for now: nothing is sent until all that is under way is answered
 	closing   bool // send close, once
 	backoff   retry.Backoff
 	redial    client.Timer
 	hold      client.Timer
 	notBefore int64        // a drain's time to come back
 	leave     client.Timer // at that time, if the server has not closed by then
+	missing   uint64       // messages of the replay that are still to come
 
 	mark      uint64 // the highest sequence received
 	marked    uint64 // the highest sequence named in a delivered frame
@@ -116,7 +118,8 @@ func (s *side) Closed(err error) {
 	if s.phase != down {
 		s.share.lost++
 	}
-	s.phase, s.asked, s.held = down, false, false
+	s.phase, s.asked, s.held, s.again = down, false, false, false
+	s.missing = 0
 	s.marked, s.markedAt = 0, 0 // the server may have forgotten: name it again after the resume
 	s.pair.judge.Disconnected(s.me)
 	for _, t := range []*client.Timer{&s.hold, &s.leave, &s.markTimer} {

@@ -73,6 +73,17 @@ func (p *Pair) Next(side Direction) (index uint64, m *Message) {
 	return 0, nil
 }
 
+// UnderWay tells whether a side has messages on its present connection that are not answered.
+func (p *Pair) UnderWay(side Direction) bool {
+	f := &p.flows[side]
+	for i := f.first; i < f.next; i++ {
+		if f.at(i).state&inAir != 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // HandedOver says that the message from Next was written; Next goes on with the one after it.
 func (p *Pair) HandedOver(side Direction, index uint64) {
 	f := &p.flows[side]

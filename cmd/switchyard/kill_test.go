@@ -4,6 +4,7 @@ import (
 	"flag"
 	"math/rand/v2"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 // carry that.
 var (
 	killPairs = flag.Int("kill.pairs", 100, "pairs of TestKillUnderLoad")
+	killDrain = flag.Duration("kill.drain", patience, "how long the clients of TestKillUnderLoad may take to get what is under way")
 	killRate  = flag.Float64("kill.rate", 3000, "messages per second of TestKillUnderLoad")
 )
 
@@ -29,7 +31,7 @@ func TestKillUnderLoad(t *testing.T) {
 
 	i := newInstallation(t)
 	p, _ := i.start()
-	load := i.chat(*killPairs, *killRate, 20*time.Second)
+	load := i.chat(*killPairs, *killRate, 20*time.Second, *killDrain)
 	for n := range kills {
 		time.Sleep(200*time.Millisecond + time.Duration(rnd.Int64N(int64(800*time.Millisecond)))) // the moment is the test's input
 		if _, by := p.signal(syscall.SIGKILL); by != syscall.SIGKILL {
@@ -50,22 +52,32 @@ type load struct {
 	r     *chat.Report // once ended
 }
 
-// chat begins to chat with the installation. Clients come back quickly whenever the server goes.
-func (i *installation) chat(pairs int, rate float64, duration time.Duration) *load {
+// chat begins to chat with the installation, and returns when all pairs do. Clients come back quickly whenever the server goes, and in the end
+// get what is under way within drain.
+func (i *installation) chat(pairs int, rate float64, duration, drain time.Duration) *load {
 	i.t.Helper()
 	key, err := token.Load(filepath.Join(i.dir, devKeyFile))
 	if err != nil {
 		i.t.Fatal(err)
 	}
 	l := &load{t: i.t, ended: make(chan error, 1)}
+	running := make(chan struct{})
+	begun := sync.OnceFunc(func() { close(running) })
 	go func() { // ends by itself, and report waits
 		var err error
 		l.r, err = chat.Run(i.t.Context(), chat.Config{
-			URL: "ws://" + i.listen + "/v1/ws", Key: key, Pairs: pairs, Rate: rate, Duration: duration, Drain: patience,
+			URL: "ws://" + i.listen + "/v1/ws", Key: key, Pairs: pairs, Rate: rate, Duration: duration, Drain: drain,
 			RetryMin: 20 * time.Millisecond, RetryMax: 200 * time.Millisecond, RetryJitter: 50 * time.Millisecond,
+			Progress: func(p chat.Progress) {
+				if p.Ready == pairs {
+					begun()
+				}
+			},
 		})
 		l.ended <- err
+		begun()
 	}()
+	<-running
 	return l
 }
 

@@ -7,28 +7,34 @@ import (
 )
 
 // barrier keeps a connection's messages in order over a refusal. A client that has many sends under way may see one refused for now
-// (overloaded, unavailable) and those behind it arrive a moment later, when they would be accepted; its retry would then come after
+// (overloaded, unavailable) and those behind it arrive later, when they would be accepted; its retry would then come after
 // them. So from the refusal on, everything that the connection sends to the conversation is refused too, until the refused message
-// comes again, or the client has had barrierMS to do so and did not.
+// comes again or the connection ends. No time ends it: what is behind may wait in the network for as long as the server is overloaded.
+// The client's part is to send again only when all that it has under way is answered.
 type barrier struct {
-	conn    frame.ConnID
-	id      frame.ID
-	untilMS int64
+	conn frame.ConnID
+	id   frame.ID
 }
 
-const barrierMS = 30_000
+// barriersMax bounds the barriers of connections that are not attached, whose end nobody tells this conversation: beyond it the oldest goes.
+const barriersMax = 256
 
 // bar refuses what conn sends from now on until id comes.
-func (c *conversation) bar(conn frame.ConnID, id frame.ID, nowMS int64) {
-	t := c.troubled()
-	t.barriers = slices.DeleteFunc(t.barriers, func(b barrier) bool { return b.untilMS < nowMS })
-	if !slices.ContainsFunc(t.barriers, func(b barrier) bool { return b.conn == conn }) {
-		t.barriers = append(t.barriers, barrier{conn, id, nowMS + barrierMS})
+func (c *conversation) bar(conn frame.ConnID, id frame.ID) {
+	if c.barrierOf(conn) >= 0 {
+		return
 	}
+	t := c.troubled()
+	if len(t.barriers) >= barriersMax {
+		if i := slices.IndexFunc(t.barriers, func(b barrier) bool { return c.attachmentOf(b.conn) < 0 }); i >= 0 {
+			t.barriers = slices.Delete(t.barriers, i, i+1)
+		}
+	}
+	t.barriers = append(t.barriers, barrier{conn, id})
 }
 
 // mayPass tells whether a message may be accepted, and lifts the barrier if it is the one that was refused.
-func (c *conversation) mayPass(conn frame.ConnID, id frame.ID, nowMS int64) bool {
+func (c *conversation) mayPass(conn frame.ConnID, id frame.ID) bool {
 	if c.trouble == nil {
 		return true // the hot path
 	}
@@ -36,7 +42,7 @@ func (c *conversation) mayPass(conn frame.ConnID, id frame.ID, nowMS int64) bool
 	if i < 0 {
 		return true
 	}
-	if b := c.trouble.barriers[i]; b.id != id && nowMS <= b.untilMS {
+	if c.trouble.barriers[i].id != id {
 		return false
 	}
 	c.lift(i)
@@ -72,13 +78,13 @@ func (m *Machine) refuseForNow(c *conversation, p parked, code uint64, text stri
 	m.refuse(p.from.Conn, frame.PeekRef(p.frame), code, text)
 	var s frame.Send
 	if p.typ == frame.TypeSend && s.Parse(p.frame) == nil && s.Level == 2 {
-		c.bar(p.from.Conn, s.ID, m.now)
+		c.bar(p.from.Conn, s.ID)
 	}
 }
 
 // Refused tells that the commit of an accepted message failed and its sender was told so; before Invalidate, in the order of the messages.
 func (m *Machine) Refused(conv frame.ID, conn frame.ConnID, id frame.ID) {
 	if c := m.convs[conv]; c != nil && !id.IsZero() {
-		c.bar(conn, id, m.now)
+		c.bar(conn, id)
 	}
 }

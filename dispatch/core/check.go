@@ -7,7 +7,7 @@ func (c *conversation) check() error {
 	if len(c.waiting()) > 0 && c.load != loading && c.load != looking && c.load != cold {
 		return c.broken(6, "events wait although it is loaded")
 	}
-	if t := c.trouble; t != nil && len(t.waiting)+len(t.barriers) == 0 && !t.resync {
+	if t := c.trouble; t != nil && len(t.waiting)+len(t.barriers) == 0 && !t.resync && t.wideMS == 0 {
 		return c.broken(7, "it holds a record of no trouble")
 	}
 	if c.load != loaded && c.load != looking || len(c.members) == 0 {

@@ -41,19 +41,20 @@ type conversation struct {
 	attached []attachment
 
 	head   uint64          // the last sequence given
-	recent []recentMessage // the window for deduplication: the last messages up to head, at most recentMax
+	recent []recentMessage // the window for deduplication: the last messages up to head; see recentMax
 
 	usedMS int64 // of the last event, for eviction
 
 	trouble *trouble // nil: none, as for almost every one at any time
 }
 
-// trouble is what a conversation holds while it is loaded, or after something was refused or failed.
+// trouble is what a conversation holds while it is loaded, or after something was refused, failed or came again late.
 type trouble struct {
 	waiting  []parked  // events, until it is loaded
 	barriers []barrier // connections whose last message was refused for now
 	resync   bool      // a commit failed: after the load deliver what is durable and past released
 	released uint64    // with resync: the last sequence whose delivery was released
+	wideMS   int64     // the window may be wide until then; 0: it is not
 }
 
 // troubled returns c.trouble, made if need be.
@@ -66,7 +67,7 @@ func (c *conversation) troubled() *trouble {
 
 // settle drops c.trouble when nothing is left of it.
 func (c *conversation) settle() {
-	if t := c.trouble; t != nil && len(t.waiting)+len(t.barriers) == 0 && !t.resync {
+	if t := c.trouble; t != nil && len(t.waiting)+len(t.barriers) == 0 && !t.resync && t.wideMS == 0 {
 		c.trouble = nil
 	}
 }
@@ -133,17 +134,6 @@ type attachment struct {
 	catching bool   // a replay is under way: no live deliveries until it has reached head
 	after    uint64 // catching: delivered up to here
 }
-
-// recentMessage remembers a message for deduplication.
-type recentMessage struct {
-	seq    uint64
-	timeMS uint64
-	id     frame.ID
-	member int8
-}
-
-// The window for deduplication holds between half of recentMax and recentMax messages.
-const recentMax = 256
 
 // parked is an event that waits for a load or a lookup; it owns its bytes.
 type parked struct {
@@ -261,28 +251,3 @@ func (c *conversation) mayFollow(who *Identity) (int8, bool) {
 	}
 	return -1, who.supervises(c.group)
 }
-
-// remember adds a message to the window for deduplication and drops the older half of a full one.
-func (c *conversation) remember(r recentMessage) {
-	if len(c.recent) == recentMax {
-		half := copy(c.recent, c.recent[recentMax/2:])
-		c.recent = c.recent[:half]
-	}
-	c.recent = append(c.recent, r)
-}
-
-// find looks for an earlier copy of (member, id) after base in the window.
-func (c *conversation) find(member int8, id frame.ID, base uint64) (recentMessage, bool) {
-	for i := len(c.recent) - 1; i >= 0 && c.recent[i].seq > base; i-- {
-		if c.recent[i].member == member && c.recent[i].id == id {
-			return c.recent[i], true
-		}
-	}
-	return recentMessage{}, false
-}
-
-// forgetRecent gives the window's memory back.
-func (c *conversation) forgetRecent() { c.recent = nil }
-
-// floor is the sequence after which every message is in the window.
-func (c *conversation) floor() uint64 { return c.head - uint64(len(c.recent)) }

@@ -68,8 +68,7 @@ type Job struct {
 	Upto   uint64  // Replay, Lookup: inclusive
 	Before uint64  // Page
 	Limit  int     // Page
-	User   UserKey // Lookup: the sender; Members
-	ID     frame.ID
+	User   UserKey // Members
 }
 
 // JobOp is the kind of a Job.
@@ -78,7 +77,7 @@ type JobOp uint8
 // The kinds of jobs.
 const (
 	JobLoad    JobOp = iota + 1 // read the state record and the head: Loaded
-	JobLookup                   // is there a message (User, ID) in (After, Upto]?: LookedUp
+	JobLookup                   // read who sent what in (After, Upto]: LookedUp
 	JobReplay                   // read messages in (After, Upto] for Conn: Replayed
 	JobPage                     // a history page, sent to Conn by the pool itself
 	JobMembers                  // the open conversations of User: a Show event for each

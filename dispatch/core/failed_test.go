@@ -130,7 +130,7 @@ func TestUnattachedKeepsOrder(t *testing.T) {
 		h.m.Unattached(conv, 1)
 	})
 	c := h.m.convs[conv]
-	if c.attachmentOf(1) >= 0 || c.mayPass(1, frame.ID{2}, h.now) {
+	if c.attachmentOf(1) >= 0 || c.mayPass(1, frame.ID{2}) {
 		t.Errorf("attached %v, barriers %v", c.attached, c.trouble)
 	}
 }

@@ -85,11 +85,11 @@ func (s *memory) after(id frame.ID, after, upto uint64, limit int) (frames []byt
 	return frames, last
 }
 
-func (s *memory) find(j Job) (seq, timeMS uint64) {
+func (s *memory) seen(j Job) (seen []Seen) {
 	for _, m := range s.conv(j.Conv).messages {
-		if m.Seq > j.After && m.Seq <= j.Upto && m.ID == j.ID && string(m.Sender) == j.User.Name {
-			return m.Seq, m.TimeMS
+		if m.Seq > j.After && m.Seq <= j.Upto {
+			seen = append(seen, Seen{Seq: m.Seq, TimeMS: m.TimeMS, ID: m.ID, Sender: string(m.Sender)})
 		}
 	}
-	return 0, 0
+	return seen
 }

@@ -79,6 +79,8 @@ type harness struct {
 	down  bool
 	fail  bool
 	lost  bool
+
+	lookups int // JobLookups that were carried out
 }
 
 func newHarness(t *testing.T, cfg Config) *harness {
@@ -175,8 +177,8 @@ func (h *harness) job(out *strings.Builder, j Job) {
 		frames, last := h.store.after(j.Conv, j.After, j.Upto, 3)
 		h.m.Replayed(j.Conv, j.Conn, j.After, frames, last, nil)
 	case JobLookup:
-		seq, at := h.store.find(j)
-		h.m.LookedUp(j.Conv, seq, at, nil)
+		h.lookups++
+		h.m.LookedUp(j.Conv, j.After, j.Upto, h.store.seen(j), nil)
 	case JobPage:
 		fmt.Fprintf(out, "page for %d: %s before %d, %d\n", j.Conn, h.name(j.Conv), j.Before, j.Limit)
 	case JobMembers:

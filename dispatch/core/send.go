@@ -14,16 +14,16 @@ func (m *Machine) send(c *conversation, p parked) {
 	sender, ok := c.mayTakePart(p.from.Who)
 	switch {
 	case !ok:
-		m.refuse(p.from.Conn, s.Ref, frame.ErrorForbidden, "only the visitor and the assigned agent may send")
+		m.refuseSend(c, p, &s, frame.ErrorForbidden, "only the visitor and the assigned agent may send")
 		return
 	case s.Level != 1 && s.Level != 2:
-		m.refuse(p.from.Conn, s.Ref, frame.ErrorBadRequest, "send takes level 1 or 2; level 0 is the signal frame")
+		m.refuseSend(c, p, &s, frame.ErrorBadRequest, "send takes level 1 or 2; level 0 is the signal frame")
 		return
 	case s.Level == 2 && s.ID.IsZero():
-		m.refuse(p.from.Conn, s.Ref, frame.ErrorBadRequest, "level 2 needs the client's id of the message")
+		m.refuseSend(c, p, &s, frame.ErrorBadRequest, "level 2 needs the client's id of the message")
 		return
 	case s.Level == 2 && s.Base > c.head:
-		m.refuse(p.from.Conn, s.Ref, frame.ErrorBadSequence, "base is beyond the head of the conversation; resume first")
+		m.refuseSend(c, p, &s, frame.ErrorBadSequence, "base is beyond the head of the conversation; resume first")
 		return
 	}
 	if s.Level == 2 {
@@ -39,20 +39,26 @@ func (m *Machine) send(c *conversation, p parked) {
 	m.accept(c, p, sender, &s)
 }
 
+// refuseSend refuses a message for good. If it is the one that is awaited, nothing waits for it any more.
+func (m *Machine) refuseSend(c *conversation, p parked, s *frame.Send, code uint64, text string) {
+	c.mayPass(p.from.Conn, s.ID)
+	m.refuse(p.from.Conn, s.Ref, code, text)
+}
+
 // acceptedBefore gives a retry the first answer, also in a closed conversation and while another message is awaited: it overtakes nothing.
 func (m *Machine) acceptedBefore(c *conversation, p parked, s *frame.Send, seq, timeMS uint64) {
-	c.mayPass(p.from.Conn, s.ID, m.now) // it may be the one that is awaited
+	c.mayPass(p.from.Conn, s.ID) // it may be the one that is awaited
 	m.ack(p.from.Conn, s.Ref, seq, timeMS, p.arrived)
 }
 
 // accept stores a message that is known to be new.
 func (m *Machine) accept(c *conversation, p parked, sender int8, s *frame.Send) {
 	if c.state == frame.StateClosed {
-		m.refuse(p.from.Conn, s.Ref, frame.ErrorClosed, "the conversation is closed")
+		m.refuseSend(c, p, s, frame.ErrorClosed, "the conversation is closed")
 		return
 	}
-	if !c.mayPass(p.from.Conn, s.ID, m.now) {
-		m.refuse(p.from.Conn, s.Ref, frame.ErrorUnavailable, "an earlier message of this connection was refused; send that one again first")
+	if !c.mayPass(p.from.Conn, s.ID) {
+		m.refuse(p.from.Conn, s.Ref, frame.ErrorUnavailable, "an earlier message of this connection was refused; send that one again first, or reconnect")
 		return
 	}
 	if !m.available {
@@ -63,7 +69,7 @@ func (m *Machine) accept(c *conversation, p parked, sender int8, s *frame.Send) 
 	msg := frame.Message{Conv: c.id, Sender: m.userBytes(c, sender), Kind: frame.KindChat, ID: s.ID, Body: s.Body}
 	m.appendMessage(c, &msg)
 	n := len(m.out.Buf) - off
-	c.remember(recentMessage{seq: msg.Seq, timeMS: msg.TimeMS, id: s.ID, member: sender})
+	m.remember(c, recentMessage{seq: msg.Seq, timeMS: msg.TimeMS, id: s.ID, member: sender})
 	m.ack(p.from.Conn, s.Ref, msg.Seq, msg.TimeMS, p.arrived)
 	a := &m.out.Answers[len(m.out.Answers)-1]
 	a.Kind, a.Conv, a.ID = AnswerAccepted, c.id, s.ID
@@ -93,7 +99,7 @@ func (m *Machine) appendEvent(c *conversation, e event, except frame.ConnID) (se
 	off := len(m.out.Buf)
 	msg := frame.Message{Conv: c.id, Kind: frame.KindEvent, Body: e.encode()}
 	m.appendMessage(c, &msg)
-	c.remember(recentMessage{seq: msg.Seq, timeMS: msg.TimeMS, member: -1})
+	m.remember(c, recentMessage{seq: msg.Seq, timeMS: msg.TimeMS, member: -1})
 	m.toAttached(c, off, len(m.out.Buf)-off, except)
 	return msg.Seq, msg.TimeMS
 }
@@ -104,45 +110,42 @@ func (m *Machine) userBytes(c *conversation, i int8) []byte {
 	return m.name
 }
 
-// lookup asks the store whether an older copy exists, and lets the conversation wait for the answer.
+// lookup asks the store for the messages between the base and the window, and lets the conversation wait for them.
 func (m *Machine) lookup(c *conversation, p parked, s *frame.Send) {
-	if c.floor()-s.Base > uint64(m.cfg.LookbackMax) {
-		m.refuse(p.from.Conn, s.Ref, frame.ErrorBadSequence, "base is too old to find an earlier copy; resume, and look for this id among the messages")
+	if c.head-s.Base > uint64(m.cfg.LookbackMax) {
+		m.refuseSend(c, p, s, frame.ErrorBadSequence, "base is too old to find an earlier copy; resume, and look for this id among the messages")
 		return
 	}
 	p.frame = append([]byte(nil), p.frame...)
 	c.load = looking
 	c.wait(append([]parked{p}, c.waiting()...))
-	m.out.Jobs = append(m.out.Jobs, Job{Op: JobLookup, Conv: c.id, After: s.Base, Upto: c.floor(), User: p.from.Who.Key(), ID: s.ID})
+	m.out.Jobs = append(m.out.Jobs, Job{Op: JobLookup, Conv: c.id, After: s.Base, Upto: c.floor()})
 }
 
-// LookedUp brings the result of a JobLookup: the sequence and time of the copy, or 0 if there is none; or an error.
-func (m *Machine) LookedUp(conv frame.ID, seq, timeMS uint64, err error) {
+// Seen is one stored message, as a JobLookup finds it.
+type Seen struct {
+	Seq    uint64
+	TimeMS uint64
+	ID     frame.ID
+	Sender string // empty: an event
+}
+
+// LookedUp brings the result of a JobLookup: every message of (after, upto], ascending; or an error. The window reaches back to after from
+// now on, for a while: a client that has one message to send again after an outage has many, and each would cost a lookup.
+func (m *Machine) LookedUp(conv frame.ID, after, upto uint64, seen []Seen, err error) {
 	c := m.convs[conv]
-	if c == nil || c.load != looking || len(c.waiting()) == 0 {
+	if c == nil || c.load != looking || len(c.waiting()) == 0 || c.floor() != upto {
 		return // the conversation was invalidated meanwhile
 	}
 	c.load = loaded
-	m.answerLookup(c, c.next(), seq, timeMS, err)
-	m.resumeWaiting(c)
-}
-
-func (m *Machine) answerLookup(c *conversation, p parked, seq, timeMS uint64, err error) {
-	var s frame.Send
-	if perr := s.Parse(p.frame); perr != nil {
-		panic("BUG: core: a frame that was parsed before does not parse: " + perr.Error())
-	}
-	sender, ok := c.mayTakePart(p.from.Who)
-	switch {
-	case err != nil:
+	p := c.next()
+	if err != nil {
 		m.refuseForNow(c, p, frame.ErrorUnavailable, textUnavailable)
-	case seq != 0:
-		m.acceptedBefore(c, p, &s, seq, timeMS)
-	case !ok:
-		m.refuse(p.from.Conn, s.Ref, frame.ErrorForbidden, "only the visitor and the assigned agent may send")
-	default:
-		m.accept(c, p, sender, &s)
+	} else {
+		c.widen(seen, m.now+wideMS)
+		m.handle(c, p)
 	}
+	m.resumeWaiting(c)
 }
 
 // gather returns the frames of the conversation's messages of this batch in a row, and puts them into one write.

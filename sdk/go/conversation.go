@@ -24,7 +24,7 @@ type Conversation struct {
 	known   bool   // track.last is meaningful: resume after it, rather than attach at the head
 	joinRef uint64 // of the attach or resume that is under way
 	ready   bool   // the outbox may be sent on this connection: what a resume replays was looked through
-	held    bool   // the outbox waits because the server refused a message for now
+	held    hold   // whether the outbox waits because the server refused a message for now
 	replay  uint64 // how many messages of a resume are still to come
 	stuckAt uint64 // 1 + the sequence after which a gap was found last; a resume that does not help is not repeated
 	closed  uint64 // 1 + the sequence of the closing event; 0: open
@@ -42,6 +42,16 @@ const (
 	joining phase = iota // asked to attach or resume, or no connection: messages are not taken
 	live                 // messages are taken
 	paused               // the inbox is full and the server was asked to stop: messages are not taken
+)
+
+// hold is the state of an outbox after a refusal for now. It goes on when the time that the server named is over, and when all that is
+// under way is answered: something new that is sent before could overtake a message whose refusal is still on its way.
+type hold int
+
+const (
+	free   hold = iota
+	timed       // the time is not over
+	rested      // it is
 )
 
 // mark is a cumulative mark and how much of it went out on this connection.

@@ -124,7 +124,7 @@ const maxInFlight = 64
 
 // flush sends what was not yet sent on this connection, in order. Called with mu.
 func (s *session) flush(c *Conversation) {
-	if !s.up || !c.ready || c.held || c.err != nil {
+	if !s.up || !c.ready || s.holds(c) || c.err != nil {
 		return
 	}
 	for i, p := range c.outbox {
@@ -141,6 +141,15 @@ func (s *session) flush(c *Conversation) {
 		s.hot.send = frame.Send{Ref: p.ref, Conv: c.id, Level: 2, ID: p.id, Base: p.base, Body: p.body}
 		s.send(&s.hot.send)
 	}
+}
+
+// holds tells whether the outbox of a conversation must wait, and ends the hold if it need not any more. Called with mu.
+func (s *session) holds(c *Conversation) bool {
+	underWay := func(p *Pending) bool { return p.epoch == s.epoch }
+	if c.held == rested && !slices.ContainsFunc(c.outbox, underWay) {
+		c.held = free
+	}
+	return c.held != free
 }
 
 // accepted ends the wait for an answer. Called with mu.
@@ -160,11 +169,14 @@ func (s *session) refused(p *Pending, e *ServerError) {
 	}
 	c := p.conv
 	p.epoch = 0
-	c.held = true
-	s.after(e.RetryAfter, func() {
-		c.held = false
-		s.flush(c)
-	})
+	if c.held == free {
+		c.held = timed
+		s.after(e.RetryAfter, func() {
+			c.held = rested
+			s.flush(c)
+		})
+	}
+	s.flush(c) // this may be the answer that was awaited
 }
 
 func (s *session) resolve(p *Pending, got Accepted, err error) {

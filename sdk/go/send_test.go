@@ -142,6 +142,25 @@ func TestOverloadedIsRepeatedInOrder(t *testing.T) {
 	expectSend(p, "b")
 }
 
+// After a refusal nothing goes out before everything under way is answered, also when the time to wait is over: a new message would
+// overtake one whose refusal is still on its way.
+func TestRepeatWaitsForWhatIsUnderWay(t *testing.T) {
+	c, p := startFake(t)
+	conv := open(c, p, 1)
+	post(t, conv, "a")
+	a := expectSend(p, "a")
+	post(t, conv, "b")
+	b := expectSend(p, "b")
+	p.send(&frame.Error{Ref: a.Ref, Code: frame.ErrorOverloaded, Text: []byte("later"), RetryMS: 1}, text(2, "sync"))
+	receive(t, conv, "sync")
+	post(t, conv, "c")
+	time.Sleep(50 * time.Millisecond) // long enough that "a" and "c" would be on their way, were nothing waited for
+	p.send(&frame.Error{Ref: b.Ref, Code: frame.ErrorOverloaded, Text: []byte("later"), RetryMS: 1})
+	for _, body := range []string{"a", "b", "c"} {
+		expectSend(p, body)
+	}
+}
+
 func TestOutboxIsBounded(t *testing.T) {
 	s := newFakeServer(t)
 	opts := s.options()

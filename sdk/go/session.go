@@ -123,7 +123,7 @@ func (s *session) connected(w *frame.Welcome, now time.Time) {
 }
 
 func (s *session) reconnect(c *Conversation) {
-	c.ready, c.held, c.replay, c.stuckAt = false, false, 0, 0
+	c.ready, c.held, c.replay, c.stuckAt = false, free, 0, 0
 	c.marks[delivered].sent, c.marks[read].sent = 0, 0
 	s.markDirty(c)
 	if c.phase == paused || c.endLocked() != nil {
