@@ -33,10 +33,11 @@ type Center struct {
 	auth      *pool
 	jobs      *jobs
 	deadlines *deadlines
+	governor  *governor
 	gate      *Gate
 
-	quit    chan struct{}  // ends the ticker
-	wg      sync.WaitGroup // the runners, the desk and the ticker; Close waits
+	quit    chan struct{}  // ends the ticker and the governor
+	wg      sync.WaitGroup // the runners, the desk, the ticker and the governor; Close waits
 	started atomic.Bool
 }
 
@@ -54,6 +55,7 @@ func New(cfg Config, store Store, conns Conns, verifier *auth.Verifier, log *slo
 	for range cfg.Runners {
 		c.runners = append(c.runners, newRunner(c))
 	}
+	c.governor = newGovernor(c)
 	c.desk = newDeskRunner(c)
 	c.gate = &Gate{center: c, sessions: make([]sessions, cfg.Loops), in: make([]frameStats, cfg.Loops), out: make([]frameStats, cfg.Loops)}
 	for range cfg.Loops {
@@ -92,6 +94,7 @@ func (c *Center) Start() error {
 	}
 	c.wg.Go(c.desk.run)
 	c.wg.Go(c.tick)
+	c.wg.Go(func() { c.governor.run(c.quit) })
 	c.started.Store(true)
 	return nil
 }

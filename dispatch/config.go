@@ -20,6 +20,9 @@ type Config struct {
 	Auth  PoolConfig // token checks; default 10 workers, 1,000 waiting, 500 ms
 	Reads PoolConfig // reads of the store for loads, replays and history; default 8 workers, 20,000 waiting, 1 s
 
+	MaxDelay time.Duration  // a message that would wait longer for its ack is refused, and other things are shed before; default 400ms
+	Memory   func() float64 // the share of the memory limit that is in use; any goroutine; nil: there is no limit
+
 	HelloTimeout    time.Duration // from the upgrade to an accepted hello; default 10s
 	AttachMax       int           // conversations attached to one connection; default 1,024
 	DefaultCapacity int           // conversations at a time of an agent whose token names no capacity; default 5
@@ -68,6 +71,10 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.RingBytes, 8<<20)
 	c.Auth = c.Auth.withDefaults(10, 1000, 500*time.Millisecond)
 	c.Reads = c.Reads.withDefaults(8, 20_000, time.Second)
+	setDefault(&c.MaxDelay, 400*time.Millisecond)
+	if c.Memory == nil {
+		c.Memory = func() float64 { return 0 }
+	}
 	setDefault(&c.HelloTimeout, 10*time.Second)
 	setDefault(&c.AttachMax, 1024)
 	setDefault(&c.DefaultCapacity, 5)
@@ -90,6 +97,8 @@ func (c *Config) validate() error {
 		return fmt.Errorf("dispatch: rings of %d frames and %d bytes; both are powers of two", c.RingFrames, c.RingBytes)
 	case c.RingBytes < 2*c.Welcome.MaxMessage:
 		return fmt.Errorf("dispatch: a ring of %d bytes cannot hold a message of %d; make it at least twice as large", c.RingBytes, c.Welcome.MaxMessage)
+	case c.MaxDelay < 2*governorTick:
+		return fmt.Errorf("dispatch: a delay of at most %v cannot be told from none; allow at least %v", c.MaxDelay, 2*governorTick)
 	case c.Units < 1:
 		return fmt.Errorf("dispatch: %d units; at least one batch must be under way", c.Units)
 	}

@@ -32,6 +32,15 @@ func (g *Gate) Open(c Conn, token []byte) {
 	}
 }
 
+// Admits tells whether a new connection should be taken; if not, it is one that is given up under pressure. Safe on any goroutine.
+func (g *Gate) Admits() bool {
+	if !g.center.governor.sheds(classConnections) {
+		return true
+	}
+	g.center.governor.shed(classConnections, 1)
+	return false
+}
+
 // Message handles one batch of frames, which is borrowed.
 func (g *Gate) Message(c Conn, batch []byte) {
 	s := c.Data().(*session)
@@ -73,7 +82,9 @@ func (g *Gate) frame(c Conn, s *session, typ frame.Type, f []byte) bool {
 		c.Close(frame.CloseProtocolError, "a frame other than hello came first")
 		return false
 	}
-	g.forward(c, s, typ, f)
+	if !g.sheds(c, typ, f) {
+		g.forward(c, s, typ, f)
+	}
 	return true
 }
 
@@ -96,14 +107,38 @@ func (g *Gate) forward(c Conn, s *session, typ frame.Type, f []byte) {
 	}
 	ring := r.rings[c.Loop()]
 	now := c.Now()
+	if typ == frame.TypeSend && ring.crowded() {
+		g.center.governor.shed(classMessages, 1)
+		g.overloaded(c, s, typ, f)
+		return
+	}
 	if !s.mayPass(typ, f) || !ring.push(core.Origin{Conn: c.ID(), Who: s.who}, typ, f, now) {
-		s.refuse(typ, f)
-		g.center.metrics.overloaded.Inc()
-		g.refuse(c, frame.PeekRef(f), frame.ErrorOverloaded, "the server has too much to do; nothing was done, send it again")
+		g.overloaded(c, s, typ, f)
 		return
 	}
 	s.passed(typ, f)
 	r.waker.wake()
+}
+
+// sheds tells whether a frame is left out under pressure: a signal is dropped, a page of history refused.
+func (g *Gate) sheds(c Conn, typ frame.Type, f []byte) bool {
+	switch {
+	case typ == frame.TypeSignal && g.center.governor.sheds(classSignals):
+		g.center.governor.shed(classSignals, 1)
+	case typ == frame.TypeHistory && g.center.governor.sheds(classHistory):
+		g.center.governor.shed(classHistory, 1)
+		g.refuse(c, frame.PeekRef(f), frame.ErrorOverloaded, "the server has too much to do to read the history; ask again")
+	default:
+		return false
+	}
+	return true
+}
+
+// overloaded refuses a frame for now. What follows a refused message is refused too, see session.
+func (g *Gate) overloaded(c Conn, s *session, typ frame.Type, f []byte) {
+	s.refuse(typ, f)
+	g.center.metrics.overloaded.Inc()
+	g.refuse(c, frame.PeekRef(f), frame.ErrorOverloaded, "the server has too much to do; nothing was done, send it again")
 }
 
 // route finds the runner and notes what the connection will be attached to.
@@ -285,7 +320,7 @@ func (g *Gate) Closed(c Conn) {
 func (g *Gate) refuse(c Conn, ref, code uint64, text string) {
 	e := frame.Error{Ref: ref, Code: code, Text: []byte(text[:min(len(text), frame.MaxText)])}
 	if code == frame.ErrorOverloaded {
-		e.RetryMS = uint64(g.center.cfg.RetryAfter.Milliseconds())
+		e.RetryMS = retryMS(g.center.cfg.RetryAfter, c.ID(), c.Now())
 	}
 	g.write(c, e.Append(g.buffer(c)))
 }
@@ -295,6 +330,16 @@ const scratchSize = 2048
 
 // buffer is where a frame may be encoded until it is written, which copies it: a buffer of the caller's would escape to the heap.
 func (g *Gate) buffer(c Conn) []byte { return g.scratch[c.Loop()][:0] }
+
+// retryMS spreads the retries of many connections from half the time to one and a half, so that they do not come back as one wave. All
+// refusals of a connection in one second get the same time: a client that was refused a batch sends it again as one.
+func retryMS(after time.Duration, id frame.ConnID, now int64) uint64 {
+	x := (uint64(id) ^ uint64(now/int64(time.Second))<<40) * 0x9e3779b97f4a7c15 // Fibonacci hashing: the high bits are mixed well
+	x ^= x >> 29
+	x *= 0xbf58476d1ce4e5b9
+	ms := uint64(after.Milliseconds())
+	return ms/2 + (x>>32)*(ms+1)>>32
+}
 
 // write sends one frame of the gate's own.
 func (g *Gate) write(c Conn, f []byte) {

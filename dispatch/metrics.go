@@ -37,10 +37,10 @@ func newMetrics(reg prometheus.Registerer, c *Center) (*metrics, error) {
 		deliver:     latency("switchyard_deliver_seconds", "From the read of the oldest message of a batch to its deliveries being written, once per batch and loop."),
 		messages:    counter("switchyard_messages_accepted_total", "Messages that were accepted: durable and in order."),
 		refused:     counter("switchyard_messages_refused_total", "Requests that were refused because a commit failed."),
-		overloaded:  counter("switchyard_frames_overloaded_total", "Frames that were answered overloaded because a ring was full."),
+		overloaded:  counter("switchyard_frames_overloaded_total", "Frames that were answered overloaded because a ring was full, a message would have waited too long, or an earlier one of its connection was refused."),
 		authRefused: counter("switchyard_tokens_refused_total", "Tokens that were not accepted."),
 	}
-	err := registerAll(reg, m.accept, m.deliver, m.messages, m.refused, m.overloaded, m.authRefused, &runnerCollector{center: c}, &frameCollector{center: c})
+	err := registerAll(reg, m.accept, m.deliver, m.messages, m.refused, m.overloaded, m.authRefused, &runnerCollector{center: c}, &frameCollector{center: c}, &governorCollector{c.governor})
 	return m, err
 }
 

@@ -35,10 +35,16 @@ type ring struct {
 	_        [64]byte
 	head     atomic.Uint64
 	byteHead atomic.Uint64
+
+	_     [64]byte
+	done  atomic.Uint64 // frames whose batch is over; written by whoever ends it
+	limit atomic.Uint64 // frames under way from which on messages are refused; written by the governor
 }
 
 func newRing(frames, bytes int) *ring {
-	return &ring{entries: make([]inbound, frames), bytes: make([]byte, bytes)}
+	r := &ring{entries: make([]inbound, frames), bytes: make([]byte, bytes)}
+	r.limit.Store(noLimit)
+	return r
 }
 
 // push copies a frame in; false: there is no room.
@@ -83,3 +89,12 @@ func (r *ring) drain(fn func(in *inbound, f []byte)) int {
 
 // depth is how many frames wait; any goroutine.
 func (r *ring) depth() int { return int(r.tail.Load() - r.head.Load()) }
+
+// finished notes that frames which were drained have been answered, and the answers written.
+func (r *ring) finished(n int) { r.done.Add(uint64(n)) }
+
+// crowded tells the producer that a message would wait too long. Without pressure it costs one load of what nobody writes.
+func (r *ring) crowded() bool {
+	limit := r.limit.Load()
+	return limit != noLimit && r.tail.Load()-r.done.Load() >= limit
+}

@@ -127,8 +127,9 @@ func (r *runner) batch(u *unit) {
 	r.begin(u)
 	events := r.inbox.take()
 	frames := 0
-	for _, g := range r.rings {
-		frames += g.drain(r.frameFunc)
+	for i, g := range r.rings {
+		u.taken[i] = g.drain(r.frameFunc)
+		frames += u.taken[i]
 	}
 	for i := range events {
 		r.control(&events[i])
@@ -141,6 +142,7 @@ func (r *runner) batch(u *unit) {
 func (r *runner) begin(u *unit) {
 	u.reset()
 	r.unit = u
+	r.machine.Withhold(r.center.governor.sheds(classPresence))
 	r.machine.Begin(time.Now().UnixMilli(), r.center.store.Available(), &u.effects)
 }
 
@@ -148,8 +150,9 @@ func (r *runner) begin(u *unit) {
 func (r *runner) end(u *unit) {
 	r.machine.End()
 	e := &u.effects
+	r.center.governor.shed(classPresence, e.Withheld)
 	if len(e.Targets)+len(e.Writes)+len(e.Jobs)+len(e.Desk)+len(e.Users)+len(e.Answers)+len(u.replayed) == 0 {
-		r.free <- u
+		u.finish()
 		return
 	}
 	u.commit()

@@ -17,6 +17,7 @@ type unit struct {
 	effects core.Effects
 	parcels []frame.Parcel // one per loop, all of them reading effects.Buf
 	refs    frame.Refs     // parcels that are under way, plus one for Committed itself
+	taken   []int          // by loop: frames of its ring that are in this batch
 	oldest  int64          // arrival of the oldest answered request, Unix nanoseconds; 0: none
 
 	replayed []replayed // replays of which this batch has a piece, or the end
@@ -33,7 +34,7 @@ type replayed struct {
 const unitKeep = 1 << 20
 
 func newUnit(r *runner, loops int) *unit {
-	u := &unit{runner: r, parcels: make([]frame.Parcel, loops)}
+	u := &unit{runner: r, parcels: make([]frame.Parcel, loops), taken: make([]int, loops)}
 	for i := range u.parcels {
 		u.parcels[i].Owner = u
 	}
@@ -130,8 +131,19 @@ func (u *unit) Release(*frame.Parcel) {
 
 func (u *unit) done() {
 	if u.refs.Done() {
-		u.runner.free <- u
+		u.finish()
 	}
+}
+
+// finish tells the rings that their frames are done, and gives the unit back.
+func (u *unit) finish() {
+	for i, n := range u.taken {
+		if n > 0 {
+			u.runner.rings[i].finished(n)
+			u.taken[i] = 0
+		}
+	}
+	u.runner.free <- u
 }
 
 // refuse turns a batch whose commit failed into error answers, and remembers what the machine must forget.

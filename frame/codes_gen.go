@@ -12,7 +12,7 @@ const (
 	ErrorForbidden    = 6  // The user may not do this: not a participant, another role, or a group outside the token.
 	ErrorNotFound     = 7  // There is no such conversation.
 	ErrorClosed       = 8  // The conversation is closed; history can still be read.
-	ErrorOverloaded   = 9  // A queue is full; nothing of this request was done.
+	ErrorOverloaded   = 9  // A queue is full, or the request would wait too long; nothing of it was done.
 	ErrorUnavailable  = 10 // The store cannot keep anything now (disk full, failed fsync); the request may or may not have been stored.
 	ErrorTooLarge     = 11 // The batch, or what one connection is attached to, exceeds a limit; the text says which.
 	ErrorRateLimited  = 12 // This user or connection sends more than it may.

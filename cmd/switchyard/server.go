@@ -11,6 +11,7 @@ import (
 
 	"github.com/switchyard-im/switchyard/cmd/switchyard/admin"
 	"github.com/switchyard-im/switchyard/cmd/switchyard/config"
+	"github.com/switchyard-im/switchyard/cmd/switchyard/memory"
 	"github.com/switchyard-im/switchyard/cmd/switchyard/quiet"
 	"github.com/switchyard-im/switchyard/dispatch"
 	"github.com/switchyard-im/switchyard/dispatch/auth"
@@ -83,7 +84,13 @@ func (s *server) openNet() (err error) {
 }
 
 func (s *server) startCenter(verifier *auth.Verifier) (err error) {
+	limit, err := memory.Set(int64(s.cfg.Overload.MemoryLimit))
+	if err != nil {
+		return err
+	}
+	s.log.Info("memory limit", "bytes", limit.Bytes, "from", limit.From)
 	c := dispatchConfig(s.cfg, s.net.Loops())
+	c.Memory = memory.NewGauge(limit).Used
 	s.center, err = dispatch.New(c, store{s.store.Load()}, conns{s.net}, verifier, s.log, s.metrics.parts)
 	if err != nil {
 		return err

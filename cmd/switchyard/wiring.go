@@ -107,6 +107,7 @@ func dispatchConfig(c *config.Config, loops int) dispatch.Config {
 		Units:           c.Conversations.Units,
 		RingFrames:      c.Conversations.RingFrames,
 		RingBytes:       int(c.Conversations.RingBytes),
+		MaxDelay:        time.Duration(c.Overload.MaxDelay),
 		Auth:            poolConfig(c.Pools.Auth),
 		Reads:           poolConfig(c.Pools.Reads),
 		HelloTimeout:    time.Duration(c.Auth.HelloTimeout),
@@ -195,7 +196,9 @@ type handler struct {
 
 // Admit refuses connections while there is no center, which is so only if the start failed and everything is being closed. Who connected in the
 // last moment before a drain is let in, and told to go elsewhere as all are.
-func (h *handler) Admit(*netserver.Request) (time.Duration, bool) { return h.retry, h.gate != nil }
+func (h *handler) Admit(*netserver.Request) (time.Duration, bool) {
+	return h.retry, h.gate != nil && h.gate.Admits()
+}
 
 // Open passes on the bearer token.
 func (h *handler) Open(c *netserver.Conn, r *netserver.Request) { h.gate.Open(c, r.Token) }

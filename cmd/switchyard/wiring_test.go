@@ -24,6 +24,7 @@ var elsewhere = map[string]string{
 	"auth.leeway":            "TestVerifierTakesConfiguredKeys",
 	"log.level":              "TestLogger",
 	"log.format":             "TestLogger",
+	"overload.memory_limit":  "TestMemoryLimitShedsConnections",
 }
 
 // TestEveryOptionArrives changes one option after another and looks for a change in what the parts are given.

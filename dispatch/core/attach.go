@@ -157,14 +157,16 @@ func (m *Machine) gone(c *conversation, conn frame.ConnID) {
 	}
 }
 
-// announcePresence tells the others which members came or went in this batch.
+// announcePresence tells the others which members came or went in this batch, and those before if that was withheld.
 func (m *Machine) announcePresence(c *conversation) {
 	for i := range c.members {
-		online := false
-		for _, a := range c.attached {
-			online = online || int(a.member) == i
-		}
+		online := c.online(i)
 		if online == c.members[i].announced {
+			continue
+		}
+		if m.quiet {
+			m.unsaid[c] = struct{}{}
+			m.out.Withheld++
 			continue
 		}
 		c.members[i].announced = online
@@ -173,6 +175,11 @@ func (m *Machine) announcePresence(c *conversation) {
 		m.out.Buf = p.Append(m.out.Buf)
 		m.toOthers(c, int8(i), off)
 	}
+}
+
+// online tells whether a member has a connection that is attached.
+func (c *conversation) online(member int) bool {
+	return slices.ContainsFunc(c.attached, func(a attachment) bool { return int(a.member) == member })
 }
 
 // toOthers sends what was appended to Buf from off on to the live receivers that are not devices of member i.

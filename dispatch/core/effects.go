@@ -14,6 +14,7 @@ type Effects struct {
 	Desk    []DeskEvent // for the desk
 	Users   []UserEvent // for the machines that own the users
 
+	Withheld int // presence notices that were due and not made, see Machine.Withhold
 	Replayed int // messages beyond the first of those Targets that hold a replay, for the count of frames
 }
 

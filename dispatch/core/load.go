@@ -167,7 +167,7 @@ func (m *Machine) resynchronise(c *conversation) {
 	}
 }
 
-// Tick writes marks that are due, asks again for loads that failed, and lets go of what nobody uses. The runner calls it once a
+// Tick writes marks that are due, asks again for loads that failed, tells withheld presence, and lets go of what nobody uses. The runner calls it once a
 // second.
 func (m *Machine) Tick() {
 	if m.available {
@@ -178,6 +178,7 @@ func (m *Machine) Tick() {
 	for c := range m.stalled {
 		m.reload(c)
 	}
+	m.sayUnsaid()
 	m.evict()
 }
 

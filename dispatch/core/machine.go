@@ -47,6 +47,7 @@ type Machine struct {
 	// Of the current batch.
 	now       int64 // Unix milliseconds
 	available bool  // the store takes writes
+	quiet     bool  // presence is withheld; set by Withhold, between batches
 	out       *Effects
 	touched   []touched // the conversations that it concerns
 	messages  []messageRef
@@ -56,6 +57,7 @@ type Machine struct {
 
 	dirty   map[*conversation]struct{} // marksDirty conversations, written by Tick
 	stalled map[*conversation]struct{} // their load failed and something still waits for it; Tick asks again
+	unsaid  map[*conversation]struct{} // presence was withheld; Tick tells it when it may
 }
 
 // messageRef is one message of the batch in Effects.Buf; next links the messages of one conversation.
@@ -71,6 +73,7 @@ func New(cfg Config) *Machine {
 		dirty:  make(map[*conversation]struct{}),
 
 		stalled: make(map[*conversation]struct{}),
+		unsaid:  make(map[*conversation]struct{}),
 	}
 }
 
@@ -279,5 +282,6 @@ func (m *Machine) badFrame(p parked, err error) {
 func (m *Machine) forget(c *conversation) {
 	delete(m.dirty, c)
 	delete(m.stalled, c)
+	delete(m.unsaid, c)
 	delete(m.convs, c.id)
 }

@@ -31,6 +31,7 @@ var update = flag.Bool("update", false, "write what the machine does into the sc
 //	fail                                           this batch's commit fails
 //	lost                                           ... and yet turns out to be durable
 //	down | up                                      the store takes no writes, or does again
+//	withhold | tell                                presence is kept back from this batch on, or told again
 //	restart                                        first in a step: the machine forgets everything, the store stays
 func TestScenarios(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
@@ -159,6 +160,11 @@ func (h *harness) check() {
 	for _, c := range h.m.convs {
 		if err := c.check(); err != nil {
 			h.t.Fatal(err)
+		}
+	}
+	for c := range h.m.unsaid {
+		if h.m.convs[c.id] != c {
+			h.t.Fatalf("presence is kept for conversation %s, which is gone", c.id)
 		}
 	}
 }
@@ -327,6 +333,8 @@ func (h *harness) event(w []string) {
 		h.m.Tick()
 	case "fail", "lost":
 		h.fail, h.lost = true, w[0] == "lost"
+	case "withhold", "tell":
+		h.m.Withhold(w[0] == "withhold")
 	case "down", "up":
 		h.down = w[0] == "down"
 	default:

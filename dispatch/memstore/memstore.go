@@ -7,6 +7,7 @@ package memstore
 import (
 	"sort"
 	"sync"
+	"time"
 
 	"github.com/switchyard-im/switchyard/dispatch"
 	"github.com/switchyard-im/switchyard/frame"
@@ -20,6 +21,7 @@ type Store struct {
 	held       bool
 	closed     bool
 	failed     bool
+	perMessage time.Duration
 	generation uint64
 	convs      map[frame.ID]*conversation
 	members    map[string]map[frame.ID]bool
@@ -80,6 +82,7 @@ func (s *Store) complete() {
 		if !ok {
 			return
 		}
+		s.work(t)
 		t.done.Committed(err)
 	}
 }
@@ -125,6 +128,7 @@ func (s *Store) Available() bool {
 type tx struct {
 	store      *Store
 	generation uint64
+	messages   int
 	changes    []func()
 	done       dispatch.Completion
 }
@@ -144,6 +148,7 @@ func (t *tx) Messages(conv frame.ID, first, last uint64, frames []byte) {
 	if uint64(len(messages)) != last-first+1 {
 		panic("BUG: memstore: not one frame for each sequence")
 	}
+	t.messages += len(messages)
 	t.change(func() {
 		c := t.store.conversation(conv)
 		for i, m := range messages {

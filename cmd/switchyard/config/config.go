@@ -18,6 +18,7 @@ type Config struct {
 	Store         Store         `name:"store" doc:"The journal and the history on the local disk."`
 	Conversations Conversations `name:"conversations" doc:"The message center: order, deduplication, replay."`
 	Routing       Routing       `name:"routing" doc:"How conversations find agents."`
+	Overload      Overload      `name:"overload" doc:"What is given up under pressure: typing first, then presence, history, new connections; messages only when they would wait too long."`
 	Pools         Pools         `name:"pools" doc:"Bounded pools for work that may block, one for each class, so that none starves another."`
 	Log           Log           `name:"log" doc:"Logs go to standard error."`
 }
@@ -120,6 +121,12 @@ type Conversations struct {
 // Routing is the desk.
 type Routing struct {
 	Capacity int `name:"capacity" default:"5" min:"1" max:"10000" doc:"Conversations that an agent takes at a time, unless the token or the agent says otherwise."`
+}
+
+// Overload is what the server bears.
+type Overload struct {
+	MaxDelay    Duration `name:"max_delay" default:"400ms" min:"100ms" max:"1m" doc:"A message that would wait longer for its ack is answered overloaded, with a retry time. Other things are given up from a fifth of it on."`
+	MemoryLimit Size     `name:"memory_limit" default:"0B" min:"0B" max:"16TiB" doc:"Memory of the process, the kernel's socket buffers aside. From 80 % of it on things are given up, and the garbage collector works harder as it comes near. 0: GOMEMLIMIT if that is set, else 80 % of the control group's limit or the machine's memory."`
 }
 
 // Pools are the bulkheads.
