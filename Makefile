@@ -78,6 +78,17 @@ million: build ## Open MILLION idle connections on this machine (ulimit -n 20000
 	@ulimit -n 20000; bin/switchyard-bench idle --url ws://$(MILLION_ADDRESS)/ws --conns $(MILLION) --settle 10s --hold 20s \
 		--serve "bin/switchyard echo --reuse-port --listen $(MILLION_ADDRESS)"
 
+OVERLOAD_ADDRESS ?= 127.0.0.1:18780
+OVERLOAD_ADMIN ?= 127.0.0.1:18781
+
+.PHONY: overload
+overload: build ## Offer a server twice what it can do, and tell what it accepts and how fast
+	@dir=$$(mktemp -d); bin/switchyard serve --dev --listen $(OVERLOAD_ADDRESS) --admin $(OVERLOAD_ADMIN) --data $$dir/data > /dev/null 2> $$dir/log & pid=$$!; \
+	trap 'kill $$pid; wait $$pid; rm -rf $$dir' EXIT; \
+	until curl -fs http://$(OVERLOAD_ADMIN)/readyz > /dev/null; do kill -0 $$pid || { cat $$dir/log; exit 1; }; sleep 0.1; done; \
+	bin/switchyard-bench overload --url ws://$(OVERLOAD_ADDRESS)/v1/ws --key $$dir/data/token.key --server-pid $$pid; code=$$?; \
+	curl -fs http://$(OVERLOAD_ADMIN)/metrics | grep -E '^switchyard_(shed_total|pressure_level|frames_overloaded_total|latency_seconds.*quantile="0.99".*accept)'; exit $$code
+
 .PHONY: burst
 burst: ## Watch the memory return after 15,000 connections sent 64 KiB at once (1.5 GB for a moment)
 	go test $(TESTFLAGS) -v -run TestMemoryReturnsAfterABurst ./cmd/switchyard -burst.conns 15000

@@ -77,8 +77,9 @@ func (s *side) onAck(f []byte) error {
 		s.share.closed++
 		return nil
 	}
+	sent := s.pair.judge.SentAt(s.me, m.Ref-refSends)
 	if due, ok := s.pair.judge.Acked(s.me, m.Ref-refSends, m.Seq); ok {
-		s.share.noteAccepted(due)
+		s.share.noteAccepted(due, sent)
 		s.pair.pump()
 	}
 	if s.again {

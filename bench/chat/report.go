@@ -32,6 +32,7 @@ type Report struct {
 	Violations []string `json:"violations,omitempty"` // the first cases
 
 	Accept       report.Percentiles `json:"accept_ms"`  // from due to acknowledged
+	Attempt      report.Percentiles `json:"attempt_ms"` // from the last sending to acknowledged; what was refused before does not count
 	Deliver      report.Percentiles `json:"deliver_ms"` // from due to delivered
 	Seconds      float64            `json:"seconds"`
 	Rate         float64            `json:"rate"`          // accepted messages per second
@@ -67,6 +68,7 @@ func (r *Report) Rows() []report.Row {
 		{Name: "", Value: fmt.Sprintf("%d bad sequences, %d bad acks, %d unanswered, %d unrecovered", r.BadSequences, r.BadAcks, r.Unanswered, r.Unrecovered)},
 		{Name: "rate", Value: fmt.Sprintf("%.0f accepted/s, %.0f delivered/s over %.1f s", r.Rate, r.DeliveryRate, r.Seconds)},
 		{Name: "accept", Value: r.Accept},
+		{Name: "attempt", Value: r.Attempt},
 		{Name: "deliver", Value: r.Deliver},
 		{Name: "clients", Value: fmt.Sprintf("%d reconnects, %d resent, %d refusals, %d marks", r.Reconnects, r.Resent, r.Refusals, r.Marks)},
 		{Name: "server", Value: r.serverRow()},

@@ -242,7 +242,7 @@ func (r *run) drained() bool {
 // collect fills in what the whole run shows. The shares are finished, so that nothing changes what it reads.
 func (r *run) collect(rep *Report) {
 	var ledger oracle.Ledger
-	accept, deliver, late := report.NewLatency(), report.NewLatency(), report.NewLatency()
+	accept, attempt, deliver, late := report.NewLatency(), report.NewLatency(), report.NewLatency(), report.NewLatency()
 	for i := range r.shares { // one after the other, because they add to the same
 		done := make(chan struct{})
 		s := r.shares[i]
@@ -250,6 +250,7 @@ func (r *run) collect(rep *Report) {
 			defer close(done)
 			ledger.Merge(&s.ledger)
 			accept.Merge(s.accept)
+			attempt.Merge(s.attempt)
 			deliver.Merge(s.deliver)
 			late.Merge(s.late)
 			rep.Reconnects += s.lost
@@ -260,7 +261,7 @@ func (r *run) collect(rep *Report) {
 		<-done
 	}
 	rep.judged(&ledger)
-	rep.Accept, rep.Deliver, rep.Late = accept.Percentiles(), deliver.Percentiles(), late.Percentiles()
+	rep.Accept, rep.Attempt, rep.Deliver, rep.Late = accept.Percentiles(), attempt.Percentiles(), deliver.Percentiles(), late.Percentiles()
 }
 
 // closeWithin is how long the end of a run waits for the server to close the conversations, which nothing depends on.

@@ -56,6 +56,7 @@ func (s *side) appendSend(b []byte, index uint64, m *oracle.Message) []byte {
 	share.body = oracle.AppendBody(share.body[:0], &tag, share.cfg.Size)
 	send := frame.Send{Ref: refSends + index, Conv: s.pair.conv, Level: 2, ID: tag.ID(), Base: m.Base, Body: share.body}
 	s.pair.judge.HandedOver(s.me, index)
+	m.Sent = share.loop.Time()
 	return send.Append(b)
 }
 

@@ -41,6 +41,7 @@ type share struct {
 	accepted   int64 // acks within the window
 	delivered  int64 // deliveries within the window
 	accept     *report.Latency
+	attempt    *report.Latency // from the sending that was accepted; by when the answer came
 	deliver    *report.Latency
 	late       *report.Latency // open loop: how late the generator itself looked at what was due
 }
@@ -52,7 +53,7 @@ func newShare(r *run, l *client.Loop) *share {
 	s := &share{
 		run: r, cfg: &r.cfg, loop: l, end: never, windowFrom: never, windowTo: never,
 		random: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
-		accept: report.NewLatency(), deliver: report.NewLatency(), late: report.NewLatency(),
+		accept: report.NewLatency(), attempt: report.NewLatency(), deliver: report.NewLatency(), late: report.NewLatency(),
 	}
 	s.schedule.Fire = s.admit
 	return s
@@ -97,10 +98,11 @@ func (s *share) judge() {
 	}
 }
 
-func (s *share) noteAccepted(due int64) {
+func (s *share) noteAccepted(due, sent int64) {
 	now := client.Now()
 	if now >= s.windowFrom && now < s.windowTo {
 		s.accepted++
+		s.attempt.Record(now - sent)
 	}
 	if due >= s.windowFrom && due < s.windowTo {
 		s.accept.Record(now - due)

@@ -14,6 +14,7 @@ const (
 // Message is one message under way.
 type Message struct {
 	Due   int64  // when it was to be sent
+	Sent  int64  // when it was sent last; the scenario's own
 	Base  uint64 // the last sequence its sender knew when it first sent it
 	seq   uint64 // 0 while nothing named it
 	state state

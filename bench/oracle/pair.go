@@ -96,6 +96,14 @@ func (p *Pair) Tag(side Direction, index uint64) Tag {
 	return Tag{Run: p.run, Pair: uint32(p.number), Direction: side, Index: index, Due: p.flows[side].at(index).Due}
 }
 
+// SentAt is when a message under way was sent last, as the scenario noted in Message.Sent; 0 if it is not under way.
+func (p *Pair) SentAt(side Direction, index uint64) int64 {
+	if f := &p.flows[side]; f.holds(index) {
+		return f.at(index).Sent
+	}
+	return 0
+}
+
 // Acked takes an ack. ok is false if it is a violation; else due is when the message was to be sent.
 func (p *Pair) Acked(side Direction, index, seq uint64) (due int64, ok bool) {
 	f := &p.flows[side]

@@ -28,13 +28,14 @@ const (
 var errViolation = errors.New("the server broke its promises")
 
 type commands struct {
-	Chat       chatCommand   `cmd:"" help:"Visitors and agents exchange durable messages in pairs; every message is verified."`
-	Fanout     fanoutCommand `cmd:"" help:"One message to thousands of connections: server CPU per delivery beside that of a bare write."`
-	Resume     resumeCommand `cmd:"" help:"Thousands of clients resume at once: the time until all have what they missed."`
-	Storm      stormCommand  `cmd:"" help:"The server goes away and comes back under thousands of clients: the time until all are back, and nothing is lost."`
-	Echo       echoCommand   `cmd:"" help:"Measure any WebSocket echo server."`
-	Idle       idleCommand   `cmd:"" help:"Measure what idle connections cost the server."`
-	IdleWorker workerCommand `cmd:"" hidden:"" help:"One process of idle --serve."`
+	Chat       chatCommand     `cmd:"" help:"Visitors and agents exchange durable messages in pairs; every message is verified."`
+	Fanout     fanoutCommand   `cmd:"" help:"One message to thousands of connections: server CPU per delivery beside that of a bare write."`
+	Resume     resumeCommand   `cmd:"" help:"Thousands of clients resume at once: the time until all have what they missed."`
+	Storm      stormCommand    `cmd:"" help:"The server goes away and comes back under thousands of clients: the time until all are back, and nothing is lost."`
+	Overload   overloadCommand `cmd:"" help:"Offers more than the server can take: what is accepted, and in what time."`
+	Echo       echoCommand     `cmd:"" help:"Measure any WebSocket echo server."`
+	Idle       idleCommand     `cmd:"" help:"Measure what idle connections cost the server."`
+	IdleWorker workerCommand   `cmd:"" hidden:"" help:"One process of idle --serve."`
 }
 
 // terminal is where a command writes.

@@ -1,0 +1,86 @@
+// Package overload offers a server more than it can take, and looks at what it makes of it.
+//
+// First it finds the peak: the best rate of closed loops with more and more messages under way. Then the same pairs offer a multiple of
+// it in an open loop, as clients do that retry what was refused after the time that they are told. What counts is how many messages are
+// accepted, and how long the sending that was accepted took to be answered; how long a message waited at its client until then
+// grows without bound, whatever a server does.
+package overload
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/switchyard-im/switchyard/bench/chat"
+	"github.com/switchyard-im/switchyard/bench/report"
+)
+
+// Config of a run.
+type Config struct {
+	Chat     chat.Config // its Rate and Inflight are not used
+	Times    float64     // the load, in peaks; more than 1
+	Inflight []int       // of the closed loops that find the peak
+	MinShare float64     // of the peak that has to be accepted
+	MaxP99   float64     // milliseconds that the accepted sending may take
+}
+
+// Report is the outcome of a run.
+type Report struct {
+	Peaks    []*chat.Report `json:"peaks"`
+	Peak     float64        `json:"peak"` // accepted messages per second
+	Overload *chat.Report   `json:"overload"`
+	Share    float64        `json:"share"` // of the peak
+	MinShare float64        `json:"min_share"`
+	MaxP99   float64        `json:"max_p99_ms"`
+}
+
+// Run finds the peak and goes beyond it.
+func Run(ctx context.Context, cfg Config) (*Report, error) {
+	if cfg.Times <= 1 || len(cfg.Inflight) == 0 {
+		return nil, errors.New("overload: give a load of more than one peak, and what is under way when the peak is looked for")
+	}
+	rep := &Report{MinShare: cfg.MinShare, MaxP99: cfg.MaxP99}
+	for _, n := range cfg.Inflight {
+		c := cfg.Chat
+		c.Rate, c.Inflight = 0, n
+		r, err := chat.Run(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		rep.Peaks = append(rep.Peaks, r)
+		rep.Peak = max(rep.Peak, r.Rate)
+	}
+	c := cfg.Chat
+	c.Rate, c.Inflight = cfg.Times*rep.Peak, 0
+	if c.Rate == 0 {
+		return nil, errors.New("overload: the server accepted nothing; give it more time")
+	}
+	var err error
+	if rep.Overload, err = chat.Run(ctx, c); err != nil {
+		return nil, err
+	}
+	rep.Share = rep.Overload.Rate / rep.Peak
+	return rep, nil
+}
+
+// OK tells whether the server kept its promises, accepted enough, and in time.
+func (r *Report) OK() bool {
+	for _, p := range r.Peaks {
+		if !p.OK() {
+			return false
+		}
+	}
+	return r.Overload.OK() && r.Share >= r.MinShare && r.Overload.Attempt.P99 <= r.MaxP99
+}
+
+// Rows is the report as a table.
+func (r *Report) Rows() []report.Row {
+	var rows []report.Row
+	for _, p := range r.Peaks {
+		rows = append(rows, report.Row{Name: "peak", Value: fmt.Sprintf("%.0f accepted/s with %d under way in each of %d pairs", p.Rate, p.Inflight, p.Pairs)})
+	}
+	o := r.Overload
+	rows = append(rows, o.Rows()...)
+	return append(rows, report.Row{Name: "verdict", Value: fmt.Sprintf("%.1f times the peak was offered, %.0f%% of it accepted (at least %.0f%%), accepted sendings took p99 %.0f ms (at most %.0f)",
+		o.Target/r.Peak, 100*r.Share, 100*r.MinShare, o.Attempt.P99, r.MaxP99)})
+}
