@@ -36,6 +36,8 @@ type loop struct {
 	now      int64 // this turn's start, ns since the Unix epoch
 	slots    slots
 	wheel    wheel
+	elapsed  uint64 // ticks that have passed and that the wheel has not begun
+	visiting bool   // a task goes on with what is due
 	meter    meter
 	maxHeld  int // this loop's part of Limits.Held
 	pool     buffers
@@ -190,8 +192,9 @@ func (l *loop) onTimer(netpoll.Poll) error {
 	}
 	l.begin()
 	l.reapClosed()
-	for elapsed := ticksOf(buf); elapsed > 0; elapsed-- {
-		l.wheel.advance(l.visit)
+	l.elapsed = min(l.elapsed+ticksOf(buf), wheelSize)
+	if !l.visiting {
+		l.visitDue()
 	}
 	if l.listener != nil {
 		l.resumeAccepting()

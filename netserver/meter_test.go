@@ -107,16 +107,16 @@ func TestRatesAreLetThrough(t *testing.T) {
 				}
 				return nil
 			}, open: func() func(c *Conn, _ *Request) {
-				next := -1
+				next := -2 // so that the polite one is -1
 				return func(c *Conn, _ *Request) { next++; c.SetData(next) }
 			}()})
 			loop := s.loops[0]
-			for range count {
-				go hammer(open(t, s), tc.message) // ends with the connection, at the end of the test
-			}
 			polite := open(t, s)
 			var begin, now int32
 			onLoop(t, loop, func() { begin = loop.wheel.now })
+			for range count {
+				go hammer(open(t, s), tc.message) // ends with the connection, at the end of the test
+			}
 			for now < begin+ticks {
 				polite.send(text("polite"))
 				polite.expect(ws.OpText, "polite")

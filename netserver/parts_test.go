@@ -51,6 +51,14 @@ func TestWheelVisitsInTime(t *testing.T) {
 	}
 }
 
+// advance goes one tick on and visits what is due at once.
+func (w *wheel) advance(visit func(*Conn)) {
+	w.tick()
+	for c := w.take(); c != nil; c = w.take() {
+		visit(c)
+	}
+}
+
 func TestWheelClampsWhatIsFarOrPast(t *testing.T) {
 	var w wheel
 	var far, past Conn

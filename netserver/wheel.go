@@ -7,7 +7,7 @@ const wheelSize = 128
 // input does that) costs nothing: the visit finds it in the future and puts the connection there. Owned by the loop.
 type wheel struct {
 	heads [wheelSize]*Conn
-	now   int32 // the last tick that was visited
+	now   int32 // the last tick that began
 }
 
 // add puts a connection that is in no slot at the given tick, at the earliest the next one.
@@ -42,13 +42,14 @@ func (w *wheel) hasten(c *Conn, due int32) {
 	}
 }
 
-// advance goes one tick on and calls visit for each connection of the slot, in no slot any more. Visit adds it again or not.
-func (w *wheel) advance(visit func(*Conn)) {
-	w.now++
-	head := &w.heads[w.now%wheelSize]
-	for *head != nil {
-		c := *head
+// tick begins the next tick. What hung in the slot of the one before has been taken.
+func (w *wheel) tick() { w.now++ }
+
+// take takes a connection out of the slot of this tick, nil if none is left. The caller adds it again or not.
+func (w *wheel) take() *Conn {
+	c := w.heads[w.now%wheelSize]
+	if c != nil {
 		w.remove(c)
-		visit(c)
 	}
+	return c
 }
