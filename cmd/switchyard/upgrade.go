@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -63,14 +62,13 @@ func (r *replacement) binary() (string, error) {
 	return path, err
 }
 
-// execute becomes the new binary, or returns an error. Everything but the sockets must be closed. Descriptors are marked to be closed, since
-// netpoll opens some that are not; on a kernel before 5.11 these few stay open.
+// execute becomes the new binary, or returns an error. The loops must have ended, since netpoll's descriptors would stay open; all others but
+// the sockets are closed on exec.
 func (r *replacement) execute(s sockets) error {
 	binary, err := r.binary()
 	if err != nil {
 		return err
 	}
-	_ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
 	for _, fd := range []int{s.clients, s.admin} {
 		if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0); err != nil {
 			return fmt.Errorf("leaving a listening socket open: %w", err)
