@@ -18,6 +18,7 @@ type unit struct {
 	parcels []frame.Parcel // one per loop, all of them reading effects.Buf
 	refs    frame.Refs     // parcels that are under way, plus one for Committed itself
 	taken   []int          // by loop: frames of its ring that are in this batch
+	peak    int            // bytes of effects.Buf that recent batches needed
 	oldest  int64          // arrival of the oldest answered request, Unix nanoseconds; 0: none
 
 	replayed []replayed // replays of which this batch has a piece, or the end
@@ -30,7 +31,8 @@ type replayed struct {
 	sent bool
 }
 
-// unitKeep is the buffer that an idle unit may hold; what one large batch needed beyond it is given back.
+// unitKeep is the buffer that an idle unit may hold; what large batches needed beyond it is given back when they have not come for a while. A
+// unit is begun each second at least, for the tick, and they take turns.
 const unitKeep = 1 << 20
 
 func newUnit(r *runner, loops int) *unit {
@@ -43,7 +45,8 @@ func newUnit(r *runner, loops int) *unit {
 
 // reset empties the unit for the next batch.
 func (u *unit) reset() {
-	if cap(u.effects.Buf) > unitKeep {
+	u.peak = max(len(u.effects.Buf), u.peak/4*3)
+	if size := cap(u.effects.Buf); size > unitKeep && size > 4*u.peak {
 		u.effects.Buf = nil
 	}
 	u.effects.Reset()

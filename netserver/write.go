@@ -16,7 +16,7 @@ const (
 	largePiece   = 8 << 10  // pieces from this size on are not copied but written from where they are
 	maxPieces    = 64       // of one system call
 	keptScratch  = 1 << 20  // scratch buffers above this are given back after use
-	keptSegments = 1 << 15  // lists of segments above this too
+	keptSegments = 1 << 17  // lists of segments above this too
 )
 
 // segment is something staged for a connection. Its data stays put until the end of the turn.

@@ -158,6 +158,7 @@ func (p *pipeline) linger() {
 // take puts a transaction into the group, or refuses it there, so that it keeps its place.
 func (p *pipeline) take(g *group, t *Tx) {
 	g.add(t)
+	defer t.release()
 	if !p.store.accepts(t) {
 		t.err = ErrUnavailable
 		return

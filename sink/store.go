@@ -27,7 +27,8 @@ type Store struct {
 	releases []func() error
 
 	// pool holds the transactions that are not in use, MaxInFlight in all; Begin waits while it is empty.
-	pool chan *Tx
+	pool    chan *Tx
+	buffers buffers
 	// queue holds what was committed and not yet taken by the committer. It has room for all transactions, so Commit never waits.
 	queue chan *Tx
 	// pause is where the committer lingers; a Begin that waits cuts it short.
@@ -138,6 +139,7 @@ func (s *Store) Begin(generation uint64) *Tx {
 		t = s.waitForTx()
 	}
 	t.generation = generation
+	t.ops = s.buffers.get()
 	return t
 }
 

@@ -15,7 +15,7 @@ type Tx struct {
 	generation uint64
 
 	// ops holds the changes in the form in which Pebble keeps a batch: kind, uvarint length and bytes of the key, and for a set
-	// also of the value. So putting transactions together is one copy each.
+	// also of the value. So putting transactions together is one copy each. Lent by the store, until the committer has copied it.
 	ops      []byte
 	count    int // changes in ops
 	messages int
@@ -34,9 +34,6 @@ const (
 	opDelete = 0
 	opSet    = 1
 )
-
-// maxRetainedTx is the largest buffer, in bytes, that a transaction keeps for the next one; MaxInFlight of them exist.
-const maxRetainedTx = 256 << 10
 
 // Messages adds the messages first..last of conv, which follow what is stored. Frames are their Message frames in a row, one for
 // each sequence from first to last.
@@ -106,11 +103,14 @@ func (t *Tx) Commit(done Completion) {
 	t.store.enqueue(t)
 }
 
-// reset makes the transaction ready for the next Begin; its buffer is kept unless it has grown large.
+// reset makes the transaction ready for the next Begin.
 func (t *Tx) reset() {
-	ops := t.ops[:0]
-	if cap(ops) > maxRetainedTx {
-		ops = nil
-	}
-	*t = Tx{store: t.store, ops: ops}
+	t.release()
+	*t = Tx{store: t.store}
+}
+
+// release gives the buffer back; the changes are gone.
+func (t *Tx) release() {
+	t.store.buffers.put(t.ops)
+	t.ops = nil
 }
