@@ -80,3 +80,23 @@ func BenchmarkVerify(b *testing.B) {
 		}
 	}
 }
+
+// TestKnownHeaderOfEachKind: with several keys and both algorithms, also the second token of an issuer is accepted, and a forged one refused.
+func TestKnownHeaderOfEachKind(t *testing.T) {
+	one, _ := GenerateKey("")
+	two, _ := GenerateKey("")
+	private, public := ed25519Key(t, "")
+	v := verifier(t, one, two, public)
+	for range 2 {
+		for _, key := range []Key{one, two, private} {
+			token := []byte(must(key.Sign(ann(), now)))
+			if _, err := v.Verify(token, now); err != nil {
+				t.Errorf("%s: %v", key.Algorithm(), err)
+			}
+			token[len(token)-10] ^= 1
+			if _, err := v.Verify(token, now); err == nil {
+				t.Errorf("%s: a forged token was accepted", key.Algorithm())
+			}
+		}
+	}
+}

@@ -81,7 +81,7 @@ func (v *Verifier) parse(token string, c *claims) error {
 	if err != nil {
 		return err
 	}
-	v.headers.remember(header, &signers{method: t.Method, keys: set.(jwt.VerificationKeySet).Keys})
+	v.headers.remember(header, newSigners(t.Method, set.(jwt.VerificationKeySet).Keys))
 	return nil
 }
 
