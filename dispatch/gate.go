@@ -306,9 +306,9 @@ func (g *Gate) checkDeadline(c Conn) {
 // Closed ends a connection: its conversations and its user are told.
 func (g *Gate) Closed(c Conn) {
 	s := c.Data().(*session)
-	for _, conv := range s.convs {
+	s.each(func(conv frame.ID) {
 		g.center.owner(conv).inbox.put(control{kind: ctlGone, conv: conv, conn: c.ID()})
-	}
+	})
 	if s.who != nil {
 		g.center.ownerOfUser(s.who.Key()).inbox.put(control{kind: ctlOffline, conn: c.ID(), who: s.who})
 	}

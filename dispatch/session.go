@@ -11,7 +11,7 @@ import (
 // connection.
 type session struct {
 	who      *core.Identity // nil until a token was accepted
-	convs    []frame.ID     // what it may be attached to; told when it closes
+	conv     frame.ID       // what it may be attached to, told when it closes; zero: nothing, or what is in rare
 	checking bool           // a token is with the auth pool
 	due      uint32         // the Unix second of the next look at its deadlines; 0: none is noted
 	rare     *rare          // nil: nothing of it
@@ -19,7 +19,8 @@ type session struct {
 
 // rare is what most sessions have nothing of.
 type rare struct {
-	replays replays // what is to be replayed to it
+	convs   []frame.ID // further conversations that it may be attached to
+	replays replays    // what is to be replayed to it
 
 	// By conversation the first message that a full ring refused, until it comes again. It keeps the connection's messages in order, as
 	// core's barrier does over a failed commit: what is sent to the conversation after the refused message is refused too.
@@ -36,7 +37,7 @@ func (s *session) rarely() *rare {
 
 // tidy drops s.rare when nothing is left of it.
 func (s *session) tidy() {
-	if r := s.rare; r != nil && len(r.refused)+len(r.replays.jobs) == 0 {
+	if r := s.rare; r != nil && len(r.convs)+len(r.refused)+len(r.replays.jobs) == 0 {
 		s.rare = nil
 	}
 }
@@ -111,21 +112,54 @@ func (s *session) passed(typ frame.Type, f []byte) {
 	}
 }
 
-// join remembers a conversation; false: the session has too many.
+// join remembers a conversation; false: the session has too many. None has the zero id, so nothing can be attached to that.
 func (s *session) join(conv frame.ID, limit int) bool {
-	if slices.Contains(s.convs, conv) {
-		return true
-	}
-	if len(s.convs) >= limit {
+	switch {
+	case conv.IsZero() || s.knows(conv):
+	case s.conversations() >= limit:
 		return false
+	case s.conv.IsZero():
+		s.conv = conv
+	default:
+		r := s.rarely()
+		r.convs = append(r.convs, conv)
 	}
-	s.convs = append(s.convs, conv)
 	return true
+}
+
+func (s *session) knows(conv frame.ID) bool {
+	return s.conv == conv || s.rare != nil && slices.Contains(s.rare.convs, conv)
+}
+
+// conversations is how many the session remembers.
+func (s *session) conversations() (n int) {
+	if !s.conv.IsZero() {
+		n++
+	}
+	if s.rare != nil {
+		n += len(s.rare.convs)
+	}
+	return n
+}
+
+// each calls fn for each conversation.
+func (s *session) each(fn func(frame.ID)) {
+	if !s.conv.IsZero() {
+		fn(s.conv)
+	}
+	if s.rare != nil {
+		for _, conv := range s.rare.convs {
+			fn(conv)
+		}
+	}
 }
 
 // leave forgets a conversation.
 func (s *session) leave(conv frame.ID) {
-	if i := slices.Index(s.convs, conv); i >= 0 {
-		s.convs = slices.Delete(s.convs, i, i+1)
+	if s.conv == conv {
+		s.conv = frame.ID{}
+	} else if r := s.rare; r != nil {
+		r.convs = slices.DeleteFunc(r.convs, func(c frame.ID) bool { return c == conv })
+		s.tidy()
 	}
 }

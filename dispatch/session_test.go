@@ -1,6 +1,8 @@
 package dispatch
 
 import (
+	"maps"
+	"math/rand/v2"
 	"testing"
 	"unsafe"
 
@@ -36,10 +38,10 @@ func TestDetachCountsWhenTaken(t *testing.T) {
 	s.join(conv, 1)
 	f := (&frame.Detach{Ref: 1, Conv: conv}).Append(nil)
 	s.refuse(frame.TypeDetach, f)
-	if len(s.convs) != 1 {
+	if !s.knows(conv) {
 		t.Error("a refused detach made the session forget the conversation")
 	}
-	if s.passed(frame.TypeDetach, f); len(s.convs) != 0 {
+	if s.passed(frame.TypeDetach, f); s.knows(conv) {
 		t.Error("the conversation is still known")
 	}
 }
@@ -62,7 +64,7 @@ func TestSessionsAreUsedAgain(t *testing.T) {
 		p.give(s)
 	}
 	for range len(used) {
-		if s := p.take(); !used[s] || s.who != nil || s.checking || s.due != 0 || s.convs != nil || s.rare != nil {
+		if s := p.take(); !used[s] || s.who != nil || s.checking || s.due != 0 || !s.conv.IsZero() || s.rare != nil {
 			t.Fatalf("%+v", s)
 		}
 	}
@@ -70,10 +72,42 @@ func TestSessionsAreUsedAgain(t *testing.T) {
 
 // TestSessionSize guards the memory of an idle connection.
 func TestSessionSize(t *testing.T) {
-	if n := unsafe.Sizeof(session{}); n > 48 {
+	if n := unsafe.Sizeof(session{}); n > 40 {
 		t.Errorf("a session takes %d bytes", n)
 	}
 	if n := unsafe.Sizeof(core.Identity{}); n > 48 {
 		t.Errorf("an identity takes %d bytes", n)
+	}
+}
+
+// TestConversationsAsInAnObviousModel: a session remembers what was joined and not left, up to its limit, and is lean again when there is at most one.
+func TestConversationsAsInAnObviousModel(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 0))
+	var s session
+	model := map[frame.ID]bool{}
+	const limit = 3
+	for range 20_000 {
+		conv := frame.ID{byte(1 + r.IntN(5))}
+		if r.IntN(2) == 0 {
+			s.leave(conv)
+			delete(model, conv)
+		} else if joined := s.join(conv, limit); joined != (model[conv] || len(model) < limit) {
+			t.Fatalf("join of %d beside %v: %v", conv[0], model, joined)
+		} else if joined {
+			model[conv] = true
+		}
+		got := map[frame.ID]bool{}
+		s.each(func(c frame.ID) { got[c] = true })
+		if !maps.Equal(got, model) || s.conversations() != len(model) {
+			t.Fatalf("%v, want %v", got, model)
+		}
+		if s.rare != nil && len(s.rare.convs) == 0 {
+			t.Fatal("it holds what it does not need")
+		}
+	}
+	if !s.join(frame.ID{}, 0) || s.knows(frame.ID{1, 1}) {
+		t.Error("the zero id counts")
 	}
 }
