@@ -80,6 +80,7 @@ func (s *side) onAck(f []byte) error {
 	sent := s.pair.judge.SentAt(s.me, m.Ref-refSends)
 	if due, ok := s.pair.judge.Acked(s.me, m.Ref-refSends, m.Seq); ok {
 		s.share.noteAccepted(due, sent)
+		s.answered(true)
 		s.pair.pump()
 	}
 	if s.again {
@@ -179,6 +180,7 @@ func (s *side) onError(f []byte) error {
 		return nil // a mark: the next one says it all again
 	case m.Ref >= refSends:
 		s.pair.judge.Refused(s.me, m.Ref-refSends)
+		s.answered(false)
 		s.again = true
 	default:
 		s.asked = false

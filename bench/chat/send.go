@@ -23,7 +23,7 @@ func (s *side) flushLive() {
 	s.again = false
 	markDue := s.markDue()
 	for {
-		index, m := s.pair.judge.Next(s.me)
+		index, m := s.next()
 		if m == nil && !markDue && !s.closing {
 			return
 		}
@@ -36,7 +36,7 @@ func (s *side) flushLive() {
 		}
 		for ; m != nil && frames < batchFrames && len(b) < limit; frames++ {
 			b = s.appendSend(b, index, m)
-			index, m = s.pair.judge.Next(s.me)
+			index, m = s.next()
 		}
 		if s.closing && m == nil {
 			s.closing = false
@@ -44,6 +44,29 @@ func (s *side) flushLive() {
 			b = closing.Append(b)
 		}
 		s.conn.End(b)
+	}
+}
+
+// next is the next message to send, if one may go.
+func (s *side) next() (uint64, *oracle.Message) {
+	if s.window > 0 && s.underWay >= s.window {
+		return 0, nil
+	}
+	return s.pair.judge.Next(s.me)
+}
+
+// answered counts a message that is not under way any more. A server that has too much to do is not sent all again that it refused, only to refuse
+// it again: the first message goes alone, and with each ack one more may be under way.
+func (s *side) answered(accepted bool) {
+	s.underWay = max(0, s.underWay-1)
+	switch {
+	case !accepted:
+		s.window = 1
+	case s.window > 0:
+		if s.window++; s.window > s.share.cfg.Inflight {
+			s.window = 0
+		}
+		s.conn.Wake()
 	}
 }
 
@@ -57,6 +80,7 @@ func (s *side) appendSend(b []byte, index uint64, m *oracle.Message) []byte {
 	send := frame.Send{Ref: refSends + index, Conv: s.pair.conv, Level: 2, ID: tag.ID(), Base: m.Base, Body: share.body}
 	s.pair.judge.HandedOver(s.me, index)
 	m.Sent = share.loop.Time()
+	s.underWay++
 	return send.Append(b)
 }
 

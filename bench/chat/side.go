@@ -52,6 +52,8 @@ type side struct {
 	held      bool // told to wait before it tries again
 	again     bool // a message was refused for now: nothing is sent until all that is under way is answered
 	closing   bool // send close, once
+	underWay  int  // messages on the present connection that are not answered
+	window    int  // how many may be, after a refusal; 0: as many as are due
 	backoff   retry.Backoff
 	redial    client.Timer
 	hold      client.Timer
@@ -118,7 +120,7 @@ func (s *side) Closed(err error) {
 	if s.phase != down {
 		s.share.lost++
 	}
-	s.phase, s.asked, s.held, s.again = down, false, false, false
+	s.phase, s.asked, s.held, s.again, s.underWay = down, false, false, false, 0
 	s.missing = 0
 	s.marked, s.markedAt = 0, 0 // the server may have forgotten: name it again after the resume
 	s.pair.judge.Disconnected(s.me)

@@ -13,7 +13,7 @@ type overloadCommand struct {
 	serverAddress
 	Pairs    int           `default:"500" help:"Conversations, each with a visitor and an agent."`
 	Times    float64       `default:"2" help:"The load, in multiples of the peak that is found first."`
-	Inflight []int         `default:"16,64" help:"Unacknowledged messages of a pair in the closed loops that find the peak."`
+	Inflight []int         `default:"16,64,256" help:"Unacknowledged messages of a pair in the closed loops that find the peak."`
 	Size     int           `default:"128" help:"Bytes of a message's body."`
 	Warmup   time.Duration `default:"2s" help:"Load before each measured window."`
 	Duration time.Duration `default:"8s" help:"Each measured window."`

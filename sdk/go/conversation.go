@@ -25,6 +25,7 @@ type Conversation struct {
 	joinRef uint64 // of the attach or resume that is under way
 	ready   bool   // the outbox may be sent on this connection: what a resume replays was looked through
 	held    hold   // whether the outbox waits because the server refused a message for now
+	narrow  int    // after a refusal: how many messages may be on the wire; 0: maxInFlight
 	replay  uint64 // how many messages of a resume are still to come
 	stuckAt uint64 // 1 + the sequence after which a gap was found last; a resume that does not help is not repeated
 	closed  uint64 // 1 + the sequence of the closing event; 0: open

@@ -122,13 +122,29 @@ func (s *session) withdraw(p *Pending, e *SendError) (Accepted, error) {
 // write at once stay within 128.
 const maxInFlight = 64
 
+// window is how many messages may be on the wire. After a refusal the first goes alone, and with each ack one more may: a server that has
+// too much to do is not sent everything again only to refuse it again.
+func (c *Conversation) window() int {
+	if c.narrow > 0 {
+		return c.narrow
+	}
+	return maxInFlight
+}
+
+// widen counts an ack. Called with mu.
+func (c *Conversation) widen() {
+	if c.narrow > 0 {
+		c.narrow = (c.narrow + 1) % maxInFlight
+	}
+}
+
 // flush sends what was not yet sent on this connection, in order. Called with mu.
 func (s *session) flush(c *Conversation) {
 	if !s.up || !c.ready || s.holds(c) || c.err != nil {
 		return
 	}
 	for i, p := range c.outbox {
-		if p.seek || i == maxInFlight {
+		if p.seek || i == c.window() {
 			return
 		}
 		if p.epoch == s.epoch {
@@ -154,6 +170,7 @@ func (s *session) holds(c *Conversation) bool {
 
 // accepted ends the wait for an answer. Called with mu.
 func (s *session) accepted(p *Pending, seq uint64, at time.Time) {
+	p.conv.widen()
 	s.resolve(p, Accepted{ID: p.id, Seq: seq, Time: at}, nil)
 }
 
@@ -168,7 +185,7 @@ func (s *session) refused(p *Pending, e *ServerError) {
 		return
 	}
 	c := p.conv
-	p.epoch = 0
+	p.epoch, c.narrow = 0, 1
 	if c.held == free {
 		c.held = timed
 		s.after(e.RetryAfter, func() {

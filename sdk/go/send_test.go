@@ -139,6 +139,7 @@ func TestOverloadedIsRepeatedInOrder(t *testing.T) {
 	if again.ID != first.ID || again.Base != first.Base {
 		t.Errorf("first %+v, again %+v", first, again)
 	}
+	p.send(&frame.Ack{Ref: again.Ref, Seq: 3})
 	expectSend(p, "b")
 }
 
@@ -156,8 +157,44 @@ func TestRepeatWaitsForWhatIsUnderWay(t *testing.T) {
 	post(t, conv, "c")
 	time.Sleep(50 * time.Millisecond) // long enough that "a" and "c" would be on their way, were nothing waited for
 	p.send(&frame.Error{Ref: b.Ref, Code: frame.ErrorOverloaded, Text: []byte("later"), RetryMS: 1})
-	for _, body := range []string{"a", "b", "c"} {
-		expectSend(p, body)
+	a = expectSend(p, "a")
+	p.send(&frame.Ack{Ref: a.Ref, Seq: 3})
+	expectSend(p, "b")
+	expectSend(p, "c")
+}
+
+// After a refusal the first message goes alone, and each ack lets one more be under way than before.
+func TestRefusedMessagesComeBackFewAtATime(t *testing.T) {
+	c, p := startFake(t)
+	conv := open(c, p, 1)
+	const n = 20
+	var all []*Pending
+	for range n {
+		all = append(all, post(t, conv, "x"))
+	}
+	for range n {
+		f := expectSend(p, "x")
+		p.send(&frame.Error{Ref: f.Ref, Code: frame.ErrorOverloaded, Text: []byte("later"), RetryMS: 10})
+	}
+	sent := []*frame.Send{expectSend(p, "x")}
+	for i := range n {
+		if i > 0 && len(sent) < n {
+			sent = append(sent, expectSend(p, "x"))
+		}
+		if i > 0 && len(sent) < n {
+			sent = append(sent, expectSend(p, "x"))
+		}
+		conv.client.session.mu.Lock()
+		tooMany := len(sent) < n && all[len(sent)].epoch != 0
+		conv.client.session.mu.Unlock()
+		if tooMany {
+			t.Fatalf("after %d acks more than %d were sent", i, len(sent))
+		}
+		if f := sent[i]; f.ID != all[i].ID() {
+			t.Errorf("message %d is not in its place", i)
+		}
+		p.send(&frame.Ack{Ref: sent[i].Ref, Seq: uint64(i + 2)})
+		accepted(t, all[i], uint64(i+2))
 	}
 }
 
