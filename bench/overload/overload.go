@@ -77,10 +77,18 @@ func (r *Report) OK() bool {
 func (r *Report) Rows() []report.Row {
 	var rows []report.Row
 	for _, p := range r.Peaks {
-		rows = append(rows, report.Row{Name: "peak", Value: fmt.Sprintf("%.0f accepted/s with %d under way in each of %d pairs", p.Rate, p.Inflight, p.Pairs)})
+		rows = append(rows, report.Row{Name: "peak", Value: fmt.Sprintf("%.0f accepted/s with %d under way in each of %d pairs%s", p.Rate, p.Inflight, p.Pairs, cpu(p))})
 	}
 	o := r.Overload
 	rows = append(rows, o.Rows()...)
 	return append(rows, report.Row{Name: "verdict", Value: fmt.Sprintf("%.1f times the peak was offered, %.0f%% of it accepted (at least %.0f%%), accepted sendings took p99 %.0f ms (at most %.0f)",
 		o.Target/r.Peak, 100*r.Share, 100*r.MinShare, o.Attempt.P99, r.MaxP99)})
+}
+
+// cpu tells what the server had for it, which on a machine with other work differs between the windows of a run.
+func cpu(r *chat.Report) string {
+	if r.Server == nil {
+		return ""
+	}
+	return fmt.Sprintf("; %.2f us of server CPU each, %.1f s in all", r.Server.CPUUSPerMessage, r.Server.CPUSeconds)
 }
