@@ -90,7 +90,7 @@ overload: build ## Offer a server twice what it can do, and tell what it accepts
 	curl -fs http://$(OVERLOAD_ADMIN)/metrics | grep -E '^switchyard_(shed_total|pressure_level|frames_overloaded_total|latency_seconds.*quantile="0.99".*accept)'; exit $$code
 
 .PHONY: burst
-burst: ## Watch the memory return after 15,000 connections sent 64 KiB at once (1.5 GB for a moment)
+burst: ## Watch the memory return after 15,000 connections sent 64 KiB at once (0.3 GB for a moment)
 	go test $(TESTFLAGS) -v -run TestMemoryReturnsAfterABurst ./cmd/switchyard -burst.conns 15000
 
 .PHONY: lint

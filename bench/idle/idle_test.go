@@ -83,6 +83,18 @@ func TestStates(t *testing.T) {
 	}
 }
 
+// TestBurstTakesOverloadedForAnAnswer, and nothing else that is an error.
+func TestBurstTakesOverloadedForAnAnswer(t *testing.T) {
+	for code, want := range map[uint64]string{frame.ErrorOverloaded: "", frame.ErrorTooLarge: "bursting"} {
+		_, cfg := setup(t, chatserver.Faults{Refuse: func(n int) uint64 { return code * uint64(n%2) }})
+		cfg.State, cfg.Burst, cfg.Return, cfg.Hold = Attached, 1000, time.Millisecond, time.Millisecond
+		_, err := Run(context.Background(), cfg)
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("code %d: %v", code, err)
+		}
+	}
+}
+
 // memory is a server whose memory is told reading by reading, the last one for ever.
 type memory []int64
 

@@ -94,7 +94,7 @@ func (v *visitor) Message(_ ws.OpCode, batch []byte) {
 		case frame.TypeAck:
 			v.run.ready <- struct{}{}
 		case frame.TypeError:
-			v.run.fail(refusal(f))
+			v.refused(f)
 		}
 		batch = rest
 	}
@@ -120,6 +120,16 @@ func (v *visitor) opened(f []byte) {
 		v.conv = m.Conv
 		v.run.ready <- struct{}{}
 	}
+}
+
+// refused ends the run, unless the server has too much to do for a message of the burst: that is an answer too.
+func (v *visitor) refused(f []byte) {
+	var m frame.Error
+	if m.Parse(f) == nil && m.Ref == sendRef && m.Code == frame.ErrorOverloaded {
+		v.run.ready <- struct{}{}
+		return
+	}
+	v.run.fail(refusal(f))
 }
 
 func refusal(f []byte) error {
