@@ -10,6 +10,7 @@
 package chat
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -44,6 +45,9 @@ type Config struct {
 
 	Threads   int // event loops; default 1
 	PerSource int // connections on each loopback source address; default 4,000
+
+	// Disturb, if any, is called at the end of the measured window, while the load goes on; a second window, as long as the first, follows.
+	Disturb func(context.Context) error
 
 	Server   observe.Source // of the server's figures; nil: none
 	Progress func(Progress) // called each second from the goroutine of Run; nil: not

@@ -31,6 +31,17 @@ type Report struct {
 
 	Violations []string `json:"violations,omitempty"` // the first cases
 
+	Window            // the measured one
+	Disturbed *Window `json:"disturbed,omitempty"` // the second, if the run has one
+
+	Reconnects int64 `json:"reconnects"` // connections that were lost after their upgrade, and dialled again
+	Resent     int64 `json:"resent"`     // sends that went out again after that or after a refusal
+	Refusals   int64 `json:"refusals"`   // answers that told a client to try later
+	Marks      int64 `json:"marks"`      // delivered frames sent
+}
+
+// Window is what one measured window shows.
+type Window struct {
 	Accept       report.Percentiles `json:"accept_ms"`  // from due to acknowledged
 	Attempt      report.Percentiles `json:"attempt_ms"` // from the last sending to acknowledged; what was refused before does not count
 	Deliver      report.Percentiles `json:"deliver_ms"` // from due to delivered
@@ -38,16 +49,15 @@ type Report struct {
 	Rate         float64            `json:"rate"`          // accepted messages per second
 	DeliveryRate float64            `json:"delivery_rate"` // delivered messages per second
 
-	Reconnects int64 `json:"reconnects"` // connections that were lost after their upgrade, and dialled again
-	Resent     int64 `json:"resent"`     // sends that went out again after that or after a refusal
-	Refusals   int64 `json:"refusals"`   // answers that told a client to try later
-	Marks      int64 `json:"marks"`      // delivered frames sent
-
 	Server                *report.Server     `json:"server,omitempty"`
 	ServerNote            string             `json:"server_note,omitempty"` // why there are no figures of the server
 	Late                  report.Percentiles `json:"late_ms"`               // open loop: how late the generator itself was, which is part of the latencies
 	GeneratorCPUSeconds   float64            `json:"generator_cpu_seconds"`
 	GeneratorUSPerMessage float64            `json:"generator_cpu_us_per_message"`
+}
+
+func (w *Window) latencies(from *window) {
+	w.Accept, w.Attempt, w.Deliver, w.Late = from.accept.Percentiles(), from.attempt.Percentiles(), from.deliver.Percentiles(), from.late.Percentiles()
 }
 
 // OK tells whether the server kept all its promises.

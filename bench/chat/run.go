@@ -99,10 +99,14 @@ func (r *run) do(ctx context.Context) (*Report, error) {
 	if err := r.wait(ctx, "warming up", r.cfg.Warmup, nil); err != nil {
 		return nil, err
 	}
-	rep, err := r.measure(ctx)
-	if err != nil {
+	rep := &Report{Pairs: r.cfg.Pairs, Inflight: r.cfg.Inflight, Size: r.cfg.Size, Target: r.cfg.Rate}
+	if err := r.measure(ctx, "measuring", 0, &rep.Window); err != nil {
 		return nil, err
 	}
+	if err := r.disturb(ctx, rep); err != nil {
+		return nil, err
+	}
+	r.each(func(s *share) { s.finish(client.Now()) })
 	if err := r.wait(context.WithoutCancel(ctx), "draining", r.cfg.Drain, r.drained); err != nil {
 		return nil, err
 	}
@@ -144,37 +148,47 @@ func (r *run) firstUnready() string {
 	return "the last became ready just now"
 }
 
-// measure lets the load run for the measured window and fills in what the window shows but latencies.
-func (r *run) measure(ctx context.Context) (*Report, error) {
-	rep := &Report{Pairs: r.cfg.Pairs, Inflight: r.cfg.Inflight, Size: r.cfg.Size, Target: r.cfg.Rate}
+// disturb measures a second window while what the caller does goes on.
+func (r *run) disturb(ctx context.Context, rep *Report) error {
+	if r.cfg.Disturb == nil {
+		return nil
+	}
+	if err := r.cfg.Disturb(ctx); err != nil {
+		return err
+	}
+	rep.Disturbed = &Window{}
+	return r.measure(ctx, "measuring, disturbed", 1, rep.Disturbed)
+}
+
+// measure lets the load run for one measured window and fills in what it shows but latencies.
+func (r *run) measure(ctx context.Context, phase string, i int, w *Window) error {
 	before, noServer := r.usage(ctx)
 	cpu, from := observe.Self(), client.Now()
-	r.each(func(s *share) { s.measure(from, from+int64(r.cfg.Duration)) })
-	if err := r.wait(ctx, "measuring", r.cfg.Duration, nil); err != nil {
-		return nil, err
+	r.each(func(s *share) { s.windows[i].from, s.windows[i].to = from, from+int64(r.cfg.Duration) })
+	if err := r.wait(ctx, phase, r.cfg.Duration, nil); err != nil {
+		return err
 	}
 	to := client.Now()
-	r.each(func(s *share) { s.finish(to) })
 	after, err := r.usage(context.WithoutCancel(ctx))
 	window := min(to-from, int64(r.cfg.Duration))
-	accepted := int64(r.sum(func(s *share) int { return int(s.accepted) }))
-	delivered := int64(r.sum(func(s *share) int { return int(s.delivered) }))
-	rep.Seconds = float64(window) / 1e9
+	accepted := int64(r.sum(func(s *share) int { return int(s.windows[i].accepted) }))
+	delivered := int64(r.sum(func(s *share) int { return int(s.windows[i].delivered) }))
+	w.Seconds = float64(window) / 1e9
 	if window > 0 {
-		rep.Rate, rep.DeliveryRate = float64(accepted)/rep.Seconds, float64(delivered)/rep.Seconds
+		w.Rate, w.DeliveryRate = float64(accepted)/w.Seconds, float64(delivered)/w.Seconds
 	}
-	rep.GeneratorCPUSeconds = observe.Self() - cpu
-	rep.GeneratorUSPerMessage = report.PerMessage(rep.GeneratorCPUSeconds, accepted)
+	w.GeneratorCPUSeconds = observe.Self() - cpu
+	w.GeneratorUSPerMessage = report.PerMessage(w.GeneratorCPUSeconds, accepted)
 	if r.cfg.Server == nil {
-		return rep, nil
+		return nil
 	}
 	used, differ := observe.Between(before, after)
 	if err := errors.Join(noServer, err, differ); err != nil {
-		rep.ServerNote = err.Error()
-		return rep, nil
+		w.ServerNote = err.Error()
+		return nil
 	}
-	rep.Server = &report.Server{RSSBytes: used.RSSBytes, CPUSeconds: used.CPUSeconds, CPUUSPerMessage: report.PerMessage(used.CPUSeconds, accepted), GCShare: report.Share(used.GCSeconds, used.CPUSeconds)}
-	return rep, nil
+	w.Server = &report.Server{RSSBytes: used.RSSBytes, CPUSeconds: used.CPUSeconds, CPUUSPerMessage: report.PerMessage(used.CPUSeconds, accepted), GCShare: report.Share(used.GCSeconds, used.CPUSeconds)}
+	return nil
 }
 
 func (r *run) usage(ctx context.Context) (observe.Usage, error) {
@@ -242,17 +256,16 @@ func (r *run) drained() bool {
 // collect fills in what the whole run shows. The shares are finished, so that nothing changes what it reads.
 func (r *run) collect(rep *Report) {
 	var ledger oracle.Ledger
-	accept, attempt, deliver, late := report.NewLatency(), report.NewLatency(), report.NewLatency(), report.NewLatency()
+	windows := [2]window{newWindow(), newWindow()}
 	for i := range r.shares { // one after the other, because they add to the same
 		done := make(chan struct{})
 		s := r.shares[i]
 		s.loop.Post(func() {
 			defer close(done)
 			ledger.Merge(&s.ledger)
-			accept.Merge(s.accept)
-			attempt.Merge(s.attempt)
-			deliver.Merge(s.deliver)
-			late.Merge(s.late)
+			for i := range windows {
+				windows[i].merge(&s.windows[i])
+			}
 			rep.Reconnects += s.lost
 			rep.Resent += s.resent
 			rep.Refusals += s.refusals
@@ -261,7 +274,10 @@ func (r *run) collect(rep *Report) {
 		<-done
 	}
 	rep.judged(&ledger)
-	rep.Accept, rep.Attempt, rep.Deliver, rep.Late = accept.Percentiles(), attempt.Percentiles(), deliver.Percentiles(), late.Percentiles()
+	rep.Window.latencies(&windows[0])
+	if rep.Disturbed != nil {
+		rep.Disturbed.latencies(&windows[1])
+	}
 }
 
 // closeWithin is how long the end of a run waits for the server to close the conversations, which nothing depends on.

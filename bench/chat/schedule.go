@@ -9,8 +9,8 @@ const tick = 50_000
 func (s *share) admit() {
 	now := client.Now()
 	for ; s.slotDue(s.slot) <= min(now, s.end); s.slot++ {
-		if due := s.slotDue(s.slot); due >= s.windowFrom && due < s.windowTo {
-			s.late.Record(now - due)
+		for i := range s.windows {
+			s.windows[i].noteLate(s.slotDue(s.slot), now)
 		}
 		s.pairs[s.slot%int64(len(s.pairs))].pump()
 	}

@@ -6,7 +6,6 @@ import (
 
 	"github.com/switchyard-im/switchyard/bench/client"
 	"github.com/switchyard-im/switchyard/bench/oracle"
-	"github.com/switchyard-im/switchyard/bench/report"
 )
 
 // share is what one loop has of the run. Owned by the loop; others look at it through Fleet.Each.
@@ -36,14 +35,7 @@ type share struct {
 	schedule client.Timer
 	slot     int64 // open loop: the next slot of the schedule
 
-	windowFrom int64 // the measured window
-	windowTo   int64
-	accepted   int64 // acks within the window
-	delivered  int64 // deliveries within the window
-	accept     *report.Latency
-	attempt    *report.Latency // from the sending that was accepted; by when the answer came
-	deliver    *report.Latency
-	late       *report.Latency // open loop: how late the generator itself looked at what was due
+	windows [2]window // the measured ones: undisturbed, and disturbed
 }
 
 // never is a time that does not come.
@@ -51,9 +43,8 @@ const never = int64(1) << 62
 
 func newShare(r *run, l *client.Loop) *share {
 	s := &share{
-		run: r, cfg: &r.cfg, loop: l, end: never, windowFrom: never, windowTo: never,
+		run: r, cfg: &r.cfg, loop: l, end: never, windows: [2]window{newWindow(), newWindow()},
 		random: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
-		accept: report.NewLatency(), attempt: report.NewLatency(), deliver: report.NewLatency(), late: report.NewLatency(),
 	}
 	s.schedule.Fire = s.admit
 	return s
@@ -73,9 +64,6 @@ func (s *share) start(begin int64) {
 	s.interval = int64(1e9 * float64(s.cfg.Pairs) / s.cfg.Rate / float64(len(s.pairs)))
 	s.loop.Arm(&s.schedule, begin)
 }
-
-// measure sets the measured window. Latencies count by when a message was due, rates by when the answer came.
-func (s *share) measure(from, to int64) { s.windowFrom, s.windowTo = from, to }
 
 // finish lets nothing more become due; what was due before is still sent.
 func (s *share) finish(at int64) { s.end = min(s.end, at) }
@@ -100,22 +88,15 @@ func (s *share) judge() {
 
 func (s *share) noteAccepted(due, sent int64) {
 	now := client.Now()
-	if now >= s.windowFrom && now < s.windowTo {
-		s.accepted++
-		s.attempt.Record(now - sent)
-	}
-	if due >= s.windowFrom && due < s.windowTo {
-		s.accept.Record(now - due)
+	for i := range s.windows {
+		s.windows[i].noteAccepted(due, sent, now)
 	}
 }
 
 func (s *share) noteDelivered(due int64) {
 	now := client.Now()
-	if now >= s.windowFrom && now < s.windowTo {
-		s.delivered++
-	}
-	if due >= s.windowFrom && due < s.windowTo {
-		s.deliver.Record(now - due)
+	for i := range s.windows {
+		s.windows[i].noteDelivered(due, now)
 	}
 }
 

@@ -61,6 +61,7 @@ type Conn struct {
 	state      connState
 	woken      bool // wants Flush
 	queued     bool // is on the loop's dirty list
+	paused     bool // does not read
 	fragmentOp ws.OpCode
 	in         []byte // an incomplete frame, or nil; from the loop's spare buffers
 	pending    []byte // what the kernel did not take, or nil
@@ -169,7 +170,7 @@ func (c *Conn) release() {
 	}
 	c.loop.Disarm(&c.deadline)
 	c.loop.putBuffer(c.in)
-	c.fd, c.state, c.woken = -1, stateIdle, false
+	c.fd, c.state, c.woken, c.paused = -1, stateIdle, false, false
 	c.in, c.pending, c.fragments = nil, nil, nil
 }
 
@@ -186,6 +187,30 @@ func (c *Conn) enqueue() {
 		c.queued = true
 		c.loop.dirty = append(c.loop.dirty, c)
 	}
+}
+
+// Pause stops reading, as a client does that hangs: what arrives stays with the kernel, and pings are not answered.
+func (c *Conn) Pause() { c.pause(true) }
+
+// Continue reads again after Pause.
+func (c *Conn) Continue() { c.pause(false) }
+
+func (c *Conn) pause(on bool) {
+	if c.state == stateOpen && c.paused != on {
+		c.paused = on
+		_ = c.loop.watch(c, unix.EPOLL_CTL_MOD, c.interest()) // fails only if the descriptor is gone, which the next read tells
+	}
+}
+
+// interest is what the poller is asked for on an upgrading or open connection.
+func (c *Conn) interest() (events uint32) {
+	if !c.paused {
+		events = unix.EPOLLIN | unix.EPOLLRDHUP
+	}
+	if c.pending != nil {
+		events |= unix.EPOLLOUT
+	}
+	return events
 }
 
 // ready handles events of the connection's socket.
@@ -218,7 +243,7 @@ func (c *Conn) connected() {
 		return
 	}
 	c.state = stateUpgrading
-	if err := c.loop.watch(c, unix.EPOLL_CTL_MOD, unix.EPOLLIN|unix.EPOLLRDHUP); err != nil {
+	if err := c.loop.watch(c, unix.EPOLL_CTL_MOD, c.interest()); err != nil {
 		c.fail(os.NewSyscallError("epoll_ctl", err))
 		return
 	}

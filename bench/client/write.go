@@ -63,10 +63,11 @@ func (c *Conn) write(p []byte) {
 }
 
 func (c *Conn) hold(rest []byte) {
-	if c.pending == nil {
-		_ = c.loop.watch(c, unix.EPOLL_CTL_MOD, unix.EPOLLIN|unix.EPOLLRDHUP|unix.EPOLLOUT)
-	}
+	first := c.pending == nil
 	c.pending = append(c.pending, rest...)
+	if first {
+		_ = c.loop.watch(c, unix.EPOLL_CTL_MOD, c.interest())
+	}
 	if len(c.pending) > maxPending {
 		c.failLater(fmt.Errorf("client: the server does not read: %d bytes wait", len(c.pending)))
 	}
@@ -88,7 +89,7 @@ func (c *Conn) writePending() bool {
 	c.pending = c.pending[n:]
 	if len(c.pending) == 0 {
 		c.pending = nil
-		_ = c.loop.watch(c, unix.EPOLL_CTL_MOD, unix.EPOLLIN|unix.EPOLLRDHUP)
+		_ = c.loop.watch(c, unix.EPOLL_CTL_MOD, c.interest())
 	}
 	return true
 }

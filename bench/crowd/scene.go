@@ -26,7 +26,8 @@ type Config struct {
 	Threads   int           // event loops; default 1
 	PerSource int           // connections on each loopback source address; default 4,000
 
-	Progress func(string) // called each second of a wait from the goroutine that waits; nil: not
+	Tune     func(fd int) error // prepares each socket before it connects; nil: nothing
+	Progress func(string)       // called each second of a wait from the goroutine that waits; nil: not
 }
 
 // Scene is the stage of one run. Its methods belong to the goroutine that made it, but for Fail. Its fields are fixed.
@@ -61,6 +62,9 @@ func New(cfg Config, conns int) (*Scene, error) {
 	target, err := client.ParseTarget(cfg.URL, Subprotocol)
 	if err != nil {
 		return nil, err
+	}
+	if cfg.Tune != nil {
+		target = target.Tuned(cfg.Tune)
 	}
 	fleet, err := client.NewFleet(cfg.Threads)
 	if err != nil {

@@ -40,7 +40,7 @@ func (c *chatCommand) Run(ctx context.Context, t *terminal) error {
 		URL: c.URL, Key: key, Pairs: c.Pairs, Rate: c.Rate, Inflight: c.Inflight, Size: c.Size, VisitorOnly: c.Direction == "visitor",
 		Warmup: c.Warmup, Duration: c.Duration, Drain: c.Drain,
 		MarkDelay: c.MarkDelay, RetryMin: c.RetryMin, RetryMax: c.RetryMax, RetryJitter: c.RetryJitter,
-		Threads: c.Threads, Server: c.source(), Progress: c.progress(t, chat.Progress{}),
+		Threads: c.Threads, Server: c.source(), Progress: chatProgress(t, c.Pairs, chat.Progress{}),
 	})
 	t.progress.done()
 	if err != nil {
@@ -56,12 +56,12 @@ func (c *chatCommand) Run(ctx context.Context, t *terminal) error {
 	return err
 }
 
-// progress shows rates since the last line.
-func (c *chatCommand) progress(t *terminal, last chat.Progress) func(chat.Progress) {
+// chatProgress shows rates since the last line.
+func chatProgress(t *terminal, pairs int, last chat.Progress) func(chat.Progress) {
 	return func(p chat.Progress) {
 		seconds := (p.Elapsed - last.Elapsed).Seconds()
 		t.progress.line("%4.0fs %-10s %d/%d pairs  %7.0f sent/s %7.0f accepted/s %7.0f delivered/s  %d under way, %d offline, %d violations",
-			p.Elapsed.Seconds(), p.Phase, p.Ready, c.Pairs, float64(p.Sent-last.Sent)/seconds, float64(p.Accepted-last.Accepted)/seconds,
+			p.Elapsed.Seconds(), p.Phase, p.Ready, pairs, float64(p.Sent-last.Sent)/seconds, float64(p.Accepted-last.Accepted)/seconds,
 			float64(p.Delivered-last.Delivered)/seconds, p.Sent-p.Accepted, p.Offline, p.Violations)
 		last = p
 	}

@@ -33,6 +33,7 @@ type commands struct {
 	Resume     resumeCommand   `cmd:"" help:"Thousands of clients resume at once: the time until all have what they missed."`
 	Storm      stormCommand    `cmd:"" help:"The server goes away and comes back under thousands of clients: the time until all are back, and nothing is lost."`
 	Overload   overloadCommand `cmd:"" help:"Offers more than the server can take: what is accepted, and in what time."`
+	Slow       slowCommand     `cmd:"" help:"Clients that stop reading: what the others notice of them, and how they end."`
 	Echo       echoCommand     `cmd:"" help:"Measure any WebSocket echo server."`
 	Idle       idleCommand     `cmd:"" help:"Measure what idle connections cost the server."`
 	IdleWorker workerCommand   `cmd:"" hidden:"" help:"One process of idle --serve."`

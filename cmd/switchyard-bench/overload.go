@@ -31,11 +31,10 @@ func (c *overloadCommand) Run(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	show := chatCommand{Pairs: c.Pairs}
 	rep, err := overload.Run(ctx, overload.Config{
 		Chat: chat.Config{
 			URL: c.URL, Key: key, Pairs: c.Pairs, Size: c.Size, Warmup: c.Warmup, Duration: c.Duration, Drain: c.Drain,
-			Threads: c.Threads, Server: c.source(), Progress: show.progress(t, chat.Progress{}),
+			Threads: c.Threads, Server: c.source(), Progress: chatProgress(t, c.Pairs, chat.Progress{}),
 		},
 		Times: c.Times, Inflight: c.Inflight, MinShare: c.MinShare, MaxP99: float64(c.MaxP99) / float64(time.Millisecond),
 	})

@@ -9,10 +9,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/switchyard-im/switchyard/bench/chat"
 	"github.com/switchyard-im/switchyard/bench/fanout"
 	"github.com/switchyard-im/switchyard/bench/observe"
 	"github.com/switchyard-im/switchyard/bench/resume"
 	"github.com/switchyard-im/switchyard/bench/retry"
+	"github.com/switchyard-im/switchyard/bench/slow"
 	"github.com/switchyard-im/switchyard/bench/storm"
 	"github.com/switchyard-im/switchyard/bench/token"
 )
@@ -79,6 +81,23 @@ func TestOneMessageToManyConnections(t *testing.T) {
 	}
 	if !rep.OK() || rep.Sent == 0 || rep.Delivered != 500*rep.Sent {
 		t.Errorf("%+v", rep)
+	}
+}
+
+// TestClientsThatStopReading are ended with their code, and those who chat lose nothing.
+func TestClientsThatStopReading(t *testing.T) {
+	i := newInstallation(t, "--set", "websocket.output_soft=16KiB", "--set", "websocket.output_hard=128KiB")
+	p, admin := i.start()
+	rep, err := slow.Run(t.Context(), slow.Config{
+		Chat: chat.Config{URL: "ws://" + i.listen + "/v1/ws", Key: i.signer(), Pairs: 20, Rate: 200, Duration: 3 * time.Second, Drain: patience,
+			Server: observe.New(p.cmd.Process.Pid, "")},
+		Stalled: 10, FloodSize: 16 << 10, FloodRate: 50, Stall: 2500 * time.Millisecond, Ends: patience, Within: patience, Admin: admin,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !rep.OK() || rep.Ends["closed with 4001 slow consumer"] != 10 || rep.Chat.Disturbed == nil || rep.Chat.Disturbed.Rate == 0 || rep.RSSMost == 0 {
+		t.Errorf("%+v, %+v", rep, rep.Chat)
 	}
 }
 

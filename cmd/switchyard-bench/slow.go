@@ -1,0 +1,43 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/switchyard-im/switchyard/bench/chat"
+	"github.com/switchyard-im/switchyard/bench/slow"
+	"github.com/switchyard-im/switchyard/bench/token"
+)
+
+type slowCommand struct {
+	serverAddress
+	Pairs     int           `default:"5000" help:"Pairs that chat."`
+	Rate      float64       `default:"1000" help:"Messages per second of all pairs."`
+	Warmup    time.Duration `default:"3s" help:"Load before the first window."`
+	Duration  time.Duration `default:"12s" help:"Length of each of the two windows."`
+	Stalled   int           `default:"100" help:"Clients that stop reading when the second window begins."`
+	FloodSize int           `default:"8192" help:"Bytes of the body of a message to those."`
+	FloodRate float64       `default:"40" help:"Messages per second to each of those."`
+	Stall     time.Duration `default:"8s" help:"How long those do not read; then they read what is there, and learn how they ended."`
+	Threads   int           `default:"1" help:"Event loops of the generator for the pairs; those who stall have one more."`
+	JSON      string        `name:"json" type:"path" help:"Write the report to this file." placeholder:"FILE"`
+	serverFlags
+}
+
+// Run is called by kong.
+func (c *slowCommand) Run(ctx context.Context, t *terminal) error {
+	key, err := token.Load(c.Key)
+	if err != nil {
+		return err
+	}
+	rep, err := slow.Run(ctx, slow.Config{
+		Chat: chat.Config{URL: c.URL, Key: key, Pairs: c.Pairs, Rate: c.Rate, Warmup: c.Warmup, Duration: c.Duration, Threads: c.Threads, Server: c.source(),
+			Progress: chatProgress(t, c.Pairs, chat.Progress{})},
+		Stalled: c.Stalled, FloodSize: c.FloodSize, FloodRate: c.FloodRate, Stall: c.Stall, Admin: c.Admin,
+	})
+	t.progress.done()
+	if err != nil {
+		return err
+	}
+	return t.finish(rep, rep.Rows(), rep.OK(), c.JSON)
+}
