@@ -22,6 +22,9 @@ type inbound struct {
 // counted read buffer would pin 64 KB for the slowest of its frames.
 //
 // A slot and the bytes it names belong to the producer until tail passes it, then to the consumer until head passes it.
+//
+// An empty ring begins again at its front, once it has gone a little way: so one that is never far behind touches little of the memory
+// that it would need in an overload.
 type ring struct {
 	entries []inbound
 	bytes   []byte
@@ -31,6 +34,7 @@ type ring struct {
 	byteTail uint64 // producer's own: position in the endless byte stream; the index is its remainder
 	headSeen uint64 // producer's own: the consumer's progress as last read, spares a shared read per frame
 	byteSeen uint64
+	first    uint64 // position of the entry at the front; the producer changes it only while the ring is empty
 
 	_        [64]byte
 	head     atomic.Uint64
@@ -50,24 +54,41 @@ func newRing(frames, bytes int) *ring {
 // push copies a frame in; false: there is no room.
 func (r *ring) push(from core.Origin, typ frame.Type, f []byte, arrived int64) bool {
 	tail, size := r.tail.Load(), uint64(len(r.bytes))
+	r.restart(tail)
 	start := r.byteTail
 	if rest := size - start%size; rest < uint64(len(f)) {
 		start += rest // a frame is contiguous: skip to the beginning
 	}
 	end := start + uint64(len(f))
 	if tail-r.headSeen == uint64(len(r.entries)) || end-r.byteSeen > size {
-		r.headSeen, r.byteSeen = r.head.Load(), r.byteHead.Load()
+		r.headSeen, r.byteSeen = r.head.Load(), max(r.byteSeen, r.byteHead.Load())
 		if tail-r.headSeen == uint64(len(r.entries)) || end-r.byteSeen > size {
 			return false
 		}
 	}
 	off := start % size
 	copy(r.bytes[off:], f)
-	r.entries[tail%uint64(len(r.entries))] = inbound{from: from, arrived: arrived, off: uint32(off), len: uint32(len(f)), end: end, typ: typ}
+	*r.entry(tail) = inbound{from: from, arrived: arrived, off: uint32(off), len: uint32(len(f)), end: end, typ: typ}
 	r.byteTail = end
 	r.tail.Store(tail + 1)
 	return true
 }
+
+// farFront is the part of the ring, as a divisor, after which it begins again at the front.
+const farFront = 32
+
+// restart goes back to the front if nothing waits. Nothing before byteTail is needed then, which byteSeen remembers: byteHead may be behind it.
+func (r *ring) restart(tail uint64) {
+	size := uint64(len(r.bytes))
+	far := tail-r.first >= uint64(len(r.entries)/farFront) || r.byteTail%size >= size/farFront
+	if far && r.head.Load() == tail {
+		r.byteTail += size - 1 - (r.byteTail+size-1)%size
+		r.first, r.headSeen, r.byteSeen = tail, tail, r.byteTail
+	}
+}
+
+// entry is the slot of a position.
+func (r *ring) entry(at uint64) *inbound { return &r.entries[(at-r.first)%uint64(len(r.entries))] }
 
 // empty tells whether nothing waits; consumer only.
 func (r *ring) empty() bool { return r.head.Load() == r.tail.Load() }
@@ -77,11 +98,11 @@ func (r *ring) drain(fn func(in *inbound, f []byte)) int {
 	head, tail := r.head.Load(), r.tail.Load()
 	n := int(tail - head)
 	for ; head != tail; head++ {
-		in := &r.entries[head%uint64(len(r.entries))]
+		in := r.entry(head)
 		fn(in, r.bytes[in.off:in.off+in.len])
 	}
 	if n > 0 {
-		r.byteHead.Store(r.entries[(head-1)%uint64(len(r.entries))].end)
+		r.byteHead.Store(r.entry(head - 1).end)
 		r.head.Store(head)
 	}
 	return n

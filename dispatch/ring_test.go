@@ -52,6 +52,40 @@ func TestRingOrder(t *testing.T) {
 	}
 }
 
+// TestRingStaysAtItsFront: a ring that is emptied now and then does not touch memory far from its front, and one that was far behind
+// goes back there.
+func TestRingStaysAtItsFront(t *testing.T) {
+	r := newRing(1024, 1<<20)
+	f := make([]byte, 1000)
+	far := func() (off uint32) {
+		r.drain(func(in *inbound, _ []byte) { off = max(off, in.off) })
+		return off
+	}
+	push := func() {
+		if !r.push(core.Origin{}, frame.TypeSend, f, 0) {
+			t.Fatal("no room")
+		}
+	}
+	for range 1000 {
+		push()
+		if off := far(); off > 1<<20/farFront {
+			t.Fatalf("a frame lies at %d", off)
+		}
+	}
+	for range 2 {
+		for range 1000 {
+			push()
+		}
+		if off := far(); off < 900_000 {
+			t.Fatalf("a thousand frames end at %d", off)
+		}
+	}
+	push()
+	if off := far(); off != 0 {
+		t.Errorf("after a backlog a frame lies at %d", off)
+	}
+}
+
 func TestRingFull(t *testing.T) {
 	r := newRing(4, 1024)
 	for i := range 4 {
