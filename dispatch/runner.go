@@ -251,6 +251,6 @@ func (r *runner) finish(u *unit) {
 // lastTick writes the marks.
 func (r *runner) lastTick(u *unit) {
 	r.begin(u)
-	r.machine.Tick()
+	r.machine.WriteMarks()
 	r.end(u)
 }

@@ -25,7 +25,7 @@ func (m *Machine) Loaded(conv frame.ID, state, tail []byte, ok bool, err error) 
 	default:
 		c.group = m.groupName(c.group)
 		if c.marksDirty {
-			m.dirty[c] = struct{}{}
+			m.dirty = append(m.dirty, c)
 		}
 		if c.resync() {
 			m.resynchronise(c)
@@ -122,7 +122,6 @@ func (m *Machine) Invalidate(conv frame.ID, released uint64) {
 	t.released = min(t.released, released)
 	c.load, c.marksDirty = cold, false
 	c.recent = nil
-	delete(m.dirty, c)
 	m.reload(c)
 }
 
@@ -167,13 +166,12 @@ func (m *Machine) resynchronise(c *conversation) {
 	}
 }
 
-// Tick writes marks that are due, asks again for loads that failed, tells withheld presence, and lets go of what nobody uses. The runner calls it once a
+// Tick writes marks that are due (see marksPerTick), asks again for loads that failed, tells withheld presence, and lets go of what nobody uses. The runner calls it once a
 // second.
 func (m *Machine) Tick() {
 	if m.available {
-		for c := range m.dirty {
-			m.touch(c).putState = true
-		}
+		m.writeMarks(max(marksPerTick, m.due))
+		m.due = len(m.dirty)
 	}
 	for c := range m.stalled {
 		m.reload(c)

@@ -55,7 +55,9 @@ type Machine struct {
 	name      []byte // a user's name, for encoding
 	scratch   []byte // gathers the frames of one conversation, and state records; Writes borrow from it
 
-	dirty   map[*conversation]struct{} // marksDirty conversations, written by Tick
+	dirty []*conversation // became marksDirty, in this order; some have been written since
+	due   int             // the first so many of them were there at the last Tick
+
 	stalled map[*conversation]struct{} // their load failed and something still waits for it; Tick asks again
 	unsaid  map[*conversation]struct{} // presence was withheld; Tick tells it when it may
 }
@@ -70,7 +72,6 @@ func New(cfg Config) *Machine {
 		convs:  make(map[frame.ID]*conversation),
 		users:  newUsers(),
 		groups: make(map[string]string),
-		dirty:  make(map[*conversation]struct{}),
 
 		stalled: make(map[*conversation]struct{}),
 		unsaid:  make(map[*conversation]struct{}),
@@ -87,6 +88,9 @@ func (m *Machine) Begin(nowMS int64, available bool, out *Effects) {
 // End completes the batch's effects: what was merged goes out, and each conversation's messages become one write.
 func (m *Machine) End() {
 	m.flushSignals()
+	if m.available {
+		m.writeMarks(min(marksPerBatch, m.due))
+	}
 	for i := range m.touched {
 		m.flushConversation(m.touched[i].conv, &m.touched[i].batch)
 	}
@@ -280,7 +284,7 @@ func (m *Machine) badFrame(p parked, err error) {
 
 // forget drops a conversation from memory.
 func (m *Machine) forget(c *conversation) {
-	delete(m.dirty, c)
+	c.marksDirty = false
 	delete(m.stalled, c)
 	delete(m.unsaid, c)
 	delete(m.convs, c.id)

@@ -28,8 +28,10 @@ func (m *Machine) mark(c *conversation, p parked) {
 		return
 	}
 	mb.delivered, mb.read = delivered, read
-	c.marksDirty = true
-	m.dirty[c] = struct{}{}
+	if !c.marksDirty {
+		c.marksDirty = true
+		m.dirty = append(m.dirty, c)
+	}
 	b := m.touch(c)
 	b.marks |= 1 << i
 	b.markConn = p.from.Conn
@@ -119,5 +121,33 @@ func (m *Machine) putState(c *conversation) {
 	m.scratch = appendRecord(m.scratch, c)
 	m.out.Writes = append(m.out.Writes, Write{Op: PutConversation, Conv: c.id, Open: c.state != frame.StateClosed, Data: m.scratch[start:len(m.scratch):len(m.scratch)]})
 	c.marksDirty = false
-	delete(m.dirty, c)
+}
+
+// Marks are written within two seconds, and not all at once: thousands of records in one batch would hold messages up for tens of
+// milliseconds. A Tick writes some, and what it leaves goes with the batches of the next second, or with the next Tick.
+const (
+	marksPerTick  = 64
+	marksPerBatch = 16
+)
+
+// writeMarks writes the first n conversations of dirty.
+func (m *Machine) writeMarks(n int) {
+	n = min(n, len(m.dirty))
+	for _, c := range m.dirty[:n] {
+		if c.marksDirty {
+			m.touch(c).putState = true
+		}
+	}
+	clear(m.dirty[:n])
+	if m.dirty = m.dirty[n:]; len(m.dirty) == 0 {
+		m.dirty = nil
+	}
+	m.due = max(0, m.due-n)
+}
+
+// WriteMarks writes all marks, before the end, if the store takes them.
+func (m *Machine) WriteMarks() {
+	if m.available {
+		m.writeMarks(len(m.dirty))
+	}
 }
