@@ -29,14 +29,14 @@ const (
 	pageBytes   = 48 << 10 // a page stays well below the 64 KiB that many clients accept
 )
 
-// again gives the replays that were put off another try; called each second.
+// again gives the replays that were put off another try, but for those whose connection is gone; called each second.
 func (js *jobs) again() {
 	js.mu.Lock()
 	delayed := js.delayed
 	js.delayed = nil
 	js.mu.Unlock()
 	for _, j := range delayed {
-		js.queue(j)
+		js.center.conns.Post(j.Conn, func(Conn) { js.queue(j) })
 	}
 }
 
