@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/switchyard-im/switchyard/dispatch"
@@ -287,6 +288,53 @@ func TestMaxDelay(t *testing.T) {
 			c.store.Resume()
 		})
 	}
+}
+
+// TestRefusedInTwoPlaces: one message is refused because its commit fails, the next one before that because the ring is crowded. A client that
+// sends the first again, and only that, until it is taken, gets both through.
+func TestRefusedInTwoPlaces(t *testing.T) {
+	withCenter(t, dispatch.Config{MaxDelay: 200 * time.Millisecond}, func(c *center) {
+		n := c.login("v", frame.RoleVisitor)
+		c.open(n, 1)
+		conv := c.shown(n).Conv
+		send := func(id byte) uint64 {
+			c.nets.mu.Lock()
+			n.out = n.out[:0]
+			c.nets.mu.Unlock()
+			c.send(n, (&frame.Send{Ref: uint64(id), Conv: conv, Level: 2, ID: frame.ID{id}, Base: 1, Body: []byte{0xc0}}).Append(nil))
+			return c.refusal(n).Code
+		}
+		c.store.Hold()
+		if code := send(1); code != 0 {
+			t.Fatalf("the first message got error %d", code)
+		}
+		time.Sleep(time.Second)
+		if code := send(2); code != frame.ErrorOverloaded {
+			t.Fatalf("the second message got error %d", code)
+		}
+		c.store.Fail()
+		c.store.Resume()
+		synctest.Wait()
+		if e := c.refusal(n); e.Ref != 1 || e.Code != frame.ErrorUnavailable {
+			t.Fatalf("the first message got %+v", e)
+		}
+		c.store.Recover()
+		for id := byte(1); id <= 2; id++ {
+			for tries := 1; ; tries++ {
+				time.Sleep(2 * time.Second)
+				if send(id) == 0 {
+					break
+				}
+				if tries == 5 {
+					t.Fatalf("message %d is refused for ever", id)
+				}
+			}
+			var a frame.Ack
+			if err := a.Parse(c.last(n, frame.TypeAck)); err != nil || a.Seq != uint64(id)+1 {
+				t.Errorf("message %d: %+v, %v", id, a, err)
+			}
+		}
+	})
 }
 
 // TestMemoryPressure: near its memory limit the server gives up all but messages; clear of it, nothing.

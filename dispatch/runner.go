@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -219,8 +220,8 @@ func (r *runner) recover(u *unit) {
 		r.free <- other
 	}
 	r.begin(u)
-	for _, f := range failures {
-		r.takeBack(&f)
+	for i := range slices.Backward(failures) { // see Machine.Refused
+		r.takeBack(&failures[i])
 	}
 	r.end(u)
 }

@@ -22,10 +22,12 @@ type rare struct {
 	convs   []frame.ID // further conversations that it may be attached to
 	replays replays    // what is to be replayed to it
 
-	// By conversation the first message that a full ring refused, until it comes again. It keeps the connection's messages in order, as
-	// core's barrier does over a failed commit: what is sent to the conversation after the refused message is refused too.
-	refused map[frame.ID]frame.ID
+	refused map[frame.ID]refusal // by conversation
 }
+
+// refusal keeps a connection's messages in order over a full ring, as core's barrier does over a failed commit: what is sent to the
+// conversation after a refused message is refused too, until that comes again, or the one that was refused last.
+type refusal struct{ first, last frame.ID }
 
 // rarely returns s.rare, made if need be.
 func (s *session) rarely() *rare {
@@ -68,9 +70,9 @@ func (p *sessions) give(s *session) {
 }
 
 // refusedMax bounds the conversations that a refusal is remembered for; a client would have to have messages under way in more.
-const refusedMax = 4096
+const refusedMax = 1024
 
-// mayPass tells whether a frame may go on, and lifts the refusal if it is the message that was refused.
+// mayPass tells whether a frame may go on, and lifts the refusal if it is a message that is awaited.
 func (s *session) mayPass(typ frame.Type, f []byte) bool {
 	if s.rare == nil || typ != frame.TypeSend {
 		return true
@@ -79,7 +81,7 @@ func (s *session) mayPass(typ frame.Type, f []byte) bool {
 	if send.Parse(f) != nil {
 		return true
 	}
-	if awaited, ok := s.rare.refused[send.Conv]; ok && send.ID != awaited {
+	if r, ok := s.rare.refused[send.Conv]; ok && send.ID != r.first && send.ID != r.last {
 		return false
 	}
 	delete(s.rare.refused, send.Conv)
@@ -94,13 +96,16 @@ func (s *session) refuse(typ frame.Type, f []byte) {
 		return
 	}
 	r := s.rarely()
-	if _, ok := r.refused[send.Conv]; ok || len(r.refused) == refusedMax {
-		return
+	before, again := r.refused[send.Conv]
+	switch {
+	case again:
+		r.refused[send.Conv] = refusal{before.first, send.ID}
+	case len(r.refused) < refusedMax:
+		if r.refused == nil {
+			r.refused = make(map[frame.ID]refusal)
+		}
+		r.refused[send.Conv] = refusal{send.ID, send.ID}
 	}
-	if r.refused == nil {
-		r.refused = make(map[frame.ID]frame.ID)
-	}
-	r.refused[send.Conv] = send.ID
 }
 
 // passed notes that a runner has taken a frame. Only now a detach counts: had it been refused, the conversation would still hold the

@@ -31,6 +31,26 @@ func TestRefusalsOfManyConversations(t *testing.T) {
 	}
 }
 
+// TestRefusedLast: a message that comes again right after its refusal passes, because nothing goes before it any more.
+func TestRefusedLast(t *testing.T) {
+	var s session
+	send := func(id byte) []byte {
+		return (&frame.Send{Ref: 1, Conv: frame.ID{1}, Level: 2, ID: frame.ID{id}, Body: []byte{0xc0}}).Append(nil)
+	}
+	for id := byte(2); id <= 4; id++ {
+		s.refuse(frame.TypeSend, send(id))
+	}
+	for _, id := range []byte{1, 3, 5} {
+		if s.mayPass(frame.TypeSend, send(id)) {
+			t.Errorf("message %d passes before message 2, which was refused", id)
+		}
+	}
+	s.refuse(frame.TypeSend, send(1)) // refused elsewhere before message 2 was refused here
+	if !s.mayPass(frame.TypeSend, send(1)) || s.rare != nil {
+		t.Error("the first message does not pass")
+	}
+}
+
 // TestDetachCountsWhenTaken: a conversation is forgotten only when a runner has taken the detach.
 func TestDetachCountsWhenTaken(t *testing.T) {
 	var s session

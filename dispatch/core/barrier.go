@@ -10,18 +10,23 @@ import (
 // (overloaded, unavailable) and those behind it arrive later, when they would be accepted; its retry would then come after
 // them. So from the refusal on, everything that the connection sends to the conversation is refused too, until the refused message
 // comes again or the connection ends. No time ends it: what is behind may wait in the network for as long as the server is overloaded.
-// The client's part is to send again only when all that it has under way is answered.
+// The client's part is to send again only when all that it has under way is answered, and in order.
+//
+// So one that comes again although it was refused last has nothing before it any more, and ends the barrier too. Else a client would be
+// refused for ever that has the first message from a replay, or gave it up, or has an earlier one that another barrier refused (the gate's).
 type barrier struct {
-	conn frame.ConnID
-	id   frame.ID
+	conn  frame.ConnID
+	first frame.ID // of what was refused
+	last  frame.ID
 }
 
 // barriersMax bounds the barriers of connections that are not attached, whose end nobody tells this conversation: beyond it the oldest goes.
 const barriersMax = 256
 
-// bar refuses what conn sends from now on until id comes.
+// bar notes that a message of conn is refused for now.
 func (c *conversation) bar(conn frame.ConnID, id frame.ID) {
-	if c.barrierOf(conn) >= 0 {
+	if i := c.barrierOf(conn); i >= 0 {
+		c.trouble.barriers[i].last = id
 		return
 	}
 	t := c.troubled()
@@ -30,10 +35,10 @@ func (c *conversation) bar(conn frame.ConnID, id frame.ID) {
 			t.barriers = slices.Delete(t.barriers, i, i+1)
 		}
 	}
-	t.barriers = append(t.barriers, barrier{conn, id})
+	t.barriers = append(t.barriers, barrier{conn, id, id})
 }
 
-// mayPass tells whether a message may be accepted, and lifts the barrier if it is the one that was refused.
+// mayPass tells whether a message may be accepted, and lifts the barrier if it is one that is awaited.
 func (c *conversation) mayPass(conn frame.ConnID, id frame.ID) bool {
 	if c.trouble == nil {
 		return true // the hot path
@@ -42,7 +47,7 @@ func (c *conversation) mayPass(conn frame.ConnID, id frame.ID) bool {
 	if i < 0 {
 		return true
 	}
-	if c.trouble.barriers[i].id != id {
+	if b := &c.trouble.barriers[i]; b.first != id && b.last != id {
 		return false
 	}
 	c.lift(i)
@@ -82,9 +87,11 @@ func (m *Machine) refuseForNow(c *conversation, p parked, code uint64, text stri
 	}
 }
 
-// Refused tells that the commit of an accepted message failed and its sender was told so; before Invalidate, in the order of the messages.
+// Refused tells that the commit of an accepted message failed and its sender was told so. Of several the last one comes first: each goes before
+// what was refused until then, also before what was refused at once, because the store was away, while the commit was under way.
 func (m *Machine) Refused(conv frame.ID, conn frame.ConnID, id frame.ID) {
 	if c := m.convs[conv]; c != nil && !id.IsZero() {
 		c.bar(conn, id)
+		c.trouble.barriers[c.barrierOf(conn)].first = id
 	}
 }

@@ -153,6 +153,60 @@ func TestGoneKeepsOrder(t *testing.T) {
 	}
 }
 
+// TestRefusedMeanwhileKeepsOrder: a message whose commit fails goes before one behind it that was refused at once, because the store was away
+// by then.
+func TestRefusedMeanwhileKeepsOrder(t *testing.T) {
+	h, conv := begun(t)
+	send := func(id string) func() {
+		return func() { h.event([]string{"send", "1", "v", "ref=8", "C", "id=" + id, "base=2", "body=b"}) }
+	}
+	h.batched(send("1")) // its commit is under way
+	h.batched(send("2"))
+	h.down = true
+	h.batched(send("3"))
+	h.down = false
+	h.batched(func() { // the commits fail
+		h.m.Refused(conv, 1, frame.ID{'2'})
+		h.m.Refused(conv, 1, frame.ID{'1'})
+		h.m.Invalidate(conv, 2)
+	})
+	s := h.store.convs[conv]
+	h.batched(func() { h.m.Loaded(conv, s.state, s.last(), true, nil) })
+	for _, id := range []string{"3", "2"} {
+		if e := h.batched(send(id)); len(e.Writes) > 0 {
+			t.Errorf("message %s is accepted before the first one", id)
+		}
+	}
+	e := h.batched(func() { send("1")(); send("2")(); send("3")() })
+	if len(e.Writes) != 1 || e.Writes[0].First != 3 || e.Writes[0].Last != 5 {
+		t.Errorf("writes %+v", e.Writes)
+	}
+}
+
+// TestOpenBehindResume: a conversation that does not exist stays one, in memory, when an open waits behind what finds it missing.
+func TestOpenBehindResume(t *testing.T) {
+	h := newHarness(t, Config{})
+	v, key := &Identity{User: "v", Role: frame.RoleVisitor}, frame.ID{1}
+	conv := ConversationID("v", key)
+	h.batched(func() {
+		h.m.Frame(Origin{1, v}, frame.TypeResume, (&frame.Resume{Ref: 1, Conv: conv}).Append(nil), 1)
+		h.m.Frame(Origin{2, v}, frame.TypeOpen, (&frame.Open{Ref: 1, Key: key, Group: []byte("g")}).Append(nil), 1)
+		h.m.Loaded(conv, nil, nil, false, nil)
+	})
+	if c := h.m.convs[conv]; c == nil || c.attachmentOf(2) < 0 {
+		t.Errorf("the conversation that was opened is lost: %+v", c)
+	}
+	other := frame.ID{9}
+	h.batched(func() {
+		h.m.Frame(Origin{1, v}, frame.TypeResume, (&frame.Resume{Ref: 1, Conv: other}).Append(nil), 1)
+		h.m.Show(other, Origin{Conn: 1})
+		h.m.Loaded(other, nil, nil, false, nil)
+	})
+	if h.m.convs[other] != nil {
+		t.Error("a conversation that does not exist stays in memory")
+	}
+}
+
 // TestCertain: what does not depend on the batch's writes goes out even if they are not kept; every refused request is an answer, so that
 // its sender hears something then.
 func TestCertain(t *testing.T) {

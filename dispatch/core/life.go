@@ -39,8 +39,8 @@ func (m *Machine) open(c *conversation, p parked) {
 		return
 	}
 	if !m.mayOpen(c, p, &o) {
-		if len(c.members)+len(c.waiting()) == 0 {
-			m.forget(c)
+		if len(c.members) == 0 {
+			m.forgetMissing(c)
 		}
 		return
 	}
@@ -94,7 +94,7 @@ func (m *Machine) Assign(conv frame.ID, agent string) {
 
 func (m *Machine) assign(c *conversation, agent string) {
 	if len(c.members) == 0 {
-		m.forget(c)
+		m.forgetMissing(c)
 		return
 	}
 	if c.state != frame.StateQueued {
@@ -148,7 +148,7 @@ func (m *Machine) Show(conv frame.ID, from Origin) {
 // show sends a conversation frame.
 func (m *Machine) show(c *conversation, conn frame.ConnID, ref uint64) {
 	if len(c.members) == 0 {
-		m.forget(c)
+		m.forgetMissing(c)
 		return
 	}
 	off := len(m.out.Buf)

@@ -173,7 +173,7 @@ func (m *Machine) frame(c *conversation, p parked) {
 		return
 	}
 	if len(c.members) == 0 {
-		m.forget(c)
+		m.forgetMissing(c)
 		m.refuseParked(p, frame.ErrorNotFound, "there is no such conversation")
 		return
 	}
@@ -280,6 +280,13 @@ func (m *Machine) refuseParked(p parked, code uint64, text string) {
 // badFrame refuses a frame whose fields do not fit.
 func (m *Machine) badFrame(p parked, err error) {
 	m.refuse(p.from.Conn, frame.PeekRef(p.frame), frame.ErrorBadFrame, err.Error())
+}
+
+// forgetMissing drops a conversation that does not exist, unless something waits, which may be what creates it.
+func (m *Machine) forgetMissing(c *conversation) {
+	if len(c.waiting()) == 0 {
+		m.forget(c)
+	}
 }
 
 // forget drops a conversation from memory.

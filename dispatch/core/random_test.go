@@ -104,7 +104,7 @@ func (w *world) turn(events func()) {
 	w.fail, w.lost = false, false
 	if failed {
 		w.turn(func() {
-			for _, a := range e.Answers { // told unavailable: who wanted to attach begins anew
+			for _, a := range slices.Backward(e.Answers) { // told unavailable: who wanted to attach begins anew
 				switch a.Kind {
 				case AnswerAttached:
 					delete(w.devices, a.Conn)

@@ -123,7 +123,7 @@ func (h *harness) batch(out *strings.Builder, events func()) {
 	h.fail, h.lost = false, false
 	if failed {
 		h.batch(out, func() {
-			for _, a := range e.Answers {
+			for _, a := range slices.Backward(e.Answers) {
 				switch a.Kind {
 				case AnswerAttached:
 					h.m.Gone(a.Conv, a.Conn)

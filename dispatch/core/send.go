@@ -58,7 +58,7 @@ func (m *Machine) accept(c *conversation, p parked, sender int8, s *frame.Send) 
 		return
 	}
 	if !c.mayPass(p.from.Conn, s.ID) {
-		m.refuse(p.from.Conn, s.Ref, frame.ErrorUnavailable, "an earlier message of this connection was refused; send that one again first, or reconnect")
+		m.refuseForNow(c, p, frame.ErrorUnavailable, "an earlier message of this connection was refused; send that one again first, or reconnect")
 		return
 	}
 	if !m.available {
