@@ -2,7 +2,6 @@
 package memory
 
 import (
-	"bufio"
 	"fmt"
 	"math"
 	"os"
@@ -10,6 +9,8 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // Limit is how much memory the process may use, and who says so.
@@ -29,42 +30,31 @@ func Set(configured int64) (Limit, error) {
 			return Limit{l, "GOMEMLIMIT"}, nil
 		}
 	}
-	l, err := find(configured, "/")
-	if err == nil {
-		debug.SetMemoryLimit(l.Bytes)
+	machine, err := machineMemory()
+	if err != nil && configured == 0 {
+		return Limit{}, fmt.Errorf("memory: the machine does not tell how much it has: %w; set overload.memory_limit", err)
 	}
-	return l, err
+	l := find(configured, machine, "/")
+	debug.SetMemoryLimit(l.Bytes)
+	return l, nil
 }
 
-// find chooses the limit; root is the directory that holds proc and sys.
-func find(configured int64, root string) (Limit, error) {
+// machineMemory asks the kernel by a system call: /proc/meminfo is not there for a service with ProcSubset=pid, as ours is.
+func machineMemory() (int64, error) {
+	var info unix.Sysinfo_t
+	err := unix.Sysinfo(&info)
+	return int64(uint64(info.Totalram) * uint64(info.Unit)), err
+}
+
+// find chooses the limit of a machine with so much memory; root is the directory that holds proc and sys.
+func find(configured, machine int64, root string) Limit {
 	if configured != 0 {
-		return Limit{configured, "overload.memory_limit"}, nil
-	}
-	machine, err := memTotal(filepath.Join(root, "proc/meminfo"))
-	if err != nil {
-		return Limit{}, fmt.Errorf("memory: %w; set overload.memory_limit", err)
+		return Limit{configured, "overload.memory_limit"}
 	}
 	if group, ok := groupLimit(root); ok && group < machine {
-		return Limit{int64(float64(group) * share), "80 % of the control group's limit"}, nil
+		return Limit{int64(float64(group) * share), "80 % of the control group's limit"}
 	}
-	return Limit{int64(float64(machine) * share), "80 % of the machine's memory"}, nil
-}
-
-// memTotal reads the memory of the machine. https://man7.org/linux/man-pages/man5/proc_meminfo.5.html
-func memTotal(file string) (int64, error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return 0, err
-	}
-	defer f.Close()
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		if fields := strings.Fields(lines.Text()); len(fields) == 3 && fields[0] == "MemTotal:" {
-			kb, err := strconv.ParseInt(fields[1], 10, 53)
-			return kb << 10, err
-		}
-	}
-	return 0, fmt.Errorf("no MemTotal in %s", file)
+	return Limit{int64(float64(machine) * share), "80 % of the machine's memory"}
 }
 
 // groupLimit finds the least memory.max of the process's control group (version 2) and those above it; false if there is none. Inside a
