@@ -147,7 +147,7 @@ func (u *User) refused(f []byte) error {
 		return err
 	}
 	if frame.ErrorRetry(m.Code) {
-		u.Conn.Loop().Arm(&u.again, client.Now()+int64(m.RetryMS)*1e6)
+		u.Conn.Loop().Arm(&u.again, client.Now()+later(m.RetryMS))
 		return nil
 	}
 	u.scene.Fail(Refusal(u.name, &m))

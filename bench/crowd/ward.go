@@ -79,7 +79,7 @@ func (s *Scene) NewWard(l *client.Loop, first, n, size int) (*Ward, error) {
 	w.again.Fire, w.dial.Fire = w.repeat, w.clerk.Conn.Dial
 	for i := range n {
 		number := first + 1 + i
-		g := &Guest{ward: w, index: uint64(i), speech: speech{pair: uint32(number)}, Stream: oracle.Stream{Number: number}}
+		g := &Guest{ward: w, index: uint64(i), speech: speech{pair: uint32(number)}, Stream: oracle.Stream{Number: number, Pair: uint32(number)}}
 		binary.BigEndian.PutUint32(g.key[:], s.Run)
 		binary.BigEndian.PutUint32(g.key[4:], uint32(number))
 		g.timer.Fire = g.act
@@ -241,7 +241,11 @@ func (c *clerk) acked(f []byte) error {
 	if m.Ref < FirstRef {
 		return nil
 	}
-	if g := c.Guests[(m.Ref-FirstRef)>>refBits]; g.speech.acked((m.Ref-FirstRef)&(1<<refBits-1), m.Seq) {
+	guest := (m.Ref - FirstRef) >> refBits
+	if guest >= uint64(len(c.Guests)) {
+		return fmt.Errorf("an ack for request %d, which was never made", m.Ref)
+	}
+	if g := c.Guests[guest]; g.speech.acked((m.Ref-FirstRef)&(1<<refBits-1), m.Seq) {
 		c.Under--
 		c.Ledger.Accepted++
 	}

@@ -11,7 +11,8 @@ import (
 //
 // Invariant: missing is sorted and all in it are below next.
 type Stream struct {
-	Number int // of the receiver, for the reports
+	Number int    // of the receiver, for the reports
+	Pair   uint32 // the number of the conversation, as its bodies tell it
 
 	next    uint64   // index of the next message
 	last    uint64   // sequence of the last message or event
@@ -36,6 +37,10 @@ func (s *Stream) Received(l *Ledger, run uint32, size int, m *frame.Message) (du
 	tag, ok := ParseBody(m.Body, size)
 	if !ok || m.ID != tag.ID() || tag.Run != run {
 		l.violation(Altered, s.Number, "sequence %d, id %s, %d bytes: not a body that was sent", m.Seq, m.ID, len(m.Body))
+		return 0, false
+	}
+	if tag.Pair != s.Pair {
+		l.violation(Misdelivered, s.Number, "message %d of conversation %d, sequence %d, in conversation %d", tag.Index, tag.Pair, m.Seq, s.Pair)
 		return 0, false
 	}
 	switch i, skipped := slices.BinarySearch(s.missing, tag.Index); {

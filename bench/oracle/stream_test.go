@@ -53,8 +53,12 @@ func TestAlteredBodiesOfAStream(t *testing.T) {
 	if _, fresh := s.Received(&l, 6, 64, sent(1, 2, 1)); fresh || l.Count(Altered) != 2 {
 		t.Error("another run's message passed", l)
 	}
+	other := Stream{Pair: 9}
+	if _, fresh := other.Received(&l, 5, 64, sent(0, 1, 0)); fresh || l.Count(Misdelivered) != 1 {
+		t.Error("a message of another conversation passed", l)
+	}
 	event := &frame.Message{Seq: 3, Prev: 2, Kind: frame.KindEvent}
-	if _, fresh := s.Received(&l, 5, 64, event); fresh || l.Total() != 2 || s.Known() != 3 {
+	if _, fresh := s.Received(&l, 5, 64, event); fresh || l.Total() != 3 || s.Known() != 3 {
 		t.Error(l, s.Known())
 	}
 }
