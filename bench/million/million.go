@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/switchyard-im/switchyard/bench/client"
@@ -167,9 +168,9 @@ func (r *run) startServers(ctx context.Context) error {
 		if n >= r.cfg.Servers {
 			return nil
 		}
-		if time.Now().After(end) {
-			return fmt.Errorf("only %d of %d servers listen on port %d within %s: do they share the port (--reuse-port)? --server-log shows what they say",
-				n, r.cfg.Servers, r.target.Addr().Port(), listenWithin)
+		if slices.ContainsFunc(r.servers, (*spawn.Process).Ended) || time.Now().After(end) {
+			return fmt.Errorf("only %d of %d servers listen on port %d: do they share the port (--reuse-port)? --server-log shows what they say",
+				n, r.cfg.Servers, r.target.Addr().Port())
 		}
 		r.tell("%d of %d servers listen", n, r.cfg.Servers)
 		if err := pause(ctx, 20*time.Millisecond); err != nil {

@@ -112,6 +112,7 @@ func TestRunsThatCannotTakePlaceSayWhy(t *testing.T) {
 	for want, change := range map[string]func(*Config){
 		"--serve":             func(c *Config) { c.Command = "" },
 		"must be positive":    func(c *Config) { c.Conns = -1 },
+		"--reuse-port":        func(c *Config) { c.Command = "false" },
 		"too many for":        func(c *Config) { c.Processes = 301 },
 		"not be negative":     func(c *Config) { c.Hold = -1 },
 		"ws://HOST:PORT/PATH": func(c *Config) { c.URL = "ftp://x" },

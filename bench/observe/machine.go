@@ -112,12 +112,16 @@ func Listeners(port uint16) (int, error) {
 	return n, nil
 }
 
-// countListeners counts the lines in state 0A whose local address has the port. The kernel lists listening sockets first.
+// countListeners counts the lines in state 0A whose local address has the port. The kernel lists listening sockets first, so the rest, which may be
+// a million, is not looked at.
 func countListeners(lines *bufio.Scanner, port uint16) (n int) {
 	suffix := fmt.Sprintf(":%04X", port)
-	for lines.Scan() {
+	for lines.Scan(); lines.Scan(); { // the first line is the heads of the columns
 		fields := strings.Fields(lines.Text())
-		if len(fields) > 3 && fields[3] == "0A" && strings.HasSuffix(fields[1], suffix) {
+		if len(fields) < 4 || fields[3] != "0A" {
+			break
+		}
+		if strings.HasSuffix(fields[1], suffix) {
 			n++
 		}
 	}

@@ -23,7 +23,7 @@ func TestTheKernelsTables(t *testing.T) {
 		t.Error(caches)
 	}
 	tcp := "  sl  local_address rem_address   st\n   0: 0100007F:1F90 00000000:0000 0A 0\n   1: 0100007F:1F90 00000000:0000 0A 0\n" +
-		"   2: 0100007F:1F90 0100007F:9999 01 0\n   3: 0100007F:1F91 00000000:0000 0A 0\n"
+		"   2: 0100007F:1F91 00000000:0000 0A 0\n   3: 0100007F:1F90 0100007F:9999 01 0\n"
 	if n := countListeners(bufio.NewScanner(strings.NewReader(tcp)), 8080); n != 2 {
 		t.Error(n)
 	}

@@ -33,7 +33,7 @@ func (u *Usage) Add(ctx context.Context, pid int) error {
 	return err
 }
 
-// Source reads the usage of one process. Safe for use by one goroutine at a time.
+// Source reads the usage of one process. Safe for concurrent use.
 type Source interface {
 	Read(ctx context.Context) (Usage, error)
 }

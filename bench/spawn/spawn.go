@@ -15,7 +15,8 @@ import (
 
 // Process is one server process. Its methods are called by one goroutine.
 type Process struct {
-	cmd *exec.Cmd
+	cmd   *exec.Cmd
+	ended chan struct{} // closed when the process was waited for
 }
 
 // Start runs a command line by the shell, which becomes the command itself, so that signals reach it. Its output goes to out; it
@@ -28,26 +29,38 @@ func Start(command string, out io.Writer) (*Process, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("spawn: cannot run %q: %w", command, err)
 	}
-	return &Process{cmd}, nil
+	p := &Process{cmd, make(chan struct{})}
+	go func() { // ends with the process
+		defer close(p.ended)
+		_ = cmd.Wait() // how it ended its output tells
+	}()
+	return p, nil
+}
+
+// Ended tells whether the process has ended.
+func (p *Process) Ended() bool {
+	select {
+	case <-p.ended:
+		return true
+	default:
+		return false
+	}
 }
 
 // PID is the process's id.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
-// Kill sends a signal and waits for the end of the process.
+// Kill sends a signal and waits for the end of the process. It may have ended by itself.
 func (p *Process) Kill(sig os.Signal) error {
 	if err := p.cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("spawn: %w", err)
 	}
-	var exit *exec.ExitError
-	if err := p.cmd.Wait(); err != nil && !errors.As(err, &exit) {
-		return fmt.Errorf("spawn: %w", err)
-	}
+	<-p.ended
 	return nil
 }
 
-// Listening waits until somebody accepts connections at the address.
-func Listening(ctx context.Context, address string, within time.Duration) error {
+// Listening waits until somebody accepts connections at the address, as long as the process runs.
+func (p *Process) Listening(ctx context.Context, address string, within time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	for {
@@ -57,6 +70,8 @@ func Listening(ctx context.Context, address string, within time.Duration) error 
 			return c.Close()
 		}
 		select {
+		case <-p.ended:
+			return fmt.Errorf("spawn: the server ended before it listened on %s (%v); its output tells why", address, p.cmd.ProcessState)
 		case <-ctx.Done():
 			return fmt.Errorf("spawn: nobody listens on %s within %s: %w", address, within, err)
 		case <-time.After(5 * time.Millisecond):

@@ -26,8 +26,11 @@ func TestAProcessRunsUntilItIsKilled(t *testing.T) {
 			break // the shell has become the command
 		}
 	}
-	if err := p.Kill(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
+	if p.Ended() {
+		t.Error("the process has ended by itself")
+	}
+	if err := p.Kill(syscall.SIGTERM); err != nil || !p.Ended() {
+		t.Fatal(err, p.Ended())
 	}
 	if out.String() != "here\n" {
 		t.Errorf("output %q", out.String())
@@ -35,8 +38,8 @@ func TestAProcessRunsUntilItIsKilled(t *testing.T) {
 	if _, err := os.Stat("/proc/" + strconv.Itoa(p.PID())); err == nil {
 		t.Error("the process is still there")
 	}
-	if err := p.Kill(syscall.SIGKILL); err == nil {
-		t.Error("killed twice")
+	if err := p.Kill(syscall.SIGKILL); err != nil {
+		t.Error("the end of what has ended:", err)
 	}
 }
 
@@ -45,11 +48,21 @@ func TestListening(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := Listening(context.Background(), l.Addr().String(), 5*time.Second); err != nil {
+	p, err := Start("sleep 100", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Listening(context.Background(), l.Addr().String(), 5*time.Second); err != nil {
 		t.Error(err)
 	}
 	l.Close()
-	if err := Listening(context.Background(), l.Addr().String(), 20*time.Millisecond); err == nil {
-		t.Error("a closed port listens")
+	if err := p.Listening(context.Background(), l.Addr().String(), 20*time.Millisecond); err == nil || !strings.Contains(err.Error(), "nobody listens") {
+		t.Error("a closed port listens:", err)
+	}
+	if err := p.Kill(syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Listening(context.Background(), l.Addr().String(), time.Minute); err == nil || !strings.Contains(err.Error(), "ended before") {
+		t.Error("a server that ended listens:", err)
 	}
 }

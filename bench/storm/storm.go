@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"syscall"
 	"time"
 
@@ -165,12 +166,19 @@ func (r *run) withServer(ctx context.Context) (rep *Report, err error) {
 // listenWithin is how long a server may take to start.
 const listenWithin = 30 * time.Second
 
-func (r *run) start(ctx context.Context) (err error) {
-	if r.server, err = spawn.Start(r.cfg.Command, r.cfg.ServerLog); err != nil {
+// start runs the server, at an address that must be free: the clients of another one would not notice its end.
+func (r *run) start(ctx context.Context) error {
+	if c, err := net.Dial("tcp", r.address); err == nil {
+		c.Close()
+		return fmt.Errorf("a server listens on %s already: end it, or leave --serve out", r.address)
+	}
+	server, err := spawn.Start(r.cfg.Command, r.cfg.ServerLog)
+	if err != nil {
 		return err
 	}
-	if err = spawn.Listening(ctx, r.address, listenWithin); err != nil {
-		return errors.Join(err, r.server.Kill(syscall.SIGKILL))
+	r.server = server
+	if err = server.Listening(ctx, r.address, listenWithin); err != nil {
+		return errors.Join(err, server.Kill(syscall.SIGKILL))
 	}
 	return nil
 }

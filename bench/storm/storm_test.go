@@ -28,9 +28,21 @@ func setup(t *testing.T, faults chatserver.Faults) (*chatserver.Server, Config) 
 		Threads: 2, Retry: retry.Policy{Min: time.Millisecond, Max: 50 * time.Millisecond, Jitter: 10 * time.Millisecond}}
 }
 
+// dropWhen is the outage that an operator makes, once messages flow.
+func dropWhen(busy <-chan struct{}, s *chatserver.Server) {
+	<-busy
+	s.DropAll()
+}
+
 func TestEverybodyComesBackWithoutALoss(t *testing.T) {
-	s, cfg := setup(t, chatserver.Faults{})
-	time.AfterFunc(400*time.Millisecond, s.DropAll) // the outage that an operator makes
+	busy := make(chan struct{})
+	s, cfg := setup(t, chatserver.Faults{Deliver: func(n int, m frame.Message) []frame.Message {
+		if n == 100 {
+			close(busy)
+		}
+		return []frame.Message{m}
+	}})
+	go dropWhen(busy, s)
 	rep, err := Run(context.Background(), cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -45,14 +57,18 @@ func TestEverybodyComesBackWithoutALoss(t *testing.T) {
 
 // TestALossIsFound: one of the first messages is not delivered, though many follow it.
 func TestALossIsFound(t *testing.T) {
+	busy := make(chan struct{})
 	s, cfg := setup(t, chatserver.Faults{Deliver: func(n int, m frame.Message) []frame.Message {
-		if n == 60 {
+		switch n {
+		case 60:
 			return nil
+		case 500:
+			close(busy)
 		}
 		return []frame.Message{m}
 	}})
+	go dropWhen(busy, s)
 	cfg.Drain = 100 * time.Millisecond
-	time.AfterFunc(time.Second, s.DropAll)
 	rep, err := Run(context.Background(), cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -74,6 +90,8 @@ func TestRunsThatCannotTakePlaceSayWhy(t *testing.T) {
 		"is --key the file": func(c *Config) { c.URL = refusing.URL },
 		"is the server run": func(c *Config) { c.URL = "ws://127.0.0.1:1/v1/ws" },
 		"ws://HOST:PORT/PA": func(c *Config) { c.URL = "ftp://x" },
+		"listens on":        func(c *Config) { c.Command = "sleep 100" },
+		"ended before it":   func(c *Config) { c.URL, c.Command = "ws://127.0.0.1:1/v1/ws", "false" },
 	} {
 		_, cfg := setup(t, chatserver.Faults{})
 		change(&cfg)

@@ -202,6 +202,7 @@ func TestExitCodesTellMistakesFromFailures(t *testing.T) {
 		{exitCannotRun, "--server-pid", []string{"fanout", "--url", "ws://127.0.0.1:1", "--key", key}},
 		{exitCannotRun, "is the server running", []string{"resume", "--url", "ws://127.0.0.1:1", "--key", key}},
 		{exitCannotRun, "positive", []string{"idle", "--url", "ws://127.0.0.1:1", "--serve", "true", "--conns=-1"}},
+		{exitCannotRun, "leave", []string{"idle", "--url", "ws://127.0.0.1:1", "--serve", "true", "--burst", "1000"}},
 		{exitCannotRun, "ulimit", []string{"echo", "--url", "ws://127.0.0.1:1", "--conns", "100000000"}},
 	} {
 		if code, _, errOut := bench(c.args...); code != c.code || !strings.Contains(errOut, c.say) {

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 
+	"github.com/switchyard-im/switchyard/bench/idle"
 	"github.com/switchyard-im/switchyard/bench/million"
 )
 
@@ -19,6 +21,9 @@ type manyFlags struct {
 
 // many is idle with servers and processes of its own.
 func (c *idleCommand) many(ctx context.Context, t *terminal) error {
+	if c.State == idle.Attached || c.Key != "" || c.Burst != 0 || c.ServerPID != 0 || c.Admin != "" {
+		return errors.New("idle: with --serve connections are bare WebSockets to servers of its own: leave --state, --key, --burst, --server-pid and --admin out")
+	}
 	self, err := os.Executable()
 	if err != nil {
 		return err
