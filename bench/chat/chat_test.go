@@ -274,10 +274,15 @@ func TestRunsThatCannotTakePlaceSayWhy(t *testing.T) {
 }
 
 func TestARunEndsWithItsContext(t *testing.T) {
-	cfg := quick(t, start(t, chatserver.Faults{}))
-	cfg.Duration = time.Hour
-	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	cfg := quick(t, start(t, chatserver.Faults{Ack: func(n int) int {
+		if n == 100 {
+			cancel()
+		}
+		return 1
+	}}))
+	cfg.Duration = time.Hour
 	rep, err := Run(ctx, cfg)
 	if err != nil || !rep.OK() || rep.Sent == 0 || rep.Seconds > 600 {
 		t.Errorf("%+v, %v", rep, err)

@@ -66,14 +66,16 @@ func TestSomeAreActive(t *testing.T) {
 // TestBurst has a server that answers only the first of 4 messages: the fifth comes at once, or in a burst not before all are answered.
 func TestBurst(t *testing.T) {
 	for _, c := range []struct {
-		burst  bool
-		within time.Duration
-		want   int64
-	}{{true, 100 * time.Millisecond, 4}, {false, time.Minute, 5}} {
-		ctx, cancel := context.WithTimeout(context.Background(), c.within)
+		burst bool
+		want  int64
+	}{{true, 4}, {false, 5}} {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		var heard atomic.Int64
 		s := start(t, func(_ ws.OpCode, p []byte) [][]byte {
-			if heard.Add(1) == 5 {
+			switch n := heard.Add(1); {
+			case n == 4 && c.burst:
+				time.AfterFunc(100*time.Millisecond, cancel) // a fifth would come until then
+			case n == 5:
 				cancel()
 			}
 			if binary.LittleEndian.Uint64(p) == 0 {
@@ -135,9 +137,15 @@ func TestRunRefusesWhatItCannotDo(t *testing.T) {
 }
 
 func TestRunEndsWithItsContext(t *testing.T) {
-	s := start(t, nil)
-	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	var heard atomic.Int64
+	s := start(t, func(_ ws.OpCode, p []byte) [][]byte {
+		if heard.Add(1) == 100 {
+			cancel()
+		}
+		return [][]byte{p}
+	})
 	rep, err := Run(ctx, Config{URL: s.URL(), Conns: 1, Duration: time.Hour})
 	if err != nil || rep.Seconds > 600 {
 		t.Fatalf("%+v, %v", rep, err)

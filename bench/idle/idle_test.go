@@ -151,7 +151,11 @@ func TestRunsThatCannotTakePlaceSayWhy(t *testing.T) {
 		"ended while": func(c *Config) {
 			c.Hold = time.Hour
 			c.Settle = time.Hour
-			time.AfterFunc(300*time.Millisecond, s.DropAll)
+			c.Progress = func(p Progress) {
+				if p.Phase == "settling" {
+					s.DropAll()
+				}
+			}
 		},
 		"ws://HOST:PORT/PAT": func(c *Config) { c.URL = "ftp://x" },
 	} {

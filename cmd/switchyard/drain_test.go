@@ -79,7 +79,7 @@ func TestDrainUnderLoad(t *testing.T) {
 	const pairs = 50
 	i := newInstallation(t, "--set", "server.lame_duck_delay=0s", "--set", "server.drain_time=3s", "--set", "reconnect.drain_window=500ms")
 	p, _ := i.start()
-	load := i.chat(pairs, 1000, 7*time.Second, patience)
+	load := i.chat(pairs, 1000, patience)
 	time.Sleep(time.Second) // of chatting
 	if status, by := p.signal(signalDrain); status != exitOK {
 		t.Errorf("status %d, signal %v", status, by)

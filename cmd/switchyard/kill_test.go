@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"flag"
 	"math/rand/v2"
 	"path/filepath"
@@ -31,7 +32,7 @@ func TestKillUnderLoad(t *testing.T) {
 
 	i := newInstallation(t)
 	p, _ := i.start()
-	load := i.chat(*killPairs, *killRate, 20*time.Second, *killDrain)
+	load := i.chat(*killPairs, *killRate, *killDrain)
 	for n := range kills {
 		time.Sleep(200*time.Millisecond + time.Duration(rnd.Int64N(int64(800*time.Millisecond)))) // the moment is the test's input
 		if _, by := p.signal(syscall.SIGKILL); by != syscall.SIGKILL {
@@ -45,28 +46,30 @@ func TestKillUnderLoad(t *testing.T) {
 	}
 }
 
-// load is chats that go on beside a test, and the oracle that looks at them.
+// load is chats that go on beside a test until it asks for the report, and the oracle that looks at them.
 type load struct {
 	t     *testing.T
+	stop  context.CancelFunc
 	ended chan error
 	r     *chat.Report // once ended
 }
 
 // chat begins to chat with the installation, and returns when all pairs do. Clients come back quickly whenever the server goes, and in the end
 // get what is under way within drain.
-func (i *installation) chat(pairs int, rate float64, duration, drain time.Duration) *load {
+func (i *installation) chat(pairs int, rate float64, drain time.Duration) *load {
 	i.t.Helper()
 	key, err := token.Load(filepath.Join(i.dir, devKeyFile))
 	if err != nil {
 		i.t.Fatal(err)
 	}
-	l := &load{t: i.t, ended: make(chan error, 1)}
+	ctx, stop := context.WithCancel(i.t.Context())
+	l := &load{t: i.t, stop: stop, ended: make(chan error, 1)}
 	running := make(chan struct{})
 	begun := sync.OnceFunc(func() { close(running) })
-	go func() { // ends by itself, and report waits
+	go func() { // ends when report asks for it, and report waits
 		var err error
-		l.r, err = chat.Run(i.t.Context(), chat.Config{
-			URL: "ws://" + i.listen + "/v1/ws", Key: key, Pairs: pairs, Rate: rate, Duration: duration, Drain: drain,
+		l.r, err = chat.Run(ctx, chat.Config{
+			URL: "ws://" + i.listen + "/v1/ws", Key: key, Pairs: pairs, Rate: rate, Duration: time.Hour, Drain: drain,
 			RetryMin: 20 * time.Millisecond, RetryMax: 200 * time.Millisecond, RetryJitter: 50 * time.Millisecond,
 			Progress: func(p chat.Progress) {
 				if p.Ready == pairs {
@@ -81,9 +84,10 @@ func (i *installation) chat(pairs int, rate float64, duration, drain time.Durati
 	return l
 }
 
-// report waits for the end of the chats, and fails the test if a message was lost, duplicated, reordered or altered.
+// report ends the chats, and fails the test if a message was lost, duplicated, reordered or altered.
 func (l *load) report() *chat.Report {
 	l.t.Helper()
+	l.stop()
 	if err := <-l.ended; err != nil {
 		l.t.Fatal(err)
 	}

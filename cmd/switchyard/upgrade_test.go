@@ -102,7 +102,7 @@ func TestUpgrade(t *testing.T) {
 	const upgrades, pairs = 3, 50
 	i := newInstallation(t, "--set", "reconnect.drain_window=300ms")
 	p, base := i.start()
-	load, dialling := i.chat(pairs, 1000, 6*time.Second, patience), i.keepDialling()
+	load, dialling := i.chat(pairs, 1000, patience), i.keepDialling()
 	for n := range upgrades {
 		time.Sleep(500 * time.Millisecond) // of chatting
 		before := askVars(t, base)
