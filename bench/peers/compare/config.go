@@ -33,7 +33,6 @@ type Config struct {
 	Warmup   time.Duration `json:"warmup_ns"`   // before each measured window
 	Duration time.Duration `json:"duration_ns"` // of each measured window
 	Settle   time.Duration `json:"settle_ns"`   // from the last handshake to the reading of memory
-	Port     int           `json:"-"`           // the first of two ports for each server, on 127.0.0.1
 
 	Log io.Writer `json:"-"` // a line for each measurement
 }

@@ -47,9 +47,10 @@ func Find(name string) *Peer {
 const maxMessage = 1 << 20
 
 // Listen opens the listener of a peer. Go's keep-alive is off, because it costs each accepted connection three system calls that are no part of an
-// echo.
+// echo; so is Multipath TCP, which Go listens with where the kernel has it.
 func Listen(ctx context.Context, address string) (net.Listener, error) {
 	c := net.ListenConfig{KeepAlive: -1}
+	c.SetMultipathTCP(false)
 	return c.Listen(ctx, "tcp", address)
 }
 
