@@ -2,6 +2,9 @@
 // they get, then, in a second window of the same run, beside the same listeners after they stopped. It compares the latencies of the two
 // windows, follows the server's memory, and tells how the connections of the stalled listeners ended.
 //
+// In the first window the server delivers to the listeners as well, in the second only until it has ended them: the report tells when that was,
+// so that the windows can be judged.
+//
 // Their sockets have small buffers, so that what they do not read comes back to the server within seconds, as it does over a real network.
 package slow
 
