@@ -16,7 +16,7 @@ const (
 	signalDrain   = syscall.SIGUSR2
 )
 
-// drainSlack is what a drain may take beyond server.drain_time: the last clients have the tick of their deadline, and then to close.
+// drainSlack is what a drain may take beyond server.drain_time: the last clients have the tick of their deadline, and then websocket.linger_timeout to close.
 const drainSlack = 3 * time.Second
 
 // notify collects the signals from now on. The first that wants an end counts, so a few places are enough.
@@ -99,7 +99,7 @@ func (s *server) drain(ctx context.Context) {
 		return
 	}
 	s.log.Info("draining: no new connections, clients leave")
-	ctx, cancel := context.WithTimeout(ctx, over+drainSlack)
+	ctx, cancel := context.WithTimeout(ctx, over+drainSlack+time.Duration(s.cfg.Websocket.LingerTimeout))
 	defer cancel()
 	if err := s.net.Drain(ctx, over); err != nil {
 		s.log.Warn("draining ended early", "error", err)

@@ -42,6 +42,9 @@ func (c *signalCmd) Run(env *environment) error {
 	if err != nil {
 		return err
 	}
+	if before.Phase == "" && c.What != "stop" {
+		return fmt.Errorf("what answers at %s is an echo server, which knows no %s; it can only be stopped", c.Admin, c.What)
+	}
 	sig := map[string]syscall.Signal{"stop": signalStop, "drain": signalDrain, "upgrade": signalUpgrade}[c.What]
 	if err := syscall.Kill(before.PID, sig); err != nil {
 		return fmt.Errorf("sending %v to the process %d of %s: %w; run this as the server's user or as root", sig, before.PID, before.ServerID, err)

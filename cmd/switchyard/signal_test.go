@@ -46,6 +46,12 @@ func TestSignalFindsNoServer(t *testing.T) {
 	if status, _, errOut := command(nil, "signal", "stop", "--admin", address); status != exitFailed || !strings.Contains(errOut, "no server answers") {
 		t.Errorf("nobody: %d %s", status, errOut)
 	}
+	_, line := startProcess(t, "echo server ready", "echo", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
+	admin := line["admin"].(string)
+	if status, _, errOut := command(nil, "signal", "drain", "--admin", admin); status != exitFailed || !strings.Contains(errOut, "only be stopped") {
+		t.Errorf("an echo server: %d %s", status, errOut)
+	}
+	get(t, "http://"+admin+"/healthz") // it still runs
 	if status, _, errOut := command(nil, "signal", "dance"); status != exitUsage || !strings.Contains(errOut, "stop") {
 		t.Errorf("another word: %d %s", status, errOut)
 	}

@@ -47,6 +47,9 @@ func (r *replacement) check(ctx context.Context) error {
 	cmd := exec.CommandContext(ctx, binary, args...)
 	var said bytes.Buffer
 	cmd.Env, cmd.Stdout, cmd.Stderr = r.env, io.Discard, &said
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // so that what it starts ends with it
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = time.Second // and holds nobody up if it does not
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("%s %s: %w: %s", binary, strings.Join(args, " "), err, strings.TrimSpace(said.String()))
 	}

@@ -184,6 +184,36 @@ func TestUpgradeToNothing(t *testing.T) {
 	p.awaitText(`"msg":"connection closed"`) // the new level is in force
 }
 
+// TestStopDuringCheck: a new binary that does not come to an end, nor does what it started, delays no stop.
+func TestStopDuringCheck(t *testing.T) {
+	dir := t.TempDir()
+	binary, begun := filepath.Join(dir, "switchyard"), filepath.Join(dir, "begun")
+	if err := os.Symlink(os.Args[0], binary); err != nil {
+		t.Fatal(err)
+	}
+	i := newInstallation(t)
+	i.binary = binary
+	p, _ := i.start()
+	_ = os.Remove(binary)
+	if err := os.WriteFile(binary, []byte("#!/bin/sh\n(touch "+begun+"; sleep 300)\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.cmd.Process.Signal(signalUpgrade); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		if _, err := os.Stat(begun); err == nil {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("the check does not begin")
+		}
+	}
+	if status, by := p.signal(signalStop); status != exitOK {
+		t.Errorf("status %d, signal %v", status, by)
+	}
+}
+
 // TestUpgradeCutsOffWhoStays: a client that does not leave delays an upgrade for server.upgrade_timeout only.
 func TestUpgradeCutsOffWhoStays(t *testing.T) {
 	i := newInstallation(t, "--set", "server.upgrade_timeout=10ms", "--set", "server.drain_timeout=1h", "--set", "websocket.linger_timeout=1m")
