@@ -52,7 +52,7 @@ type Config struct {
 	HandshakeTimeout time.Duration // from accept to a complete upgrade request; default 10s
 	PingAfter        time.Duration // silence after which the server pings; default 30s
 	CloseAfter       time.Duration // silence after which the connection is closed; default 60s
-	WriteTimeout     time.Duration // longest time without progress while output waits; default 10s
+	WriteTimeout     time.Duration // longest time without progress while output waits, and six times that in all once the connection is leaving; default 10s
 	MessageTimeout   time.Duration // from the first byte of a message to its last, fragments included; default 60s
 	UserTimeout      time.Duration // longest time that a peer may acknowledge nothing of what was sent (TCP_USER_TIMEOUT); default 30s; negative: the kernel's
 	LingerTimeout    time.Duration // longest wait for the peer to close after the server's last byte; default 5s

@@ -6,6 +6,10 @@ import (
 	"github.com/switchyard-im/switchyard/frame"
 )
 
+// flushTimeouts is how many write timeouts a connection that is leaving has in all to take what waits for it, while it makes progress. Without such an
+// end a peer that takes a little now and then would keep a descriptor that Config.MaxConns does not count any more.
+const flushTimeouts = 6
+
 // dueOf is the tick at which a connection must be looked at next.
 func (l *loop) dueOf(c *Conn) int32 {
 	due := l.stateDue(c)
@@ -27,7 +31,7 @@ func (l *loop) stateDue(c *Conn) int32 {
 	case c.state == stateOpen:
 		return l.openDue(c)
 	case c.state == stateFlush:
-		return c.since + l.cfg.ticks(l.cfg.WriteTimeout)
+		return c.since + flushTimeouts*l.cfg.ticks(l.cfg.WriteTimeout)
 	default:
 		return c.since + l.cfg.ticks(l.cfg.LingerTimeout)
 	}

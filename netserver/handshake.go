@@ -84,6 +84,7 @@ func (l *loop) answerUpgrade(c *Conn, request []byte) {
 	l.n.opened++
 	c.opened = true
 	l.dropInput(c)
+	l.wheel.hasten(c, l.dueOf(c)) // the first ping may be due before the handshake would have been
 	l.handler.Open(c, &u.req)
 	u.req = Request{}
 	if l.departure != nil && c.state == stateOpen {

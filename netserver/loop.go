@@ -1,6 +1,7 @@
 package netserver
 
 import (
+	"encoding/binary"
 	"fmt"
 	"hash/maphash"
 	"log/slog"
@@ -192,7 +193,7 @@ func (l *loop) onTimer(netpoll.Poll) error {
 	}
 	l.begin()
 	l.reapClosed()
-	l.elapsed = min(l.elapsed+ticksOf(buf), wheelSize)
+	l.elapsed = min(l.elapsed+ticksOf(buf), maxBehind)
 	if !l.visiting {
 		l.visitDue()
 	}
@@ -208,16 +209,12 @@ func (l *loop) onTimer(netpoll.Poll) error {
 	return nil
 }
 
-// ticksOf reads a timerfd's count. After a long stop of the machine one round of the wheel sees every connection.
-func ticksOf(b [8]byte) uint64 {
-	n := uint64(b[0]) | uint64(b[1])<<8
-	for _, x := range b[2:] {
-		if x != 0 {
-			return wheelSize
-		}
-	}
-	return min(n, wheelSize)
-}
+// maxBehind bounds the ticks that a loop makes up for. Time in which it stood still (a virtual machine that is moved, a process that is stopped, a
+// processor that others have) is no silence of its peers: what they sent in it waits, and has to be read before they are judged.
+const maxBehind = 4
+
+// ticksOf reads a timerfd's count.
+func ticksOf(b [8]byte) uint64 { return binary.NativeEndian.Uint64(b[:]) }
 
 // register gives a connection its operator. The hang-up callback runs on a goroutine of the poller's, after the operator was
 // detached, and may be late: so it carries the id, not the connection.

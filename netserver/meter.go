@@ -90,7 +90,11 @@ func (l *loop) hear(c *Conn, n int) {
 		l.settle(c)
 		c.spent.bytes += uint32(n)
 	}
-	c.heard, c.pinged = l.wheel.now, false
+	c.heard = l.wheel.now
+	if c.pinged { // it hangs where its silence would have ended
+		c.pinged = false
+		l.wheel.hasten(c, l.dueOf(c))
+	}
 }
 
 // settle brings the levels up to this tick; the caller sets heard.

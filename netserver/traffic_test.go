@@ -206,25 +206,49 @@ func TestJSONIsTranslatedBothWays(t *testing.T) {
 	c.expectClose(frame.CloseProtocolError)
 }
 
-// TestSilence lets time pass tick by tick: answers to pings keep a connection open, and without one it is closed.
+// TestSilence lets time pass tick by tick: answers to pings keep a connection open, and without one it is closed. Pings come after the same silence
+// each time, also if all other deadlines are much longer.
 func TestSilence(t *testing.T) {
-	l := stoppedLoop(t, Config{PingAfter: 5 * time.Second, CloseAfter: 10 * time.Second, HandshakeTimeout: 5 * time.Second}, &testHandler{})
-	c := pair(t, l).upgrade(wanted)
-	buf := make([]byte, 100)
-	for range 4 {
-		ticks(l, 4)
-		if got := c.receive(buf); len(got) > 0 {
-			t.Fatalf("before its time: % x", got)
+	for _, cfg := range []Config{
+		{PingAfter: 5 * time.Second, CloseAfter: 10 * time.Second, HandshakeTimeout: 5 * time.Second},
+		{PingAfter: 5 * time.Second, CloseAfter: 100 * time.Second, HandshakeTimeout: time.Minute},
+	} {
+		l := stoppedLoop(t, cfg, &testHandler{})
+		c := pair(t, l).upgrade(wanted)
+		buf := make([]byte, 100)
+		for round := range 4 {
+			ticks(l, 4)
+			if got := c.receive(buf); len(got) > 0 {
+				t.Fatalf("%v, round %d, before its time: % x", cfg.CloseAfter, round, got)
+			}
+			ticks(l, 1)
+			if got := c.receive(buf); string(got) != "\x89\x00" {
+				t.Fatalf("%v, round %d: got % x, want a ping", cfg.CloseAfter, round, got)
+			}
+			c.turn(masked(ws.OpPong, true, ""))
 		}
-		ticks(l, 1)
-		if got := c.receive(buf); string(got) != "\x89\x00" {
-			t.Fatalf("got % x, want a ping", got)
+		ticks(l, int(cfg.CloseAfter/time.Second))
+		if got := c.receive(buf); !bytes.HasPrefix(got, []byte{0x89, 0, 0x88}) || binary.BigEndian.Uint16(got[4:]) != frame.CloseHeartbeatTimeout || c.reason != ReasonSilent {
+			t.Errorf("got % x, reason %v; want a ping, and close 4002 for silence", got, c.reason)
 		}
-		c.turn(masked(ws.OpPong, true, ""))
 	}
-	ticks(l, 10)
-	if got := c.receive(buf); !bytes.HasPrefix(got, []byte{0x89, 0, 0x88}) || binary.BigEndian.Uint16(got[4:]) != frame.CloseHeartbeatTimeout || c.reason != ReasonSilent {
-		t.Errorf("got % x, reason %v; want a ping, and close 4002 for silence", got, c.reason)
+}
+
+// TestStandstill has a loop stand still for longer than a peer may be silent or take nothing. What the peer sent in that time is read, and what it took
+// is noticed, before it is judged.
+func TestStandstill(t *testing.T) {
+	l := stoppedLoop(t, Config{Raw: true, tick: time.Millisecond, PingAfter: 10 * time.Millisecond, CloseAfter: 20 * time.Millisecond,
+		WriteTimeout: 10 * time.Millisecond, HandshakeTimeout: 10 * time.Millisecond}, Echo{})
+	c, begun := pair(t, l).upgrade(), pair(t, l)
+	c.WriteMessage(false, make([]byte, 900<<10))
+	l.end()
+	if c.out == nil {
+		t.Fatal("the kernel took all")
+	}
+	time.Sleep(50 * time.Millisecond)
+	_ = l.onTimer(nil)
+	if c.state != stateOpen || begun.state != stateHandshake {
+		t.Errorf("after 50 ticks in which nothing ran the connection is in state %d for %v, the handshake in state %d", c.state, c.reason, begun.state)
 	}
 }
 
@@ -266,6 +290,58 @@ func TestSlowConsumer(t *testing.T) {
 	fill(t, s, id, make([]byte, 30<<10), 128<<10)
 	wantReason(t, reasons, ReasonSlowConsumer)
 	c.expectClose(frame.CloseSlowConsumer) // what had been sent before comes whole
+}
+
+// TestSlowConsumerHasTimeToBeTold finds a peer slow when it has taken nothing for a while. It comes to itself later than the write timeout would have
+// ended, takes what waits piece by piece, and gets the close frame; one that goes on like this is cut off in the end, as is one that stalls again.
+func TestSlowConsumerHasTimeToBeTold(t *testing.T) {
+	const timeout = 5 // ticks
+	buf := make([]byte, 1<<20)
+	for name, tc := range map[string]struct {
+		reads int // bytes at each tick, 2 ticks after it was found slow and later
+		ends  int // the tick after that by which it is gone
+		told  bool
+	}{
+		"reads again":      {8 << 20, 2 + timeout, true},
+		"reads too little": {64 << 10, flushTimeouts*timeout + 1, false},
+		"stalls":           {0, timeout + 1, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := stoppedLoop(t, Config{Raw: true, WriteTimeout: timeout * time.Second, LingerTimeout: time.Second, OutSoft: 4 << 20, OutHard: 4 << 20}, Echo{})
+			c := pair(t, l).upgrade()
+			c.WriteMessage(false, make([]byte, 4<<20))
+			l.end()
+			ticks(l, timeout-1)
+			c.WriteMessage(false, make([]byte, 1<<20))
+			l.end()
+			if c.reason != ReasonSlowConsumer {
+				t.Fatalf("state %d, reason %v", c.state, c.reason)
+			}
+			ticks(l, 2)
+			var last []byte
+			for tick := 2; c.state != stateClosed; tick++ {
+				if tick > tc.ends {
+					t.Fatalf("it is in state %d after %d ticks", c.state, tick)
+				}
+				for n := tc.reads; n > 0; {
+					got := c.receive(buf[:min(n, len(buf))])
+					last = append(last[max(0, len(last)-100):], got...)
+					if n -= len(got); c.out != nil {
+						_ = c.onWrite(nil)
+					} else if len(got) == 0 {
+						break
+					}
+				}
+				ticks(l, 1)
+			}
+			if told := bytes.Contains(last, []byte("\x0f\xa1slow consumer")); told != tc.told {
+				t.Errorf("told: %v", told)
+			}
+			if l.pool.held != 0 {
+				t.Errorf("%d bytes are held", l.pool.held)
+			}
+		})
+	}
 }
 
 func TestSignalsAreDroppedFirst(t *testing.T) {
@@ -329,8 +405,9 @@ func TestSlowReaderGetsEverything(t *testing.T) {
 	})
 }
 
+// TestHalfCloseGetsItsAnswers: the poller does not watch a connection whose peer said its last, so its ticks are short here.
 func TestHalfCloseGetsItsAnswers(t *testing.T) {
-	s := serve(t, Config{Raw: true, OutHard: 64 << 20, OutSoft: 64 << 20}, Echo{})
+	s := serve(t, quick(Config{Raw: true, OutHard: 64 << 20, OutSoft: 64 << 20}), Echo{})
 	c := open(t, s)
 	const n = 200
 	var all []byte

@@ -383,7 +383,7 @@ func (l *loop) linger(c *Conn) {
 }
 
 // closeSlow ends a connection whose output passed the hard bound. What waits stays, because it may end in the middle of a frame; a
-// close frame follows it if the peer reads that far within the write timeout.
+// close frame follows it. The write timeout begins anew, so that a peer that comes to itself is told.
 func (l *loop) closeSlow(c *Conn) {
 	const text = "slow consumer"
 	body := [2 + len(text)]byte{frame.CloseSlowConsumer >> 8, frame.CloseSlowConsumer & 0xff}
@@ -392,6 +392,7 @@ func (l *loop) closeSlow(c *Conn) {
 	l.startOutput(c)
 	c.out.buf = l.pool.append(c.out.buf, appendHeader(head[:0], ws.OpClose, len(body)))
 	c.out.buf = l.pool.append(c.out.buf, body[:])
+	c.out.progress = l.wheel.now
 	l.leave(c, ReasonSlowConsumer)
 	l.enter(c, stateFlush)
 }

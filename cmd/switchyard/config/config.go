@@ -56,7 +56,7 @@ type Websocket struct {
 	MaxMerge       Size     `name:"max_merge" default:"256KiB" min:"1KiB" max:"16MiB" doc:"Bytes of one merged message to a client, unless a single frame is larger."`
 	PingAfter      Duration `name:"ping_after" default:"30s" min:"1s" max:"1h" doc:"The server pings a connection that was silent for this long."`
 	CloseAfter     Duration `name:"close_after" default:"60s" min:"2s" max:"2h" doc:"A connection that was silent for this long, pings unanswered, is closed."`
-	WriteTimeout   Duration `name:"write_timeout" default:"10s" min:"1s" max:"5m" doc:"A connection that takes no bytes for this long, while some wait, is closed."`
+	WriteTimeout   Duration `name:"write_timeout" default:"10s" min:"1s" max:"5m" doc:"A connection that takes no bytes for this long, while some wait, is closed. One that is being closed has six times as long in all."`
 	MessageTimeout Duration `name:"message_timeout" default:"60s" min:"1s" max:"1h" doc:"From the first byte of a message to its last. The default lets 64KiB pass at 9 kbit/s; with a larger max_message, or slower links, give more."`
 	LingerTimeout  Duration `name:"linger_timeout" default:"5s" min:"1s" max:"1m" doc:"The longest wait for the peer to close after the server's last byte."`
 	OutputKernel   Size     `name:"output_kernel" default:"128KiB" min:"4KiB" max:"64MiB" doc:"Bytes for one connection that the kernel takes before it has sent them (TCP_NOTSENT_LOWAT). More wait in the server, where the two bounds below apply."`
