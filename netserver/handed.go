@@ -11,8 +11,8 @@ import (
 // ErrNoListener is the answer of Server.Listener when it does not listen any more.
 var ErrNoListener = errors.New("netserver: there is no listening socket any more")
 
-// takeListener makes a listening socket that another process opened ours, as if bind had: the flags and options are those of bind, the
-// address and the backlog are the other's.
+// takeListener makes a listening socket that another process opened ours: the flags and options are as if bind had opened it, the address, the
+// sharing of the port and the backlog are the other's.
 func takeListener(fd int) (int32, netip.AddrPort, error) {
 	if err := checkListener(fd); err != nil {
 		return -1, netip.AddrPort{}, fmt.Errorf("netserver: descriptor %d was handed over as the listening socket: %w; hand over a TCP socket that listens (systemd: ListenStream=IP:PORT)", fd, err)
@@ -21,7 +21,7 @@ func takeListener(fd int) (int32, netip.AddrPort, error) {
 	if err := unix.SetNonblock(fd, true); err != nil {
 		return -1, netip.AddrPort{}, fmt.Errorf("netserver: descriptor %d: %w", fd, err)
 	}
-	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+	setOptions(fd)
 	return int32(fd), localAddr(int32(fd)), nil
 }
 

@@ -67,8 +67,7 @@ func bind(family int, to unix.Sockaddr, reusePort bool) (int32, error) {
 		return -1, err
 	}
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
-	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1) // inherited by what is accepted: a turn's output is merged already
-	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT, deferAccept)
+	setOptions(fd)
 	if reusePort {
 		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
 	}
@@ -83,6 +82,12 @@ func bind(family int, to unix.Sockaddr, reusePort bool) (int32, error) {
 		return -1, err
 	}
 	return int32(fd), nil
+}
+
+// setOptions sets what makes a listening socket faster, and is no error if the kernel refuses it.
+func setOptions(fd int) {
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1) // inherited by what is accepted: a turn's output is merged already
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT, deferAccept)
 }
 
 func localAddr(fd int32) netip.AddrPort {
@@ -114,6 +119,14 @@ func (a *listener) onRead(netpoll.Poll) error {
 	}
 	l.begin()
 	l.reapClosed()
+	a.acceptSome()
+	l.end()
+	return nil
+}
+
+// acceptSome accepts a batch at this turn's time.
+func (a *listener) acceptSome() {
+	l := a.loop
 	for range acceptBatch {
 		if a.rate.spent(l.now) {
 			l.limited(limitBacklog)
@@ -133,8 +146,6 @@ func (a *listener) onRead(netpoll.Poll) error {
 			a.turnAway(fd)
 		}
 	}
-	l.end()
-	return nil
 }
 
 // deal gives a connection to the next loop. A loop that has a full queue is behind by 65,536 connections: refuse.

@@ -36,12 +36,25 @@ func TestListenerIsHandedOver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for _, option := range []int{unix.TCP_NODELAY, unix.TCP_DEFER_ACCEPT} { // as if systemd had opened it
+		if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, option, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
 	stop(t, first)
 	if _, err := first.Listener(); !errors.Is(err, ErrNoListener) {
 		t.Errorf("a stopped server's listener: %v", err)
 	}
 	between := dialAddress(t, first.Addr().String(), 1)
-	second := serve(t, Config{Listen: "127.0.0.1:1", Listener: fd}, &testHandler{})
+	second := serve(t, Config{Listen: "127.0.0.1:1", Listener: fd, UserTimeout: -1}, &testHandler{})
+	onLoop(t, second.loops[0], func() {
+		fd := int(second.loops[0].listener.fd)
+		for option, want := range map[int]bool{unix.TCP_NODELAY: true, unix.TCP_DEFER_ACCEPT: true, unix.TCP_USER_TIMEOUT: false} {
+			if v, err := unix.GetsockoptInt(fd, unix.IPPROTO_TCP, option); v != 0 != want || err != nil {
+				t.Errorf("option %d of the socket is %d, %v", option, v, err)
+			}
+		}
+	})
 	if second.Addr() != first.Addr() {
 		t.Errorf("the successor listens on %v, the first on %v", second.Addr(), first.Addr())
 	}
