@@ -8,8 +8,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -53,15 +51,21 @@ func TestPaceWhenTheClockIsSetBack(t *testing.T) {
 	}
 }
 
-// knock connects, asks for an upgrade and returns the status and how long to wait.
-func knock(address string) (status, retry int, err error) {
+// knock connects and asks for an upgrade.
+func knock(t *testing.T, address string) net.Conn {
+	t.Helper()
 	c, err := net.Dial("tcp", address)
 	if err != nil {
-		return 0, 0, err
+		t.Fatal(err)
 	}
-	defer c.Close()
+	t.Cleanup(func() { c.Close() })
 	_ = c.SetDeadline(time.Now().Add(patience))
 	_, _ = io.WriteString(c, upgradeRequest("/")) // a server that turns away may have closed already
+	return c
+}
+
+// answered reads the status of the answer, and how long to wait.
+func answered(c net.Conn) (status, retry int, err error) {
 	b := make([]byte, 4096)
 	n, err := io.ReadAtLeast(c, b, 12)
 	if err != nil {
@@ -75,68 +79,77 @@ func knock(address string) (status, retry int, err error) {
 	return status, retry, nil
 }
 
-// TestAcceptRateIsLetThrough knocks as fast as it can. What gets in is the rate and the burst; the rest is told to come back.
+// TestAcceptRateIsLetThrough has more clients knock than get in, by a clock that it turns itself. By each step exactly the rate and the burst got
+// in, as many were told to come back, and the rest waits in the backlog and is answered later.
 func TestAcceptRateIsLetThrough(t *testing.T) {
-	const rate, knockers = 300, 4
-	s := serve(t, quick(Config{Raw: true, LingerTimeout: 20 * time.Millisecond, Limits: Limits{AcceptRate: rate, AcceptBurst: rate}}), Echo{})
-	var in, refused, lost atomic.Int64
-	var waits [11]atomic.Int64
-	var wg sync.WaitGroup
-	begin := time.Now()
-	for range knockers {
-		wg.Go(func() {
-			for time.Since(begin) < 2*time.Second {
-				switch status, retry, err := knock(s.Addr().String()); {
-				case err != nil:
-					lost.Add(1)
-				case status == http.StatusSwitchingProtocols:
-					in.Add(1)
-				case status == http.StatusServiceUnavailable && retry >= 1 && retry <= 10:
-					refused.Add(1)
-					waits[retry].Add(1)
-				default:
-					t.Errorf("answered %d, Retry-After %d", status, retry)
-				}
-			}
+	const rate, step, each = 100, 100 * time.Millisecond, 10 // of which that many fall into a step
+	l := stoppedLoop(t, Config{Raw: true, Limits: Limits{AcceptRate: rate, AcceptBurst: rate}}, Echo{})
+	fd, address, err := listen("127.0.0.1:0", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &listener{loop: l, loops: []*loop{l}, fd: fd, rate: newAcceptRate(&l.cfg.Limits)}
+	l.listener = a // closes it in the end
+	if err := a.start(); err != nil {
+		t.Fatal(err)
+	}
+	var clients []net.Conn
+	for n, begin := 0, time.Now().UnixNano(); ; n++ {
+		knocks := [...]int{250, 24}[min(n, 1)]
+		for ; knocks > 0 && n < 20; knocks-- {
+			clients = append(clients, knock(t, address.String()))
+		}
+		l.now = begin + int64(n)*int64(step)
+		l.resumeAccepting()
+		decided := func() (in, refused int) { return int(l.n.accepted), int(l.n.limited[limitAcceptRate]) }
+		eventually(t, "all are accepted, or accepting pauses", func() bool {
+			a.acceptSome()
+			l.end()
+			in, refused := decided()
+			return a.paused || in+refused == len(clients)
 		})
+		in, refused := decided()
+		if in+refused == len(clients) {
+			break
+		}
+		if want := rate + n*each; in != want || refused != want {
+			t.Fatalf("by step %d %d were let in and %d told to come back; the rate allows %d", n, in, refused, want)
+		}
 	}
-	wg.Wait()
-	elapsed := time.Since(begin)
-	allowed := rate + rate*elapsed.Seconds()
-	t.Logf("in %v: %d in, %d refused, %d without an answer; the rate allows %.0f", elapsed, in.Load(), refused.Load(), lost.Load(), allowed)
-	if got := float64(in.Load()); got > allowed*1.1 || got < allowed*0.7 {
-		t.Errorf("%v were let in, the rate allows %.0f", got, allowed)
+	counts, waits := map[int]int{}, map[int]int{}
+	for _, c := range clients {
+		status, retry, err := answered(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		counts[status]++
+		waits[retry]++
 	}
-	if lost.Load()*20 > refused.Load() {
-		t.Errorf("%d of %d that were turned away got no answer", lost.Load(), refused.Load())
+	if in, refused := counts[http.StatusSwitchingProtocols], counts[http.StatusServiceUnavailable]; in+refused != len(clients) || in != int(l.n.accepted) {
+		t.Errorf("%d clients were answered %v, %d were counted in", len(clients), counts, l.n.accepted)
 	}
 	for retry := 1; retry <= 10; retry++ {
-		if waits[retry].Load() == 0 {
+		if waits[retry] == 0 {
 			t.Errorf("nobody was told to come back after %d s", retry)
 		}
 	}
-	onLoop(t, s.loops[0], func() {
-		n := &s.loops[0].n
-		if n.limited[limitAcceptRate] != uint64(refused.Load()+lost.Load()) || n.opened != uint64(in.Load()) {
-			t.Errorf("counted %d opened and %d turned away", n.opened, n.limited[limitAcceptRate])
-		}
-	})
 }
 
-// TestFloodStaysInTheBacklog: one a second gets in, one is refused, and the third waits in the backlog and is served in the end.
+// TestFloodStaysInTheBacklog knocks at a server that lets one a second in and refuses one more. Who is neither waits in the backlog, and is
+// answered in the end.
 func TestFloodStaysInTheBacklog(t *testing.T) {
 	s := serve(t, quick(Config{Raw: true, Limits: Limits{AcceptRate: 1, AcceptBurst: 1}}), Echo{})
-	for _, want := range []int{101, 503} {
-		if status, _, err := knock(s.Addr().String()); status != want {
-			t.Fatalf("answered %d, %v; want %d", status, err, want)
+	seen, waited := map[int]int{}, uint64(0)
+	eventually(t, "somebody is let in, refused, and waits", func() bool {
+		status, _, err := answered(knock(t, s.Addr().String()))
+		if err != nil || status != 101 && status != 503 {
+			t.Fatalf("answered %d, %v", status, err)
 		}
-	}
-	if status, _, err := knock(s.Addr().String()); status != 101 {
-		t.Errorf("the third: %d, %v", status, err)
-	}
-	onLoop(t, s.loops[0], func() {
-		if n := s.loops[0].n.limited[limitBacklog]; n == 0 {
-			t.Error("accepting never paused")
-		}
+		seen[status]++
+		onLoop(t, s.loops[0], func() { waited = s.loops[0].n.limited[limitBacklog] })
+		return seen[101] > 0 && seen[503] > 0 && waited > 0
 	})
+	if status, _, err := answered(knock(t, s.Addr().String())); err != nil || status != 101 && status != 503 {
+		t.Errorf("after the pause: answered %d, %v", status, err)
+	}
 }

@@ -45,7 +45,8 @@ func TestDrainIsPaced(t *testing.T) {
 	if told := l.departure.told; told != drainBatch {
 		t.Fatalf("%d were told in one turn", told)
 	}
-	_ = l.onMailbox(nil)
+	l.runTasks() // by the same clock
+	l.end()
 	slots := make([]int, over-window)
 	buf := make([]byte, 100)
 	for _, c := range conns {

@@ -1,6 +1,7 @@
 package netserver
 
 import (
+	"bytes"
 	"net"
 	"strings"
 	"testing"
@@ -100,19 +101,26 @@ func TestMessageTimeout(t *testing.T) {
 
 // TestMessageTimeoutCountsFromTheFirstByte sends one message after another, each slowly and in time, for longer than one may take.
 func TestMessageTimeoutCountsFromTheFirstByte(t *testing.T) {
-	got := make(chan string, 64)
-	s := serve(t, quick(Config{MessageTimeout: time.Second}), &testHandler{message: func(_ *Conn, p []byte) error { got <- string(p); return nil }})
-	c := open(t, s)
-	begin := time.Now()
-	for n := 0; time.Since(begin) < 1500*time.Millisecond; n++ {
-		m := binaryOf("slow")
-		c.send(m[:3])
-		time.Sleep(100 * time.Millisecond)
-		c.send(append(m[3:], binaryOf("next")[:1]...)) // ends in the middle of the next one, as a busy stream does
-		c.send(binaryOf("next")[1:])
-		if a, b := <-got, <-got; a != "slow" || b != "next" {
-			t.Fatalf("round %d: %q, %q", n, a, b)
+	const timeout = 10 // ticks
+	var got []string
+	l := stoppedLoop(t, Config{MessageTimeout: timeout * time.Second}, &testHandler{message: func(_ *Conn, p []byte) error { got = append(got, string(p)); return nil }})
+	c := pair(t, l).upgrade(wanted)
+	slow, next := binaryOf("slow"), binaryOf("next")
+	for n := range timeout {
+		c.turn(slow[:3])
+		ticks(l, timeout-1)
+		c.turn(append(bytes.Clone(slow[3:]), next[:1]...)) // ends in the middle of the next one, as a busy stream does
+		ticks(l, timeout-1)
+		c.turn(next[1:])
+		if len(got) != 2 || got[0] != "slow" || got[1] != "next" {
+			t.Fatalf("round %d: %q, state %d", n, got, c.state)
 		}
+		got = nil
+	}
+	c.turn(slow[:1])
+	ticks(l, timeout)
+	if c.reason != ReasonMessageTimeout {
+		t.Errorf("state %d, reason %v", c.state, c.reason)
 	}
 }
 

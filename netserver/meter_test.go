@@ -81,8 +81,28 @@ func hammer(c *client, message []byte) {
 	}
 }
 
-// TestRatesAreLetThrough has two peers send as fast as they can. Each gets what the rate and its burst allow in the time that the loop counted,
-// and somebody with less to say is not delayed.
+// hammerer is a peer that sends a message again and again, as fast as it is read.
+type hammerer struct {
+	*pairedConn
+	burst []byte // whole messages
+	rest  []byte // of the burst, not yet sent
+}
+
+// hammer sends and has the loop read until the connection is paused.
+func (h *hammerer) hammer() {
+	for h.state == stateOpen && !h.paused {
+		for n := 1; n > 0; h.rest = h.rest[n:] {
+			if len(h.rest) == 0 {
+				h.rest = h.burst
+			}
+			n, _ = sysWrite(h.peer, h.rest)
+		}
+		_ = h.onRead(nil)
+	}
+}
+
+// TestRatesAreLetThrough has two peers send as much as they can, tick by tick. At each tick each has what the rate and its burst allow, to within
+// a message, and what one read may take too much at a time; and somebody with less to say is not delayed.
 func TestRatesAreLetThrough(t *testing.T) {
 	for _, tc := range []struct {
 		name    string
@@ -92,48 +112,42 @@ func TestRatesAreLetThrough(t *testing.T) {
 		limit   limit
 	}{
 		{"messages", Limits{MessageRate: 5000, MessageBurst: 5000}, text("short"), 1, limitMessages},
-		{"bytes", Limits{ByteRate: 1 << 20, ByteBurst: 1 << 20}, text(strings.Repeat("l", 4000)), 4008, limitBytes},
+		{"bytes", Limits{ByteRate: 1 << 18, ByteBurst: 1 << 18}, text(strings.Repeat("l", 4000)), 4008, limitBytes},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			const ticks = 200
-			var count, got [2]int // the loop's own, and as of now
-			cfg := quick(Config{Raw: true, Limits: tc.lim, LingerTimeout: 10 * time.Millisecond})
-			s := serve(t, cfg, &testHandler{message: func(c *Conn, p []byte) error {
-				switch n, _ := c.Data().(int); {
-				case string(p) == "polite":
+			var got [2]int
+			l := stoppedLoop(t, Config{Raw: true, Limits: tc.lim}, &testHandler{message: func(c *Conn, p []byte) error {
+				if n, ok := c.Data().(int); ok {
+					got[n]++
+				} else {
 					c.WriteMessage(true, p)
-				default:
-					count[n]++
 				}
 				return nil
-			}, open: func() func(c *Conn, _ *Request) {
-				next := -2 // so that the polite one is -1
-				return func(c *Conn, _ *Request) { next++; c.SetData(next) }
-			}()})
-			loop := s.loops[0]
-			polite := open(t, s)
-			var begin, now int32
-			onLoop(t, loop, func() { begin = loop.wheel.now })
-			for range count {
-				go hammer(open(t, s), tc.message) // ends with the connection, at the end of the test
-			}
-			for now < begin+ticks {
-				polite.send(text("polite"))
-				polite.expect(ws.OpText, "polite")
-				onLoop(t, loop, func() { now, got = loop.wheel.now, count })
+			}})
+			polite, buf := pair(t, l).upgrade(), make([]byte, 100)
+			var peers [2]*hammerer
+			for n := range peers {
+				peers[n] = &hammerer{pairedConn: pair(t, l).upgrade(), burst: bytes.Repeat(tc.message, 1+1<<15/len(tc.message))}
+				peers[n].SetData(n)
 			}
 			rate, burst := tc.lim.MessageRate+tc.lim.ByteRate, tc.lim.MessageBurst+tc.lim.ByteBurst
-			for n := range got {
-				through, allowed := got[n]*tc.unit, burst+rate*int(now-begin)/100
-				if through > allowed*11/10 || through < allowed*7/10 {
-					t.Errorf("peer %d got %d through in %d ticks; the rate allows %d", n, through, now-begin, allowed)
+			tooMuch := len(l.in) / len(tc.message) * tc.unit
+			for tick := range 50 {
+				for n, p := range peers {
+					p.hammer()
+					if through, allowed := got[n]*tc.unit, burst+rate*tick; through <= allowed-tc.unit || through > allowed+tooMuch {
+						t.Fatalf("peer %d got %d through by tick %d; the rate allows %d", n, through, tick, allowed)
+					}
 				}
+				polite.turn(text("polite"))
+				if got := polite.receive(buf); string(got) != "\x81\x06polite" {
+					t.Fatalf("tick %d: the polite one got %q", tick, got)
+				}
+				ticks(l, 1)
 			}
-			onLoop(t, loop, func() {
-				if n := loop.n.limited[tc.limit]; n < 20 {
-					t.Errorf("the limit was applied %d times", n)
-				}
-			})
+			if n := l.n.limited[tc.limit]; n < 20 {
+				t.Errorf("the limit was applied %d times", n)
+			}
 		})
 	}
 }
