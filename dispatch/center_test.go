@@ -317,8 +317,11 @@ func (m *member) refused(e *frame.Error, soon time.Time) {
 	switch e.Ref {
 	case helloRef: // the pool was full
 		m.crowd.t.Errorf("%s: %s", m.user, e.Text)
-	case openRef:
+	case openRef: // it opens again, or goes on with what it opened on an earlier connection
 		m.sendAt = soon
+		for _, v := range m.convs {
+			v.again = soon
+		}
 	case 0, resumeRef:
 		for _, v := range m.convs {
 			v.live, v.again = false, soon
