@@ -69,7 +69,7 @@ bench-peers: build ## Measure echo beside other libraries, for 11 minutes; PEERS
 test-peers: ## Vet and test bench/peers
 	cd bench/peers && go vet ./... && go test $(TESTFLAGS) ./...
 
-# 18,000 connections a process, 16,500 a server; needs about 20 GB of memory for a million, stops before less than 3 GiB are left.
+# 18,000 connections a process, 16,500 a server; needs about 13 GB of memory for a million, stops before less than 3 GiB are left.
 MILLION ?= 1000000
 MILLION_ADDRESS ?= 127.0.0.1:18080
 
