@@ -299,12 +299,13 @@ func TestSlowConsumerHasTimeToBeTold(t *testing.T) {
 	buf := make([]byte, 1<<20)
 	for name, tc := range map[string]struct {
 		reads int // bytes at each tick, 2 ticks after it was found slow and later
-		ends  int // the tick after that by which it is gone
+		lasts int // ticks from then on in which it is not gone
+		ends  int // the tick by which it is
 		told  bool
 	}{
-		"reads again":      {8 << 20, 2 + timeout, true},
-		"reads too little": {64 << 10, flushTimeouts*timeout + 1, false},
-		"stalls":           {0, timeout + 1, false},
+		"reads again":      {8 << 20, 2, 2 + timeout, true},
+		"reads too little": {64 << 10, 3 * timeout, flushTimeouts*timeout + 1, false},
+		"stalls":           {0, timeout - 1, timeout + 1, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := stoppedLoop(t, Config{Raw: true, WriteTimeout: timeout * time.Second, LingerTimeout: time.Second, OutSoft: 4 << 20, OutHard: 4 << 20}, Echo{})
@@ -333,6 +334,9 @@ func TestSlowConsumerHasTimeToBeTold(t *testing.T) {
 					}
 				}
 				ticks(l, 1)
+				if c.state == stateClosed && tick+1 <= tc.lasts {
+					t.Errorf("it is gone after %d ticks", tick+1)
+				}
 			}
 			if told := bytes.Contains(last, []byte("\x0f\xa1slow consumer")); told != tc.told {
 				t.Errorf("told: %v", told)
