@@ -14,11 +14,12 @@ import (
 	"github.com/switchyard-im/switchyard/bench/token"
 )
 
-// The load of TestKillUnderLoad. "make test" runs it once more with 500 pairs and 20,000 messages/s, without -race: with it two cores do not
-// carry that.
+// The load of TestKillUnderLoad. "make test" runs it once more with 500 pairs and 20,000 messages/s, without -race: with it two cores may be
+// far behind for minutes (-kill.drain).
 var (
 	killPairs = flag.Int("kill.pairs", 100, "pairs of TestKillUnderLoad")
 	killDrain = flag.Duration("kill.drain", patience, "how long the clients of TestKillUnderLoad may take to get what is under way")
+	killLoad  = flag.Duration("kill.load", 20*time.Second, "how long the load of TestKillUnderLoad lasts at least: what piles up is half of the test")
 	killRate  = flag.Float64("kill.rate", 3000, "messages per second of TestKillUnderLoad")
 )
 
@@ -33,6 +34,7 @@ func TestKillUnderLoad(t *testing.T) {
 	i := newInstallation(t)
 	p, _ := i.start()
 	load := i.chat(*killPairs, *killRate, *killDrain)
+	begin := time.Now()
 	for n := range kills {
 		time.Sleep(200*time.Millisecond + time.Duration(rnd.Int64N(int64(800*time.Millisecond)))) // the moment is the test's input
 		if _, by := p.signal(syscall.SIGKILL); by != syscall.SIGKILL {
@@ -40,6 +42,7 @@ func TestKillUnderLoad(t *testing.T) {
 		}
 		p, _ = i.start()
 	}
+	time.Sleep(time.Until(begin.Add(*killLoad)))
 	r := load.report()
 	if r.Accepted == 0 || r.Reconnects < kills {
 		t.Errorf("%d messages were accepted and %d connections dialled again: the kills did not meet the load", r.Accepted, r.Reconnects)
