@@ -85,7 +85,16 @@ func (f *fence) open(what, name string, op func() (vfs.File, error)) (vfs.File, 
 	return &fencedFile{File: file, fence: f, name: name, journal: isJournal(name)}, nil
 }
 
+// manifestMarker is how the names of the files begin that name the manifest which is in force.
+const manifestMarker = "marker.manifest."
+
+// Create makes a file. Pebble syncs a new manifest, then makes the marker that names it, and only then syncs the directory: POSIX lets a power cut in
+// between keep the marker without the manifest, and then the store does not open any more. So the directory is synced before the marker as well. If
+// that fails there is no new marker, and the old one with its manifest stays.
 func (f *fence) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	if strings.HasPrefix(f.FS.PathBase(name), manifestMarker) {
+		f.syncDir(f.FS.PathDir(name))
+	}
 	return f.open("create", name, func() (vfs.File, error) { return f.FS.Create(name, category) })
 }
 
@@ -99,6 +108,17 @@ func (f *fence) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCat
 
 func (f *fence) OpenDir(name string) (vfs.File, error) {
 	return f.open("open directory", name, func() (vfs.File, error) { return f.FS.OpenDir(name) })
+}
+
+// syncDir makes durable which files a directory has.
+func (f *fence) syncDir(name string) {
+	f.change("sync directory", name, func() error {
+		dir, err := f.FS.OpenDir(name)
+		if err != nil {
+			return err
+		}
+		return errors.Join(dir.Sync(), dir.Close())
+	})
 }
 
 func (f *fence) Link(oldname, newname string) error {
