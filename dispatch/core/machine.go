@@ -142,11 +142,30 @@ func (m *Machine) deliver(c *conversation, p parked) {
 		if p.typ == frame.TypeDetach {
 			m.leave(c, p.from.Conn)
 		}
-		m.refuseForNow(c, p, frame.ErrorOverloaded, "too much waits for this conversation")
+		if p.typ == frame.TypeSend {
+			m.refuseAhead(c, p.from.Conn)
+		}
+		m.refuseForNow(c, p, frame.ErrorOverloaded, textWaiting)
 		return
 	}
 	p.frame = append([]byte(nil), p.frame...) // it is borrowed
 	c.wait(append(c.waiting(), p))
+}
+
+const textWaiting = "too much waits for this conversation; nothing was done, send it again"
+
+// refuseAhead refuses for now the messages of a connection that wait, in order, before one that finds no room. Else that one would be the first that
+// its client has to send again, and those before it, which would come to the barrier later, would be stored after it.
+func (m *Machine) refuseAhead(c *conversation, conn frame.ConnID) {
+	others := c.waiting()[:0]
+	for _, p := range c.waiting() {
+		if p.typ == frame.TypeSend && p.from.Conn == conn {
+			m.refuseForNow(c, p, frame.ErrorOverloaded, textWaiting)
+		} else {
+			others = append(others, p)
+		}
+	}
+	c.wait(others)
 }
 
 // handle carries out an event of a loaded conversation.

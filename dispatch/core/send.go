@@ -130,20 +130,20 @@ type Seen struct {
 	Sender string // empty: an event
 }
 
-// LookedUp brings the result of a JobLookup: every message of (after, upto], ascending; or an error. The window reaches back to after from
-// now on, for a while: a client that has one message to send again after an outage has many, and each would cost a lookup.
+// LookedUp brings the result of a JobLookup: every message of (after, upto], ascending; or an error, which refuses the message that waits first. The
+// window reaches back to after from now on, for a while: a client that has one message to send again after an outage has many, and each would
+// cost a lookup. The one that asked may have been refused meanwhile (refuseAhead).
 func (m *Machine) LookedUp(conv frame.ID, after, upto uint64, seen []Seen, err error) {
 	c := m.convs[conv]
-	if c == nil || c.load != looking || len(c.waiting()) == 0 || c.floor() != upto {
+	if c == nil || c.load != looking || c.floor() != upto {
 		return // the conversation was invalidated meanwhile
 	}
 	c.load = loaded
-	p := c.next()
-	if err != nil {
-		m.refuseForNow(c, p, frame.ErrorUnavailable, textUnavailable)
-	} else {
+	switch w := c.waiting(); {
+	case err == nil:
 		c.widen(seen, m.now+wideMS)
-		m.handle(c, p)
+	case len(w) > 0 && w[0].typ == frame.TypeSend:
+		m.refuseForNow(c, c.next(), frame.ErrorUnavailable, textUnavailable)
 	}
 	m.resumeWaiting(c)
 }

@@ -1,6 +1,10 @@
 package core
 
 import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/switchyard-im/switchyard/frame"
@@ -41,4 +45,55 @@ func countErrors(t *testing.T, e *Effects) (n int) {
 		}
 	}
 	return n
+}
+
+// TestManyRetriesKeepTheirOrder: a client that sends more at once than may wait for a load or a lookup is refused some of it, and what it sends again
+// is stored in the order of the first time. Half of it arrives when the lookup has ended already.
+func TestManyRetriesKeepTheirOrder(t *testing.T) {
+	for _, restart := range []bool{false, true} {
+		h, conv := begun(t)
+		if restart {
+			h.m = New(h.m.cfg) // nothing is in memory: a load comes before the lookup
+		} else {
+			h.m.convs[conv].forgetRecent()
+		}
+		const count = waitingMax * 3 / 2
+		unacked := make([]int, count)
+		for i := range unacked {
+			unacked[i] = i + 1
+		}
+		for wave := 0; len(unacked) > 0; wave++ {
+			if wave == 4 {
+				t.Fatalf("%d messages were not accepted when they came the fourth time", len(unacked))
+			}
+			half := min(len(unacked), waitingMax+100)
+			answers := h.step(sends(unacked[:half])) + "\n"
+			if half < len(unacked) {
+				answers += h.step(sends(unacked[half:])) + "\n"
+			}
+			unacked = slices.DeleteFunc(unacked, func(i int) bool { return strings.Contains(answers, fmt.Sprintf("to 1: ack %d,", i)) })
+		}
+		last := 0
+		for _, m := range h.store.conv(conv).messages {
+			if m.Kind == frame.KindEvent {
+				continue
+			}
+			i, _ := strconv.Atoi(strings.TrimRight(string(m.ID[1:]), "\x00"))
+			if i != last+1 {
+				t.Fatalf("restart %t: message %d is stored after message %d", restart, i, last)
+			}
+			last = i
+		}
+		if last != count {
+			t.Errorf("restart %t: %d of %d messages are stored", restart, last, count)
+		}
+	}
+}
+
+// sends are the lines of a script that send messages with these numbers and an old base.
+func sends(numbers []int) (lines []string) {
+	for _, i := range numbers {
+		lines = append(lines, fmt.Sprintf("send 1 v ref=%d C id=m%d base=0 body=x", i, i))
+	}
+	return lines
 }
