@@ -42,11 +42,14 @@ func (js *jobs) again() {
 
 // do takes a job. A job that cannot be done ends with an error, never silently: something waits for it, unless its connection is gone.
 func (js *jobs) do(j core.Job) {
-	if j.Op == core.JobReplay {
+	switch j.Op {
+	case core.JobReplay:
 		js.center.conns.Post(j.Conn, func(c Conn) { js.pace(c, j) })
-		return
+	case core.JobHandOver:
+		js.handOver(j)
+	default:
+		js.queue(j)
 	}
-	js.queue(j)
 }
 
 func (js *jobs) queue(j core.Job) {

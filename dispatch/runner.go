@@ -54,6 +54,7 @@ type control struct {
 	after  uint64 // ctlReplayed, ctlLookedUp
 	seq    uint64 // ctlReplayed: last; ctlLookedUp: upto
 	seen   []core.Seen
+	first  frame.ID // ctlHandedOver
 	err    error
 }
 
@@ -70,6 +71,7 @@ const (
 	ctlLoaded
 	ctlLookedUp
 	ctlReplayed
+	ctlHandedOver
 )
 
 func newRunner(c *Center) *runner {
@@ -187,6 +189,8 @@ func (r *runner) control(e *control) {
 		m.Loaded(e.conv, e.state, e.frames, e.ok, e.err)
 	case ctlLookedUp:
 		m.LookedUp(e.conv, e.after, e.seq, e.seen, e.err)
+	case ctlHandedOver:
+		m.HandedOver(e.conv, e.conn, e.first)
 	case ctlReplayed:
 		sent := m.Replayed(e.conv, e.conn, e.after, e.frames, e.seq, e.err)
 		r.unit.replayed = append(r.unit.replayed, replayed{conv: e.conv, conn: e.conn, sent: sent})

@@ -95,16 +95,35 @@ func (s *session) refuse(typ frame.Type, f []byte) {
 	if typ != frame.TypeSend || send.Parse(f) != nil || send.Level != 2 {
 		return
 	}
+	first := send.ID
+	if r, again := s.refusal(send.Conv); again {
+		first = r.first
+	}
+	s.bar(send.Conv, refusal{first, send.ID})
+}
+
+// takeOver goes on with a machine's refusal. Its first message is before any that the gate refused: the gate lets nothing through behind that.
+func (s *session) takeOver(conv frame.ID, machines refusal) {
+	if r, also := s.refusal(conv); also {
+		machines.last = r.last
+	}
+	s.bar(conv, machines)
+}
+
+func (s *session) refusal(conv frame.ID) (r refusal, ok bool) {
+	if s.rare != nil {
+		r, ok = s.rare.refused[conv]
+	}
+	return r, ok
+}
+
+func (s *session) bar(conv frame.ID, with refusal) {
 	r := s.rarely()
-	before, again := r.refused[send.Conv]
-	switch {
-	case again:
-		r.refused[send.Conv] = refusal{before.first, send.ID}
-	case len(r.refused) < refusedMax:
-		if r.refused == nil {
-			r.refused = make(map[frame.ID]refusal)
-		}
-		r.refused[send.Conv] = refusal{send.ID, send.ID}
+	if r.refused == nil {
+		r.refused = make(map[frame.ID]refusal)
+	}
+	if _, again := r.refused[conv]; again || len(r.refused) < refusedMax {
+		r.refused[conv] = with
 	}
 }
 

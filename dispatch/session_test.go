@@ -131,3 +131,26 @@ func TestConversationsAsInAnObviousModel(t *testing.T) {
 		t.Error("the zero id counts")
 	}
 }
+
+// TestTakeOver: a machine's refusal goes before the gate's, and the last of both is the gate's.
+func TestTakeOver(t *testing.T) {
+	var s session
+	conv := frame.ID{1}
+	send := func(id byte) []byte {
+		return (&frame.Send{Ref: 1, Conv: conv, Level: 2, ID: frame.ID{id}, Body: []byte{0xc0}}).Append(nil)
+	}
+	s.refuse(frame.TypeSend, send(3))
+	s.refuse(frame.TypeSend, send(4))
+	s.takeOver(conv, refusal{first: frame.ID{1}, last: frame.ID{2}})
+	if r, _ := s.refusal(conv); r != (refusal{first: frame.ID{1}, last: frame.ID{4}}) {
+		t.Errorf("%+v is remembered", r)
+	}
+	for _, id := range []byte{2, 3} {
+		if s.mayPass(frame.TypeSend, send(id)) {
+			t.Errorf("message %d passes before message 1", id)
+		}
+	}
+	if !s.mayPass(frame.TypeSend, send(1)) || s.rare != nil {
+		t.Error("the first message does not pass")
+	}
+}

@@ -137,7 +137,7 @@ func (m *Machine) Gone(conv frame.ID, conn frame.ConnID) {
 		waiting = append(waiting, p)
 	}
 	c.wait(waiting)
-	if !slices.ContainsFunc(waiting, func(p parked) bool { return p.from.Conn == conn }) {
+	if !c.waitsFor(conn) {
 		c.liftOf(conn) // else what waits would overtake the refused message, which comes again on another connection
 	}
 	m.gone(c, conn)

@@ -12,6 +12,9 @@ import (
 // comes again or the connection ends. No time ends it: what is behind may wait in the network for as long as the server is overloaded.
 // The client's part is to send again only when all that it has under way is answered, and in order.
 //
+// The barrier of a connection that is attached ends with it. The end of another one nobody tells this conversation: its barrier is handed over to its
+// loop, which keeps it as long as the connection lives, when the conversation would leave memory or has too many.
+//
 // So one that comes again although it was refused last has nothing before it any more, and ends the barrier too. Else a client would be
 // refused for ever that has the first message from a replay, or gave it up, or has an earlier one that another barrier refused (the gate's).
 type barrier struct {
@@ -20,22 +23,44 @@ type barrier struct {
 	last  frame.ID
 }
 
-// barriersMax bounds the barriers of connections that are not attached, whose end nobody tells this conversation: beyond it the oldest goes.
+// barriersMax is how many barriers a conversation holds; of further ones, those of connections that are not attached are handed over at once.
 const barriersMax = 256
 
 // bar notes that a message of conn is refused for now.
-func (c *conversation) bar(conn frame.ConnID, id frame.ID) {
+func (m *Machine) bar(c *conversation, conn frame.ConnID, id frame.ID) {
 	if i := c.barrierOf(conn); i >= 0 {
 		c.trouble.barriers[i].last = id
 		return
 	}
 	t := c.troubled()
-	if len(t.barriers) >= barriersMax {
-		if i := slices.IndexFunc(t.barriers, func(b barrier) bool { return c.attachmentOf(b.conn) < 0 }); i >= 0 {
-			t.barriers = slices.Delete(t.barriers, i, i+1)
+	t.barriers = append(t.barriers, barrier{conn, id, id})
+	if n := len(t.barriers); n > barriersMax {
+		m.handOver(c, t.barriers[n-1:])
+	}
+}
+
+// handOver has the loops of those connections that are not attached refuse in this conversation's place, and tells whether there are any. The barriers
+// stay until HandedOver.
+func (m *Machine) handOver(c *conversation, barriers []barrier) (any bool) {
+	for _, b := range barriers {
+		if c.attachmentOf(b.conn) < 0 {
+			any = true
+			m.out.Jobs = append(m.out.Jobs, Job{Op: JobHandOver, Conv: c.id, Conn: b.conn, First: b.first, Last: b.last})
 		}
 	}
-	t.barriers = append(t.barriers, barrier{conn, id, id})
+	return any
+}
+
+// HandedOver tells that a loop has taken a barrier, or that the connection has ended, and that all which came before that is here. The barrier stays
+// if an earlier message became its first meanwhile, or something of the connection waits behind it; it is handed over again later.
+func (m *Machine) HandedOver(conv frame.ID, conn frame.ConnID, first frame.ID) {
+	c := m.convs[conv]
+	if c == nil || c.waitsFor(conn) {
+		return
+	}
+	if i := c.barrierOf(conn); i >= 0 && c.trouble.barriers[i].first == first {
+		c.lift(i)
+	}
 }
 
 // mayPass tells whether a message may be accepted, and lifts the barrier if it is one that is awaited.
@@ -83,15 +108,17 @@ func (m *Machine) refuseForNow(c *conversation, p parked, code uint64, text stri
 	m.refuse(p.from.Conn, frame.PeekRef(p.frame), code, text)
 	var s frame.Send
 	if p.typ == frame.TypeSend && s.Parse(p.frame) == nil && s.Level == 2 {
-		c.bar(p.from.Conn, s.ID)
+		m.bar(c, p.from.Conn, s.ID)
 	}
 }
 
 // Refused tells that the commit of an accepted message failed and its sender was told so. Of several the last one comes first: each goes before
-// what was refused until then, also before what was refused at once, because the store was away, while the commit was under way.
+// what was refused until then, also before what was refused at once, because the store was away, while the commit was under way. The conversation may have left memory meanwhile.
 func (m *Machine) Refused(conv frame.ID, conn frame.ConnID, id frame.ID) {
-	if c := m.convs[conv]; c != nil && !id.IsZero() {
-		c.bar(conn, id)
-		c.trouble.barriers[c.barrierOf(conn)].first = id
+	if id.IsZero() {
+		return
 	}
+	c := m.conversation(conv)
+	m.bar(c, conn, id)
+	c.trouble.barriers[c.barrierOf(conn)].first = id
 }

@@ -98,6 +98,11 @@ func (c *conversation) next() parked {
 	return p
 }
 
+// waitsFor tells whether an event of a connection waits.
+func (c *conversation) waitsFor(conn frame.ConnID) bool {
+	return slices.ContainsFunc(c.waiting(), func(p parked) bool { return p.from.Conn == conn })
+}
+
 // resync tells whether a failed commit has not been made up for yet.
 func (c *conversation) resync() bool { return c.trouble != nil && c.trouble.resync }
 

@@ -59,17 +59,20 @@ const (
 	PutMember
 )
 
-// Job is a read of the store that a pool carries out; its result comes back as an event of the same name.
+// Job is a read of the store that a pool carries out, or a barrier that goes to its connection's loop; its result comes back as an event of the same
+// name.
 type Job struct {
 	Op     JobOp
 	Conv   frame.ID
 	Conn   frame.ConnID
 	Ref    uint64
-	After  uint64  // Replay, Lookup: exclusive
-	Upto   uint64  // Replay, Lookup: inclusive
-	Before uint64  // Page
-	Limit  int     // Page
-	User   UserKey // Members
+	After  uint64   // Replay, Lookup: exclusive
+	Upto   uint64   // Replay, Lookup: inclusive
+	Before uint64   // Page
+	Limit  int      // Page
+	User   UserKey  // Members
+	First  frame.ID // HandOver
+	Last   frame.ID // HandOver
 }
 
 // JobOp is the kind of a Job.
@@ -77,11 +80,12 @@ type JobOp uint8
 
 // The kinds of jobs.
 const (
-	JobLoad    JobOp = iota + 1 // read the state record and the head: Loaded
-	JobLookup                   // read who sent what in (After, Upto]: LookedUp
-	JobReplay                   // read messages in (After, Upto] for Conn: Replayed
-	JobPage                     // a history page, sent to Conn by the pool itself
-	JobMembers                  // the open conversations of User: a Show event for each
+	JobLoad     JobOp = iota + 1 // read the state record and the head: Loaded
+	JobLookup                    // read who sent what in (After, Upto]: LookedUp
+	JobReplay                    // read messages in (After, Upto] for Conn: Replayed
+	JobPage                      // a history page, sent to Conn by the pool itself
+	JobMembers                   // the open conversations of User: a Show event for each
+	JobHandOver                  // Conn's loop refuses in this machine's place: HandedOver
 )
 
 // DeskEvent is what the desk has to know. Kind tells which fields count.

@@ -180,6 +180,11 @@ func (m *Machine) Tick() {
 	m.evict()
 }
 
+// rests tells whether nothing is under way for the conversation and nothing waits.
+func (c *conversation) rests() bool {
+	return c.load == loaded || c.load == cold && len(c.waiting()) == 0
+}
+
 // evict looks at a sixtieth of the conversations, in the random order of the map.
 func (m *Machine) evict() {
 	budget := max(64, len(m.convs)/60)
@@ -189,7 +194,8 @@ func (m *Machine) evict() {
 		}
 		idle := m.now - c.usedMS
 		switch {
-		case idle < m.cfg.EvictMS || c.touched != 0 || c.marksDirty || c.load != loaded || c.resync():
+		case idle < m.cfg.EvictMS || c.touched != 0 || c.marksDirty || !c.rests() || c.resync():
+		case c.trouble != nil && m.handOver(c, c.trouble.barriers): // later, when they are with their loops
 		case len(c.attached) == 0:
 			m.forget(c)
 		case c.recent != nil:

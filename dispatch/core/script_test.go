@@ -187,6 +187,9 @@ func (h *harness) job(out *strings.Builder, j Job) {
 		h.m.LookedUp(j.Conv, j.After, j.Upto, h.store.seen(j), nil)
 	case JobPage:
 		fmt.Fprintf(out, "page for %d: %s before %d, %d\n", j.Conn, h.name(j.Conv), j.Before, j.Limit)
+	case JobHandOver:
+		fmt.Fprintf(out, "hand over %s of %d: %s to %s\n", h.name(j.Conv), j.Conn, label(j.First), label(j.Last))
+		h.m.HandedOver(j.Conv, j.Conn, j.First)
 	case JobMembers:
 		for _, conv := range h.store.members[j.User] {
 			h.m.Show(conv, Origin{Conn: j.Conn})
@@ -380,6 +383,9 @@ func (h *harness) conv(s string) frame.ID {
 	h.convs[s] = id
 	return id
 }
+
+// label is a message's id as a script writes it.
+func label(id frame.ID) string { return strings.TrimRight(string(id[:]), "\x00") }
 
 // text encodes a short string as msgpack.
 func text(s string) []byte { return append([]byte{0xa0 | byte(len(s))}, s...) }
