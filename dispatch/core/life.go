@@ -1,24 +1,10 @@
 package core
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
 	"slices"
 
 	"github.com/switchyard-im/switchyard/frame"
 )
-
-// ConversationID derives the id of the conversation that user opens with key. The same user and key give the same conversation, so a
-// retried open finds it; other users cannot name it, because the user comes from the token.
-func ConversationID(user string, key frame.ID) frame.ID {
-	h := hmac.New(sha256.New, []byte("switchyard conversation v1"))
-	h.Write([]byte(user))
-	h.Write([]byte{0})
-	h.Write(key[:])
-	var id frame.ID
-	copy(id[:], h.Sum(nil))
-	return id
-}
 
 // openFrame finds the conversation that an open frame means.
 func (m *Machine) openFrame(from Origin, f []byte, arrived int64) {
