@@ -1,6 +1,10 @@
 package core
 
-import "fmt"
+import (
+	"fmt"
+	"math/bits"
+	"slices"
+)
 
 // check verifies the invariants that conversation lists.
 func (c *conversation) check() error {
@@ -23,10 +27,10 @@ func (c *conversation) check() error {
 }
 
 func (c *conversation) checkParts() error {
-	if uint64(len(c.recent)) > c.head {
+	if uint64(len(c.recent())) > c.head {
 		return c.broken(3, "the window holds more messages than there are")
 	}
-	for i, r := range c.recent {
+	for i, r := range c.recent() {
 		if r.seq != c.floor()+1+uint64(i) {
 			return c.broken(3, "the window has a hole")
 		}
@@ -42,6 +46,21 @@ func (c *conversation) checkParts() error {
 		if m.read > m.delivered || m.delivered > c.head {
 			return c.broken(5, "the marks of "+m.user+" do not fit")
 		}
+	}
+	return nil
+}
+
+// check verifies the invariant of chunks, when so many conversations are in use and at least one chunk has room.
+func (s *chunks) check(inUse int) error {
+	room := 0
+	for i, k := range s.open {
+		if k.used == allUsed || slices.Contains(s.open[:i], k) {
+			return fmt.Errorf("BUG: core: a chunk of conversations is full or twice among those with room")
+		}
+		room += chunkSize - bits.OnesCount64(k.used)
+	}
+	if (inUse+room)%chunkSize != 0 {
+		return fmt.Errorf("BUG: core: %d conversations and %d free places do not make whole chunks: one is lost", inUse, room)
 	}
 	return nil
 }

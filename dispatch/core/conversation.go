@@ -21,31 +21,44 @@ const (
 // Invariants, checked by check:
 //  1. loaded or looking: members[0] is the visitor, and agent is a member or -1.
 //  2. StateAssigned has an agent, StateQueued has none.
-//  3. recent holds every message of (floor, head], ascending, and no other.
+//  3. window holds every message of (floor, head], ascending, and no other.
 //  4. No connection is attached twice. attached[i].member is a valid index or -1 (a supervisor).
 //  5. A member's marks do not pass head, and read <= delivered.
 //  6. Nothing waits when it is loaded; when it is cold only what the server itself wants, until Tick asks again.
 //  7. trouble is nil if there is nothing in it.
+//
+// It lies in a chunk, and thousands are idle at any time, so its size counts (TestConversationSize). The first member and the first attachment lie in
+// it, for most have no other while nobody writes.
 type conversation struct {
-	id    frame.ID
-	load  load
-	state frame.ConversationState
-	agent int8 // index in members, -1: none
-
-	marksDirty bool  // marks are newer than the stored record
-	touched    int32 // 1 + index in Machine.touched; 0: not in it
+	id   frame.ID
+	home *chunk // fixed
 
 	group    string
 	openedMS int64
 	members  []member
 	attached []attachment
 
-	head   uint64          // the last sequence given
-	recent []recentMessage // the window for deduplication: the last messages up to head; see recentMax
-
-	usedMS int64 // of the last event, for eviction
-
+	head    uint64   // the last sequence given
+	window  *window  // nil: empty
 	trouble *trouble // nil: none, as for almost every one at any time
+
+	usedMS  uint32 // the lower half of the time of the last event, for eviction
+	touched int32  // 1 + index in Machine.touched; 0: not in it
+	load    load
+	state   frame.ConversationState
+	agent   int8  // index in members, -1: none
+	place   uint8 // in home; fixed
+
+	marksDirty bool // marks are newer than the stored record
+
+	ownMember     [1]member     // where members begins
+	ownAttachment [1]attachment // where attached begins
+}
+
+// empty makes c a cold conversation of which nothing is known.
+func (c *conversation) empty(id frame.ID) {
+	*c = conversation{id: id, home: c.home, place: c.place, agent: -1}
+	c.members, c.attached = c.ownMember[:0], c.ownAttachment[:0]
 }
 
 // trouble is what a conversation holds while it is loaded, or after something was refused, failed or came again late.
@@ -123,9 +136,9 @@ func (m *Machine) groupName(name string) string {
 // member is a participant, present or past.
 type member struct {
 	user      string
-	role      frame.Role
 	delivered uint64
 	read      uint64
+	role      frame.Role
 	announced bool // what the others were last told of its presence
 }
 
@@ -135,9 +148,9 @@ func (mb *member) key() UserKey { return UserKey{Role: mb.role, Name: mb.user} }
 // attachment is one connection that receives the conversation.
 type attachment struct {
 	conn     frame.ConnID
+	after    uint64 // catching: delivered up to here
 	member   int8   // index in members, -1: a supervisor who watches
 	catching bool   // a replay is under way: no live deliveries until it has reached head
-	after    uint64 // catching: delivered up to here
 }
 
 // parked is an event that waits for a load or a lookup; it owns its bytes.
@@ -234,7 +247,7 @@ func (c *conversation) detach(conn frame.ConnID) bool {
 	c.attached[i] = c.attached[last]
 	c.attached = c.attached[:last]
 	if last == 0 {
-		c.attached = nil // an idle conversation holds no array
+		c.attached = c.ownAttachment[:0] // an idle conversation holds no other array
 	}
 	return true
 }

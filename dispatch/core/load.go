@@ -41,7 +41,11 @@ func (m *Machine) Loaded(conv frame.ID, state, tail []byte, ok bool, err error) 
 // restore fills a conversation from what the store has.
 func (c *conversation) restore(state, tail []byte) error {
 	before := slices.Clone(c.members) // after a failed commit
-	if err := restoreRecord(c, state); err != nil {
+	likely := ""
+	if w := c.waiting(); len(w) > 0 && w[0].from.Who != nil {
+		likely = w[0].from.Who.User
+	}
+	if err := restoreRecord(c, state, likely); err != nil {
 		return err
 	}
 	c.head = 0
@@ -102,8 +106,9 @@ func (m *Machine) missing(c *conversation) {
 	if c.touched != 0 {
 		m.touched[c.touched-1].batch = batchState{}
 	}
-	waiting := c.waiting()
-	*c = conversation{id: c.id, agent: -1, load: c.load, usedMS: c.usedMS}
+	waiting, load, usedMS := c.waiting(), c.load, c.usedMS
+	c.empty(c.id)
+	c.load, c.usedMS = load, usedMS
 	c.wait(waiting)
 }
 
@@ -121,7 +126,7 @@ func (m *Machine) Invalidate(conv frame.ID, released uint64) {
 	}
 	t.released = min(t.released, released)
 	c.load, c.marksDirty = cold, false
-	c.recent = nil
+	c.window = nil
 	m.reload(c)
 }
 
@@ -166,8 +171,8 @@ func (m *Machine) resynchronise(c *conversation) {
 	}
 }
 
-// Tick writes marks that are due (see marksPerTick), asks again for loads that failed, tells withheld presence, and lets go of what nobody uses. The runner calls it once a
-// second.
+// Tick writes marks that are due (see marksPerTick), asks again for loads that failed, tells withheld presence, and lets go of what nobody
+// uses. The runner calls it once a second.
 func (m *Machine) Tick() {
 	if m.available {
 		m.writeMarks(max(marksPerTick, m.due))
@@ -178,6 +183,7 @@ func (m *Machine) Tick() {
 	}
 	m.sayUnsaid()
 	m.evict()
+	m.chunks.trim()
 }
 
 // rests tells whether nothing is under way for the conversation and nothing waits.
@@ -192,13 +198,13 @@ func (m *Machine) evict() {
 		if budget--; budget < 0 {
 			return
 		}
-		idle := m.now - c.usedMS
+		idle := uint32(m.now) - c.usedMS
 		switch {
-		case idle < m.cfg.EvictMS || c.touched != 0 || c.marksDirty || !c.rests() || c.resync():
+		case int64(idle) < m.cfg.EvictMS || c.touched != 0 || c.marksDirty || !c.rests() || c.resync():
 		case c.trouble != nil && m.handOver(c, c.trouble.barriers): // later, when they are with their loops
 		case len(c.attached) == 0:
 			m.forget(c)
-		case c.recent != nil:
+		case c.window != nil:
 			c.forgetRecent()
 		}
 	}

@@ -41,6 +41,7 @@ type Origin struct {
 type Machine struct {
 	cfg    Config
 	convs  map[frame.ID]*conversation
+	chunks chunks // where they lie
 	users  users
 	groups map[string]string // the names of groups, so that conversations share them; at most groupsKept
 
@@ -49,7 +50,8 @@ type Machine struct {
 	available bool  // the store takes writes
 	quiet     bool  // presence is withheld; set by Withhold, between batches
 	out       *Effects
-	touched   []touched // the conversations that it concerns
+	touched   []touched       // the conversations that it concerns
+	forgotten []*conversation // dropped in it, given back at its end
 	messages  []messageRef
 	signals   []signal
 	name      []byte // a user's name, for encoding
@@ -96,6 +98,17 @@ func (m *Machine) End() {
 	}
 	clear(m.touched)
 	m.touched, m.messages = m.touched[:0], m.messages[:0]
+	m.giveForgotten()
+}
+
+// giveForgotten gives back the conversations that the batch dropped: now nothing of the batch names them any more.
+func (m *Machine) giveForgotten() {
+	for i, c := range m.forgotten {
+		delete(m.unsaid, c) // the batch may have kept its presence after it was dropped
+		m.chunks.give(c)
+		m.forgotten[i] = nil
+	}
+	m.forgotten = m.forgotten[:0]
 }
 
 // Frame handles one client frame, which is borrowed until it returns; arrived is in Unix nanoseconds. The frame was checked by
@@ -121,10 +134,10 @@ func (m *Machine) Frame(from Origin, typ frame.Type, f []byte, arrived int64) {
 func (m *Machine) conversation(id frame.ID) *conversation {
 	c := m.convs[id]
 	if c == nil {
-		c = &conversation{id: id, agent: -1}
+		c = m.chunks.take(id)
 		m.convs[id] = c
 	}
-	c.usedMS = m.now
+	c.usedMS = uint32(m.now)
 	return c
 }
 
@@ -308,10 +321,15 @@ func (m *Machine) forgetMissing(c *conversation) {
 	}
 }
 
-// forget drops a conversation from memory.
+// forget drops a conversation from memory. A place in dirty may outlive it, which another conversation may have by then: its marks are written
+// early if they are dirty.
 func (m *Machine) forget(c *conversation) {
+	if m.convs[c.id] != c {
+		return // it was forgotten in this batch
+	}
 	c.marksDirty = false
 	delete(m.stalled, c)
 	delete(m.unsaid, c)
 	delete(m.convs, c.id)
+	m.forgotten = append(m.forgotten, c)
 }

@@ -18,7 +18,7 @@ type record struct {
 	Group    string
 	OpenedMS int64
 	Agent    int8
-	Members  recordMembers
+	Members  []recordMember
 }
 
 type recordMember struct {
@@ -32,30 +32,10 @@ type recordMember struct {
 
 const recordVersion = 1
 
-type recordMembers []recordMember
-
-// DecodeMsgpack checks the declared length before anything is allocated, which the msgpack package does not.
-func (r *recordMembers) DecodeMsgpack(d *msgpack.Decoder) error {
-	n, err := d.DecodeArrayLen()
-	if err != nil {
-		return err
-	}
-	if n < 1 || n > membersMax {
-		return fmt.Errorf("%d members, there are 1 to %d", n, membersMax)
-	}
-	*r = make(recordMembers, n)
-	for i := range *r {
-		if err := d.Decode(&(*r)[i]); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // appendRecord encodes the durable part of c.
 func appendRecord(dst []byte, c *conversation) []byte {
 	r := record{Version: recordVersion, State: c.state, Group: c.group, OpenedMS: c.openedMS, Agent: c.agent}
-	r.Members = make(recordMembers, len(c.members))
+	r.Members = make([]recordMember, len(c.members))
 	for i, m := range c.members {
 		r.Members[i] = recordMember{User: m.user, Role: m.role, Delivered: m.delivered, Read: m.read}
 	}
@@ -84,17 +64,19 @@ func (r *record) valid() bool {
 	})
 }
 
-// restoreRecord fills the durable part of c.
-func restoreRecord(c *conversation, data []byte) error {
-	var r record
-	if err := msgpack.Unmarshal(data, &r); err != nil {
+// restoreRecord fills the durable part of c. The name likely is the one of a member, probably; it spares a copy.
+func restoreRecord(c *conversation, data []byte, likely string) error {
+	r := recordReaders.Get().(*recordReader)
+	defer recordReaders.Put(r)
+	rec, err := r.read(data, likely)
+	if err != nil {
 		return fmt.Errorf("core: state record of conversation %s: %w", c.id, err)
 	}
-	if !r.valid() {
+	if !rec.valid() {
 		return fmt.Errorf("core: state record of conversation %s has version %d, state %d, %d members, agent %d: written by another version of Switchyard?",
-			c.id, r.Version, r.State, len(r.Members), r.Agent)
+			c.id, rec.Version, rec.State, len(rec.Members), rec.Agent)
 	}
-	c.state, c.group, c.openedMS, c.agent = r.State, r.Group, r.OpenedMS, r.Agent
+	c.state, c.group, c.openedMS, c.agent = rec.State, rec.Group, rec.OpenedMS, rec.Agent
 	var announced map[string]bool // after a failed commit, what the others were told still holds
 	for _, m := range c.members {
 		if announced == nil {
@@ -103,7 +85,7 @@ func restoreRecord(c *conversation, data []byte) error {
 		announced[m.user] = m.announced
 	}
 	c.members = c.members[:0]
-	for _, m := range r.Members {
+	for _, m := range rec.Members {
 		c.members = append(c.members, member{user: m.User, role: m.Role, delivered: m.Delivered, read: m.Read, announced: announced[m.User]})
 	}
 	return nil
@@ -120,7 +102,7 @@ type OpenRecord struct {
 // DecodeOpen reads a state record for the desk.
 func DecodeOpen(conv frame.ID, data []byte) (OpenRecord, error) {
 	c := conversation{id: conv}
-	if err := restoreRecord(&c, data); err != nil {
+	if err := restoreRecord(&c, data, ""); err != nil {
 		return OpenRecord{}, err
 	}
 	o := OpenRecord{Group: c.group, Visitor: c.members[0].user, OpenedMS: c.openedMS}

@@ -21,7 +21,7 @@ func FuzzRecord(f *testing.F) {
 			return
 		}
 		c := &conversation{id: frame.ID{1}, load: loaded}
-		if err := restoreRecord(c, data); err != nil {
+		if err := restoreRecord(c, data, "v"); err != nil {
 			t.Fatalf("the desk takes what the conversation does not: %v", err)
 		}
 		for _, m := range c.members { // the head comes from the messages
@@ -35,7 +35,7 @@ func FuzzRecord(f *testing.F) {
 		m.out = new(Effects)
 		m.appendConversation(c, 1)
 		again := &conversation{}
-		if err := restoreRecord(again, appendRecord(nil, c)); err != nil || len(again.members) != len(c.members) || again.agent != c.agent {
+		if err := restoreRecord(again, appendRecord(nil, c), ""); err != nil || len(again.members) != len(c.members) || again.agent != c.agent {
 			t.Errorf("written and read again: %+v, %v", again, err)
 		}
 	})

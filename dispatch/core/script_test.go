@@ -157,6 +157,9 @@ func (h *harness) batch(out *strings.Builder, events func()) {
 }
 
 func (h *harness) check() {
+	if err := h.m.chunks.check(len(h.m.convs)); err != nil {
+		h.t.Fatal(err)
+	}
 	for _, c := range h.m.convs {
 		if err := c.check(); err != nil {
 			h.t.Fatal(err)

@@ -4,7 +4,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
-	"unsafe"
 
 	"github.com/switchyard-im/switchyard/frame"
 )
@@ -56,12 +55,5 @@ func checkUsers(t *testing.T, u *users, model map[UserKey][]frame.ConnID) {
 	}
 	if u.online() != online {
 		t.Fatalf("%d users, want %d", u.online(), online)
-	}
-}
-
-// TestConversationSize guards the memory of an idle conversation.
-func TestConversationSize(t *testing.T) {
-	if n := unsafe.Sizeof(conversation{}); n > 144 {
-		t.Errorf("a conversation takes %d bytes", n)
 	}
 }

@@ -21,12 +21,31 @@ const (
 	wideMS    = 10_000
 )
 
+// window is the last messages of a conversation, ascending up to its head. It has a place of its own, since an idle conversation has none.
+type window struct{ messages []recentMessage }
+
+// recent returns what is in the window.
+func (c *conversation) recent() []recentMessage {
+	if c.window == nil {
+		return nil
+	}
+	return c.window.messages
+}
+
+// setRecent replaces what is in the window.
+func (c *conversation) setRecent(messages []recentMessage) {
+	if c.window == nil {
+		c.window = &window{}
+	}
+	c.window.messages = messages
+}
+
 // remember adds a message to the window and cuts a full one to its newest messages.
 func (m *Machine) remember(c *conversation, r recentMessage) {
-	if len(c.recent) >= recentMax && len(c.recent) >= m.windowMax(c) {
+	if n := len(c.recent()); n >= recentMax && n >= m.windowMax(c) {
 		c.narrow()
 	}
-	c.recent = append(c.recent, r)
+	c.setRecent(append(c.recent(), r))
 }
 
 // windowMax is how many messages the window of a conversation may hold now.
@@ -39,18 +58,19 @@ func (m *Machine) windowMax(c *conversation) int {
 
 // narrow cuts the window to half of recentMax, and gives the memory of a wide one back.
 func (c *conversation) narrow() {
-	kept := c.recent[len(c.recent)-recentMax/2:]
-	if cap(c.recent) > 2*recentMax {
-		c.recent = slices.Clone(kept)
+	recent := c.recent()
+	kept := recent[len(recent)-recentMax/2:]
+	if cap(recent) > 2*recentMax {
+		c.setRecent(slices.Clone(kept))
 	} else {
-		c.recent = c.recent[:copy(c.recent, kept)]
+		c.setRecent(recent[:copy(recent, kept)])
 	}
 	c.notWide()
 }
 
 // widen puts the messages before the window into it.
 func (c *conversation) widen(seen []Seen, untilMS int64) {
-	wide := make([]recentMessage, 0, len(seen)+len(c.recent)+recentMax)
+	wide := make([]recentMessage, 0, len(seen)+len(c.recent())+recentMax)
 	for _, s := range seen {
 		r := recentMessage{seq: s.Seq, timeMS: s.TimeMS, id: s.ID, member: -1}
 		if s.Sender != "" {
@@ -58,7 +78,7 @@ func (c *conversation) widen(seen []Seen, untilMS int64) {
 		}
 		wide = append(wide, r)
 	}
-	c.recent = append(wide, c.recent...)
+	c.setRecent(append(wide, c.recent()...))
 	c.troubled().wideMS = untilMS
 }
 
@@ -71,9 +91,10 @@ func (c *conversation) notWide() {
 
 // find looks for an earlier copy of (member, id) after base in the window.
 func (c *conversation) find(member int8, id frame.ID, base uint64) (recentMessage, bool) {
-	for i := len(c.recent) - 1; i >= 0 && c.recent[i].seq > base; i-- {
-		if c.recent[i].member == member && c.recent[i].id == id {
-			return c.recent[i], true
+	recent := c.recent()
+	for i := len(recent) - 1; i >= 0 && recent[i].seq > base; i-- {
+		if recent[i].member == member && recent[i].id == id {
+			return recent[i], true
 		}
 	}
 	return recentMessage{}, false
@@ -81,9 +102,9 @@ func (c *conversation) find(member int8, id frame.ID, base uint64) (recentMessag
 
 // forgetRecent gives the window's memory back.
 func (c *conversation) forgetRecent() {
-	c.recent = nil
+	c.window = nil
 	c.notWide()
 }
 
 // floor is the sequence after which every message is in the window.
-func (c *conversation) floor() uint64 { return c.head - uint64(len(c.recent)) }
+func (c *conversation) floor() uint64 { return c.head - uint64(len(c.recent())) }

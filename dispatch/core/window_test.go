@@ -14,8 +14,8 @@ func TestRetriesShareALookup(t *testing.T) {
 	for i := range stored {
 		h.step([]string{send(i, 2+i)})
 	}
-	if h.lookups = 0; len(h.m.convs[conv].recent) > recentMax {
-		t.Fatalf("the window has %d messages before any lookup", len(h.m.convs[conv].recent))
+	if h.lookups = 0; len(h.m.convs[conv].recent()) > recentMax {
+		t.Fatalf("the window has %d messages before any lookup", len(h.m.convs[conv].recent()))
 	}
 	for i := range stored + 10 {
 		got := h.step([]string{send(i, 2)})
@@ -39,12 +39,12 @@ func TestWideWindowIsBounded(t *testing.T) {
 		h.step([]string{fmt.Sprintf("send 1 v ref=1 C id=m%d base=%d body=x", i, 2+i)})
 	}
 	h.step([]string{"send 1 v ref=1 C id=m0 base=2 body=x"})
-	if n := len(h.m.convs[conv].recent); n != 2*recentMax {
+	if n := len(h.m.convs[conv].recent()); n != 2*recentMax {
 		t.Fatalf("a wide window has %d messages, want all %d after the base", n, 2*recentMax)
 	}
 	h.now += wideMS
 	h.step([]string{fmt.Sprintf("send 1 v ref=1 C id=new base=%d body=x", 2+2*recentMax)})
-	if c := h.m.convs[conv]; len(c.recent) > recentMax || cap(c.recent) > 2*recentMax {
-		t.Errorf("later it has %d messages and room for %d", len(c.recent), cap(c.recent))
+	if c := h.m.convs[conv]; len(c.recent()) > recentMax || cap(c.recent()) > 2*recentMax {
+		t.Errorf("later it has %d messages and room for %d", len(c.recent()), cap(c.recent()))
 	}
 }
