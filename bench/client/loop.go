@@ -18,7 +18,7 @@ const (
 	eventsPerRound = 512
 	readBuffer     = 2 * maxMessage // an incomplete message and one more read
 	spareBuffers   = 256            // kept for incomplete frames; more are left to the collector
-	dialsAtOnce    = 128            // below any accept queue: a dropped SYN costs a second
+	dialsAtOnce    = 128            // unless AllowDials says otherwise; below any accept queue: a dropped SYN costs a second
 	longestWait    = 1_000_000_000  // ns, when no timer is armed
 )
 
@@ -43,7 +43,9 @@ type Loop struct {
 	mask      *rand.PCG
 	dialQueue []*Conn
 	dialing   int
+	dialsMax  int  // under way at once
 	dialsFree bool // a dial ended: start others
+	pings     int64
 	stopped   bool
 
 	// Guarded by mu. Bounded by its callers: a scenario posts a few functions in its life.
@@ -66,8 +68,8 @@ func NewLoop() (*Loop, error) {
 	l := &Loop{
 		epfd: epfd, wakefd: wakefd,
 		events: make([]unix.EpollEvent, eventsPerRound),
-		in:     make([]byte, readBuffer),
-		mask:   rand.NewPCG(rand.Uint64(), rand.Uint64()),
+		in:     make([]byte, readBuffer), dialsMax: dialsAtOnce,
+		mask: rand.NewPCG(rand.Uint64(), rand.Uint64()),
 	}
 	ev := unix.EpollEvent{Events: unix.EPOLLIN, Fd: -1}
 	if err := unix.EpollCtl(epfd, unix.EPOLL_CTL_ADD, wakefd, &ev); err != nil {
@@ -105,6 +107,12 @@ func (l *Loop) Stop() { l.Post(func() { l.stopped = true }) }
 
 // Time is Now as of the start of the current round; cheaper, and good enough for everything but a latency.
 func (l *Loop) Time() int64 { return l.now }
+
+// AllowDials sets how many dials may be under way at once. The accept queues of all that listen at the address must hold them.
+func (l *Loop) AllowDials(n int) { l.dialsMax = n }
+
+// Pings is how many pings of servers were answered.
+func (l *Loop) Pings() int64 { return l.pings }
 
 // Arm makes the timer fire at a time of Now; one in the past fires in the next round.
 func (l *Loop) Arm(t *Timer, at int64) { l.timers.arm(t, at) }
@@ -219,7 +227,7 @@ func (l *Loop) flushDirty() {
 
 // dialNext starts waiting dials while there is room.
 func (l *Loop) dialNext() {
-	for l.dialing < dialsAtOnce && len(l.dialQueue) > 0 {
+	for l.dialing < l.dialsMax && len(l.dialQueue) > 0 {
 		c := l.dialQueue[0]
 		l.dialQueue = l.dialQueue[1:]
 		if c.state == stateWaiting {

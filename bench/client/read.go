@@ -90,6 +90,7 @@ func (c *Conn) upgraded() {
 func (c *Conn) frame(h header, payload []byte) error {
 	switch {
 	case h.op == ws.OpPing:
+		c.loop.pings++
 		c.End(append(c.Begin(ws.OpPong), payload...))
 	case h.op == ws.OpClose:
 		c.End(append(c.Begin(ws.OpClose), payload[:min(2, len(payload))]...))

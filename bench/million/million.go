@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"slices"
 	"time"
 
@@ -27,15 +28,18 @@ type Config struct {
 	Command   string // starts one server, by the shell; required
 	Worker    string // starts one process of the generator, by the shell: the command line whose further words are those of WorkerArgs; required
 
-	Opening   int           // processes of the generator that open at a time; default 2
+	Opening   int           // processes of the generator that open at a time; default: as many as there are processors, at least 2
 	PerSource int           // connections on each loopback source address; default 4,000
 	MinFree   int64         // bytes of memory that are left to the machine; default 3 GiB
+	Patience  time.Duration // how long to wait when less is left, before the run goes on with what is open; default 30 s
 	Settle    time.Duration // from the last connection to the reading of memory; default 5 s
 	Hold      time.Duration // how long to stay idle after that, to measure CPU; default 10 s
 	Within    time.Duration // for opening everything; default 10 min
 
 	ServerLog io.Writer    // gets the output of the servers; nil: nobody
 	Progress  func(string) // called each second from the goroutine of Run; nil: not
+
+	available func() (int64, error) // bytes that the machine has left; observe.MemAvailable but in tests
 }
 
 // The most connections of one process, below a limit of 20,000 descriptors.
@@ -55,9 +59,13 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.Conns, 1_000_000)
 	setDefault(&c.Processes, (c.Conns+perWorker-1)/perWorker)
 	setDefault(&c.Servers, (c.Conns+perServer-1)/perServer)
-	setDefault(&c.Opening, 2)
+	setDefault(&c.Opening, max(2, runtime.NumCPU()))
 	setDefault(&c.PerSource, 4000)
 	setDefault(&c.MinFree, 3<<30)
+	setDefault(&c.Patience, 30*time.Second)
+	if c.available == nil {
+		c.available = observe.MemAvailable
+	}
 	setDefault(&c.Settle, 5*time.Second)
 	setDefault(&c.Hold, 10*time.Second)
 	setDefault(&c.Within, 10*time.Minute)
@@ -72,7 +80,7 @@ func (c *Config) validate() error {
 		return errors.New("connections, processes, servers and connections per source must be positive")
 	case c.Processes > c.Conns:
 		return fmt.Errorf("%d processes are too many for %d connections", c.Processes, c.Conns)
-	case c.Settle < 0 || c.Hold < 0 || c.Within < 0 || c.MinFree < 0:
+	case c.Settle < 0 || c.Hold < 0 || c.Within < 0 || c.Patience < 0 || c.MinFree < 0:
 		return errors.New("durations and memory must not be negative")
 	}
 	return nil
@@ -104,6 +112,7 @@ type run struct {
 	workers []*worker
 	began   time.Time
 	told    time.Time
+	memory  memory
 	short   string // why fewer connections were opened than asked for; empty: all were
 }
 
@@ -153,12 +162,18 @@ const listenWithin = time.Minute
 
 // startServers runs the servers and waits until each listens.
 func (r *run) startServers(ctx context.Context) error {
-	for range r.cfg.Servers {
-		p, err := spawn.Start(r.cfg.Command, r.cfg.ServerLog)
-		if err != nil {
-			return err
+	err := inBatch(func() error {
+		for range r.cfg.Servers {
+			p, err := spawn.Start(r.cfg.Command, r.cfg.ServerLog)
+			if err != nil {
+				return err
+			}
+			r.servers = append(r.servers, p)
 		}
-		r.servers = append(r.servers, p)
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	for end := time.Now().Add(listenWithin); ; {
 		n, err := observe.Listeners(r.target.Addr().Port())
@@ -181,13 +196,19 @@ func (r *run) startServers(ctx context.Context) error {
 
 // startWorkers runs the generator's processes, which wait to be told to open.
 func (r *run) startWorkers(ctx context.Context) error {
-	for i := range r.cfg.Processes {
-		from, to := i*r.cfg.Conns/r.cfg.Processes, (i+1)*r.cfg.Conns/r.cfg.Processes
-		w, err := startWorker(r.cfg.Worker+WorkerArgs(r.cfg.URL, from, to-from, r.cfg.PerSource), to-from)
-		if err != nil {
-			return err
+	err := inBatch(func() error {
+		for i := range r.cfg.Processes {
+			from, to := i*r.cfg.Conns/r.cfg.Processes, (i+1)*r.cfg.Conns/r.cfg.Processes
+			w, err := startWorker(r.cfg.Worker+WorkerArgs(r.cfg.URL, from, to-from, r.cfg.PerSource), to-from)
+			if err != nil {
+				return err
+			}
+			r.workers = append(r.workers, w)
 		}
-		r.workers = append(r.workers, w)
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	for _, w := range r.workers { // each says 0 when it runs, so that its own memory is in the first reading
 		if err := w.await(ctx, listenWithin); err != nil {
@@ -200,23 +221,18 @@ func (r *run) startWorkers(ctx context.Context) error {
 // look is the time between two looks at the workers and at the memory that is left.
 const look = 50 * time.Millisecond
 
-// open has the workers open their connections, a few workers at a time, until all are open or memory is short.
+// open has the workers open their connections, a few workers at a time, until all are open or memory stays short.
 func (r *run) open(ctx context.Context) error {
 	end := time.Now().Add(r.cfg.Within)
 	for {
 		opening, waiting := r.state()
-		if waiting == 0 && opening == 0 {
+		if opening == 0 && (waiting == 0 || r.short != "") {
 			return nil
 		}
-		if r.short == "" {
-			if err := r.checkMemory(); err != nil {
-				return err
-			}
+		if err := r.watchMemory(); err != nil {
+			return err
 		}
-		if r.short != "" && opening == 0 {
-			return nil
-		}
-		for i := 0; r.short == "" && opening < r.cfg.Opening && waiting > 0; i++ {
+		for i := 0; !r.memory.paused && opening < r.cfg.Opening && waiting > 0; i++ {
 			if w := r.workers[i]; !w.told {
 				w.order(orderOpen)
 				opening, waiting = opening+1, waiting-1
@@ -226,26 +242,22 @@ func (r *run) open(ctx context.Context) error {
 			return err
 		}
 		if time.Now().After(end) {
-			return fmt.Errorf("only %d of %d connections were open within %s", r.opened(), r.cfg.Conns, r.cfg.Within)
+			return fmt.Errorf("only %d of %d connections were open within %s: the machine has too few processors for them, or too much else to do",
+				r.opened(), r.cfg.Conns, r.cfg.Within)
 		}
-		r.tell("%d of %d connections open, %d processes opening", r.opened(), r.cfg.Conns, opening)
+		r.tellOpening(opening)
 		if err := pause(ctx, look); err != nil {
 			return err
 		}
 	}
 }
 
-// checkMemory tells the workers to stop opening if memory is short.
-func (r *run) checkMemory() error {
-	free, err := observe.MemAvailable()
-	if err != nil || free >= r.cfg.MinFree {
-		return err
+func (r *run) tellOpening(opening int) {
+	if !r.memory.paused {
+		r.tell("%d of %d connections open, %d processes opening", r.opened(), r.cfg.Conns, opening)
+	} else {
+		r.tell("%d of %d connections open, waiting for memory", r.opened(), r.cfg.Conns)
 	}
-	r.short = fmt.Sprintf("stopped at %d of %d, because less than %.1f GB of memory were left", r.opened(), r.cfg.Conns, float64(r.cfg.MinFree)/1e9)
-	for _, w := range r.workers {
-		w.order(orderStop)
-	}
-	return nil
 }
 
 // state counts the workers that are opening and those that were not told to yet.
@@ -268,14 +280,37 @@ func (r *run) opened() (n int) {
 	return n
 }
 
-// failure is the first worker that cannot go on.
+// failure is a server that has ended, or the first worker that cannot go on.
 func (r *run) failure() error {
+	if r.serverEnded() {
+		return r.serverLost()
+	}
 	for i, w := range r.workers {
 		if err := w.failure(); err != nil {
-			return fmt.Errorf("process %d of the generator: %w", i, err)
+			return r.blame(fmt.Errorf("process %d of the generator: %w", i, err))
 		}
 	}
 	return nil
+}
+
+func (r *run) serverEnded() bool { return slices.ContainsFunc(r.servers, (*spawn.Process).Ended) }
+
+// serverLost names the likely reason that its log does not.
+func (r *run) serverLost() error {
+	return fmt.Errorf("a server ended by itself when %d connections were open: --server-log shows what it said; if the kernel killed it for want of memory (dmesg), open fewer connections (--conns) or leave more to the machine (--min-free-mb)", r.opened())
+}
+
+// blameWithin is how long the end of a server may show later than the end of its connections.
+const blameWithin = time.Second
+
+// blame takes the end of a server for the reason of a worker's failure, if there is one.
+func (r *run) blame(err error) error {
+	for end := time.Now().Add(blameWithin); time.Now().Before(end); time.Sleep(look) {
+		if r.serverEnded() {
+			return r.serverLost()
+		}
+	}
+	return err
 }
 
 // stay does nothing for d. A connection that ends meanwhile ends the run.

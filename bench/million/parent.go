@@ -16,28 +16,37 @@ import (
 
 // What a worker is told, a byte each on its standard input; at the input's end it exits.
 const (
-	orderOpen = 'o'
-	orderStop = 's' // open no more
+	orderOpen  = 'o' // open, or go on after a pause
+	orderPause = 'p' // dial no more for now
+	orderStop  = 's' // dial no more
+	orderCount = 'c' // say how many pings were answered
 )
 
-// What a worker says, a line each: how many connections are open, that it opens no more, or why it cannot go on.
+// What a worker says, a line each: how many connections are open; how many pings it answered; that it has stopped, with no dial under way; that the
+// kernel had no memory for a connection, after which it pauses; or why it cannot go on.
 const (
-	sayDone  = "done"
-	sayError = "error "
+	sayPings   = "pings "
+	sayStopped = "stopped"
+	sayLack    = "lack "
+	sayError   = "error "
 )
 
 // worker is one process of the generator, as the parent sees it.
 type worker struct {
 	cmd   *exec.Cmd
 	stdin io.WriteCloser
-	told  bool // to open; owned by the goroutine of Run
+	told  bool  // to open; owned by the goroutine of Run
+	asked int64 // how often for the pings; owned by the goroutine of Run
 	want  int
 	read  chan struct{} // closed when the output has ended
 
-	open     atomic.Int64 // what follows is written by the goroutine that reads the worker's output
-	running  atomic.Bool
-	finished atomic.Bool
-	failed   atomic.Pointer[string]
+	open    atomic.Int64 // what follows is written by the goroutine that reads the worker's output
+	pings   atomic.Int64
+	answers atomic.Int64 // to the question for the pings
+	running atomic.Bool
+	stopped atomic.Bool
+	lack    atomic.Pointer[string] // taken by the goroutine of Run
+	failed  atomic.Pointer[string]
 }
 
 func startWorker(command string, want int) (*worker, error) {
@@ -66,8 +75,14 @@ func (w *worker) follow(out io.Reader) {
 		if n, err := strconv.Atoi(text); err == nil {
 			w.open.Store(int64(n))
 			w.running.Store(true)
-		} else if text == sayDone {
-			w.finished.Store(true)
+		} else if text == sayStopped {
+			w.stopped.Store(true)
+		} else if pings, ok := strings.CutPrefix(text, sayPings); ok {
+			n, _ := strconv.ParseInt(pings, 10, 64)
+			w.pings.Store(n)
+			w.answers.Add(1)
+		} else if why, ok := strings.CutPrefix(text, sayLack); ok {
+			w.lack.Store(&why)
 		} else if why, ok := strings.CutPrefix(text, sayError); ok {
 			w.failed.CompareAndSwap(nil, &why)
 		}
@@ -78,11 +93,11 @@ func (w *worker) follow(out io.Reader) {
 
 // order tells the worker something. An error shows as the end of its output.
 func (w *worker) order(b byte) {
-	w.told = true
+	w.told = w.told || b == orderOpen
 	_, _ = w.stdin.Write([]byte{b})
 }
 
-func (w *worker) done() bool { return w.finished.Load() || int(w.open.Load()) >= w.want }
+func (w *worker) done() bool { return w.stopped.Load() || int(w.open.Load()) >= w.want }
 
 func (w *worker) failure() error {
 	if why := w.failed.Load(); why != nil {
@@ -93,12 +108,29 @@ func (w *worker) failure() error {
 
 // await waits until the worker runs.
 func (w *worker) await(ctx context.Context, within time.Duration) error {
-	for end := time.Now().Add(within); !w.running.Load(); {
+	return w.until(ctx, within, "start", w.running.Load)
+}
+
+// askPings asks how many pings the worker answered so far; awaitPings waits for the answer.
+func (w *worker) askPings() {
+	w.asked++
+	w.order(orderCount)
+}
+
+func (w *worker) awaitPings(ctx context.Context) error {
+	return w.until(ctx, answerWithin, "answer", func() bool { return w.answers.Load() >= w.asked })
+}
+
+// answerWithin is how long a worker may take to answer: it shares few processors with a hundred others.
+const answerWithin = 30 * time.Second
+
+func (w *worker) until(ctx context.Context, within time.Duration, what string, done func() bool) error {
+	for end := time.Now().Add(within); !done(); {
 		if err := w.failure(); err != nil {
 			return err
 		}
 		if time.Now().After(end) {
-			return fmt.Errorf("a process of the generator did not start within %s", within)
+			return fmt.Errorf("a process of the generator did not %s within %s", what, within)
 		}
 		if err := pause(ctx, 5*time.Millisecond); err != nil {
 			return err

@@ -20,7 +20,8 @@ type Report struct {
 	Seconds   float64 `json:"open_seconds"`
 	Rate      float64 `json:"open_rate"` // connections per second
 
-	OpenCPUUS      float64 `json:"open_cpu_us"` // of all servers, for each connection
+	OpenCPUUS      float64 `json:"open_cpu_us"`           // of all servers, for each connection; the kernel's work at accept, read and write included
+	OpenClientUS   float64 `json:"open_generator_cpu_us"` // of the generator's processes, with the handshakes of TCP on loopback
 	ServerBytes    float64 `json:"server_rss_bytes_per_conn"`
 	GeneratorBytes float64 `json:"generator_rss_bytes_per_conn"`
 	SlabBytes      float64 `json:"kernel_slab_bytes_per_conn"`
@@ -31,8 +32,11 @@ type Report struct {
 
 	Caches []Cache `json:"kernel_caches"` // the largest parts of the slab; empty unless root runs it
 
+	Heartbeats  int64   `json:"heartbeats"` // pings of the servers that were answered, from the first connection to the end
 	HoldSeconds float64 `json:"hold_seconds"`
-	IdleCPUUS   float64 `json:"idle_cpu_us"` // of all servers, for each connection and second
+	HoldBeats   int64   `json:"hold_heartbeats"` // those of the hold
+	HoldCPUUS   float64 `json:"hold_cpu_us"`     // of all servers, for each heartbeat of the hold
+	IdleCPUUS   float64 `json:"idle_cpu_us"`     // of all servers, for each connection and second
 }
 
 // Cache is one kind of the kernel's objects.
@@ -53,9 +57,10 @@ func (r *Report) Rows() []report.Row {
 	}
 	return []report.Row{
 		{Name: "connections", Value: open},
-		{Name: "opened in", Value: fmt.Sprintf("%.1f s, %.0f/s, %.1f us of server CPU each", r.Seconds, r.Rate, r.OpenCPUUS)},
+		{Name: "opened in", Value: fmt.Sprintf("%.1f s, %.0f/s, %.1f us of server CPU each and %.1f us of the generator's", r.Seconds, r.Rate, r.OpenCPUUS, r.OpenClientUS)},
 		{Name: "servers", Value: fmt.Sprintf("%.0f B of RSS per connection, %.2f GB in all", r.ServerBytes, float64(r.ServerRSS)/1e9)},
-		{Name: "", Value: fmt.Sprintf("%.3f us of CPU per connection and second over %.1f s", r.IdleCPUUS, r.HoldSeconds)},
+		{Name: "heartbeats", Value: fmt.Sprintf("%d answered since the start, %d of them over the last %.1f s", r.Heartbeats, r.HoldBeats, r.HoldSeconds)},
+		{Name: "", Value: fmt.Sprintf("%.1f us of server CPU each, %.3f us per connection and second", r.HoldCPUUS, r.IdleCPUUS)},
 		{Name: "generator", Value: fmt.Sprintf("%.0f B of RSS per connection", r.GeneratorBytes)},
 		{Name: "kernel", Value: fmt.Sprintf("%.0f B of slab and %.0f B of buffers per connection, for both its ends", r.SlabBytes, r.BufferBytes)},
 		{Name: "", Value: strings.Join(caches, ", ")},
@@ -67,6 +72,7 @@ func (r *Report) Rows() []report.Row {
 type reading struct {
 	servers, workers observe.Usage
 	kernel           observe.Kernel
+	pings            int64 // answered so far
 }
 
 func (r *run) read(ctx context.Context) (m reading, err error) {
@@ -79,6 +85,13 @@ func (r *run) read(ctx context.Context) (m reading, err error) {
 		}
 	}
 	for _, w := range r.workers {
+		w.askPings()
+	}
+	for _, w := range r.workers {
+		if err := w.awaitPings(ctx); err != nil {
+			return m, err
+		}
+		m.pings += w.pings.Load()
 		if err := m.workers.Add(ctx, w.cmd.Process.Pid); err != nil {
 			return m, err
 		}
@@ -91,14 +104,17 @@ func (r *run) report(before, opened, settled, held reading, seconds, hold float6
 	per := func(bytes int64) float64 { return float64(bytes) / float64(max(n, 1)) }
 	rep := &Report{
 		Asked: r.cfg.Conns, Conns: n, Short: r.short, Processes: r.cfg.Processes, Servers: r.cfg.Servers, Seconds: seconds, Rate: float64(n) / seconds,
-		OpenCPUUS:   report.PerMessage(opened.servers.CPUSeconds-before.servers.CPUSeconds, int64(n)),
-		ServerBytes: per(settled.servers.RSSBytes - before.servers.RSSBytes), GeneratorBytes: per(settled.workers.RSSBytes - before.workers.RSSBytes),
+		OpenCPUUS:    report.PerMessage(opened.servers.CPUSeconds-before.servers.CPUSeconds, int64(n)),
+		OpenClientUS: report.PerMessage(opened.workers.CPUSeconds-before.workers.CPUSeconds, int64(n)),
+		ServerBytes:  per(settled.servers.RSSBytes - before.servers.RSSBytes), GeneratorBytes: per(settled.workers.RSSBytes - before.workers.RSSBytes),
 		SlabBytes: per(settled.kernel.Slab - before.kernel.Slab), BufferBytes: per(settled.kernel.Buffers - before.kernel.Buffers),
 		TotalBytes: per(before.kernel.Available - settled.kernel.Available), ServerRSS: settled.servers.RSSBytes, Available: settled.kernel.Available,
-		HoldSeconds: hold,
+		HoldSeconds: hold, Heartbeats: held.pings, HoldBeats: held.pings - settled.pings,
 	}
+	cpu := held.servers.CPUSeconds - settled.servers.CPUSeconds
+	rep.HoldCPUUS = report.PerMessage(cpu, rep.HoldBeats)
 	if hold > 0 {
-		rep.IdleCPUUS = report.PerMessage(held.servers.CPUSeconds-settled.servers.CPUSeconds, int64(n)) / hold
+		rep.IdleCPUUS = report.PerMessage(cpu, int64(n)) / hold
 	}
 	rep.Caches = largest(before.kernel.Caches, settled.kernel.Caches, n)
 	return rep

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -49,7 +51,7 @@ func work(ctx context.Context, cfg WorkerConfig, in io.Reader, out io.Writer) er
 	if err != nil {
 		return err
 	}
-	s := &sitters{cfg: cfg, target: target.Tuned(reset), loop: fleet.Loops[0], failed: make(chan error, 1)}
+	s := newSitters(cfg, target.Tuned(reset), fleet.Loops[0])
 	orders := make(chan byte)
 	go readOrders(in, orders) // ends with in, of which the process's own end is the latest
 	err = s.obey(ctx, fleet, orders, out)
@@ -78,21 +80,30 @@ type sitters struct {
 	failed  chan error
 	dialled int
 	open    int
-	under   int // dialled, not open yet
-	again   int // dials that were repeated
+	under   int            // dialled, not open yet
+	again   int            // dials that were repeated
+	held    []*client.Conn // whose dial met a lack of memory
+	lack    error          // what it met, until it is told
+	dialing bool           // ordered to open
 	stopped bool
 }
 
-// dialsUnder bounds the dials under way, so that an order to stop is obeyed soon.
-const dialsUnder = 256
+func newSitters(cfg WorkerConfig, target *client.Target, loop *client.Loop) *sitters {
+	return &sitters{cfg: cfg, target: target, loop: loop, failed: make(chan error, 1)}
+}
 
-// tellEvery is the time between two lines of a worker that opens.
+// window is how many dials are under way at once; they are begun in halves of it, so that the servers, which share few processors, find several requests
+// whenever they run: waking a process costs more than what it does for one connection. It is half of an accept queue of the default length
+// (net.core.somaxconn), and there is a server for each worker.
+const window = 2048
+
+// tellEvery is the time between two lines of a worker that opens. One that does not is silent, and sleeps.
 const tellEvery = 50 * time.Millisecond
 
 func (s *sitters) obey(ctx context.Context, fleet *client.Fleet, orders <-chan byte, out io.Writer) error {
 	tick := time.NewTicker(tellEvery)
 	defer tick.Stop()
-	told, finished := -1, false
+	told := -1
 	for {
 		select {
 		case <-ctx.Done():
@@ -103,36 +114,78 @@ func (s *sitters) obey(ctx context.Context, fleet *client.Fleet, orders <-chan b
 			if !more {
 				return nil
 			}
-			fleet.Each(func(int, *client.Loop) { s.order(order) })
-		case <-tick.C:
-			var open int
-			var done bool
-			fleet.Each(func(int, *client.Loop) { open, done = s.open, s.done() })
-			if open != told {
-				told = open
-				fmt.Fprintln(out, open)
+			var pings int64
+			fleet.Each(func(int, *client.Loop) { pings = s.order(order) })
+			if order == orderCount {
+				fmt.Fprintln(out, sayPings+strconv.FormatInt(pings, 10))
+			} else {
+				tick.Reset(tellEvery)
 			}
-			if done && !finished {
-				finished = true
-				fmt.Fprintln(out, sayDone)
+		case <-tick.C:
+			var now progress
+			fleet.Each(func(int, *client.Loop) { now = s.progress() })
+			now.tell(out, told)
+			told = now.open
+			if now.idle {
+				tick.Stop()
 			}
 		}
 	}
 }
 
-func (s *sitters) order(b byte) {
-	if b == orderStop {
-		s.stopped = true
-		return
-	}
-	s.dial()
+// progress is what a worker tells of itself.
+type progress struct {
+	open    int
+	lack    error // of memory, met since the last progress
+	stopped bool
+	idle    bool // nothing is going to change without an order
 }
 
-// done tells whether no more is going to open.
-func (s *sitters) done() bool { return s.under == 0 && (s.stopped || s.open == s.cfg.Conns) }
+// tell says what is new since the worker said how many were open.
+func (p *progress) tell(out io.Writer, told int) {
+	if p.lack != nil {
+		fmt.Fprintln(out, sayLack+p.lack.Error())
+	}
+	if p.open != told {
+		fmt.Fprintln(out, p.open)
+	}
+	if p.stopped {
+		fmt.Fprintln(out, sayStopped)
+	}
+}
 
+func (s *sitters) progress() progress {
+	p := progress{open: s.open, lack: s.lack, stopped: s.stopped && s.under == 0}
+	p.idle = s.under == 0 && (!s.dialing || s.open == s.cfg.Conns)
+	s.lack = nil
+	return p
+}
+
+// order obeys, and returns how many pings were answered.
+func (s *sitters) order(b byte) (pings int64) {
+	switch b {
+	case orderOpen:
+		s.dialing = !s.stopped
+		s.dial()
+	case orderPause:
+		s.dialing = false
+	case orderStop:
+		s.dialing, s.stopped = false, true
+	}
+	return s.loop.Pings()
+}
+
+// dial fills the window when half of it is free.
 func (s *sitters) dial() {
-	for ; s.under < dialsUnder && s.dialled < s.cfg.Conns && !s.stopped; s.dialled++ {
+	if !s.dialing || s.under > window/2 {
+		return
+	}
+	for ; len(s.held) > 0; s.held = s.held[1:] {
+		s.under++
+		s.held[0].Dial()
+	}
+	s.loop.AllowDials(window)
+	for ; s.under < window && s.dialled < s.cfg.Conns; s.dialled++ {
 		v := &sitter{all: s}
 		v.conn = s.loop.NewConn(s.target, s.target.SourceFor(s.cfg.First+s.dialled, s.cfg.PerSource), v)
 		s.under++
@@ -168,14 +221,25 @@ func (*sitter) Flush() {}
 // Message implements client.Handler.
 func (*sitter) Message(ws.OpCode, []byte) {}
 
-// Closed implements client.Handler. A dial that met a full queue is repeated; a connection that was open must stay so.
+// Closed implements client.Handler. A dial that met a full queue is repeated, one that met a lack of memory waits for the next order to open; a
+// connection that was open must stay so.
 func (v *sitter) Closed(err error) {
 	s := v.all
 	remedy, fatal := retry.Hopeless(err)
-	if v.open || fatal || retry.Unreachable(err) || s.again > s.cfg.Conns/10 {
+	switch {
+	case v.open || fatal || retry.Unreachable(err) || s.again > s.cfg.Conns/10:
 		s.fail(fmt.Errorf("connection %d of %d ended: %w%s", s.open, s.cfg.Conns, err, remedy))
-		return
+	case lacksMemory(err):
+		s.under--
+		s.dialing, s.lack = false, err
+		s.held = append(s.held, v.conn)
+	default:
+		s.again++
+		v.conn.Dial()
 	}
-	s.again++
-	v.conn.Dial()
+}
+
+// lacksMemory tells whether the kernel had no memory for a connection.
+func lacksMemory(err error) bool {
+	return errors.Is(err, syscall.ENOMEM) || errors.Is(err, syscall.ENOBUFS)
 }

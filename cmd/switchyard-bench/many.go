@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"runtime"
 
 	"github.com/switchyard-im/switchyard/bench/idle"
 	"github.com/switchyard-im/switchyard/bench/million"
@@ -12,10 +13,10 @@ import (
 
 // manyFlags make idle open more connections than one process may have: from several processes, to servers that it starts.
 type manyFlags struct {
-	Serve     string `help:"The command that starts one server, by the shell, for more connections than one process may have: several processes connect, all of the servers share the port of --url (switchyard echo --reuse-port). Connections are upgraded and no more." placeholder:"COMMAND"`
+	Serve     string `help:"The command that starts one server, by the shell, for more connections than one process may have: several processes connect, all of the servers share the port of --url (env GOMAXPROCS=1 switchyard echo --reuse-port --ping-after 2m). Connections are upgraded and no more." placeholder:"COMMAND"`
 	Servers   int    `default:"0" help:"With --serve: servers. 0: one for each 16,500 connections."`
 	Processes int    `default:"0" help:"With --serve: processes that connect. 0: one for each 18,000 connections."`
-	MinFreeMB int64  `name:"min-free-mb" default:"3072" help:"With --serve: stop opening when the machine has less memory left than this, in MiB."`
+	MinFreeMB int64  `name:"min-free-mb" default:"3072" help:"With --serve: while the machine has less memory left than this, in MiB, nothing is opened; after 30 s the run goes on with what is open."`
 	ServerLog string `name:"server-log" type:"path" help:"With --serve: append the output of the servers to this file." placeholder:"FILE"`
 }
 
@@ -62,5 +63,6 @@ type workerCommand struct {
 
 // Run is called by kong.
 func (c *workerCommand) Run(ctx context.Context, t *terminal) error {
+	runtime.GOMAXPROCS(1) // it has one loop; with more, Go's monitor keeps waking to look after processors that wait in a system call
 	return million.Work(ctx, million.WorkerConfig{URL: c.URL, First: c.First, Conns: c.Conns, PerSource: c.PerSource}, os.Stdin, t.out)
 }

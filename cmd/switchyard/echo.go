@@ -22,6 +22,7 @@ type echoCmd struct {
 	Admin      config.Address `help:"IP:PORT for metrics and profiles; none by default."`
 	Loops      int            `help:"Event loops; 0 is half of the processors."`
 	MaxMessage config.Size    `default:"16MiB" help:"Bytes of one message; a larger one closes the connection with 1009."`
+	PingAfter  time.Duration  `default:"30s" help:"Silence after which a client is pinged, at least 1s; after twice of it the connection is closed."`
 }
 
 // Run echoes until SIGTERM or SIGINT.
@@ -71,5 +72,6 @@ func (c *echoCmd) config() netserver.Config {
 	return netserver.Config{
 		Listen: c.Listen.AddrPort(), ReusePort: c.ReusePort, Loops: c.Loops, Raw: true, AllowedOrigins: []string{"*"},
 		MaxMessage: size, MaxMerge: size, OutSoft: 4 * size, OutHard: 4 * size,
+		PingAfter: c.PingAfter, CloseAfter: 2 * c.PingAfter,
 	}
 }

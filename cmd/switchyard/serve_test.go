@@ -294,6 +294,22 @@ func TestEcho(t *testing.T) {
 	}
 }
 
+// TestEchoPingsTheSilent has an echo server that pings sooner than it does by default.
+func TestEchoPingsTheSilent(t *testing.T) {
+	_, line := startProcess(t, "echo server ready", "echo", "--listen", "127.0.0.1:0", "--ping-after", "1s")
+	conn, early, _, err := ws.Dial(t.Context(), "ws://"+line["address"].(string))
+	if err != nil || early != nil {
+		t.Fatal(err, early)
+	}
+	defer conn.Close()
+	if err := conn.SetReadDeadline(time.Now().Add(25 * time.Second)); err != nil { // by default the ping comes after 30 s
+		t.Fatal(err)
+	}
+	if h, err := ws.ReadHeader(conn); err != nil || h.OpCode != ws.OpPing {
+		t.Errorf("%+v, %v", h, err)
+	}
+}
+
 // TestEchoReusePort has two processes share a port. When one stops, the other serves every connection.
 func TestEchoReusePort(t *testing.T) {
 	first, line := startProcess(t, "echo server ready", "echo", "--reuse-port", "--listen", "127.0.0.1:0")
