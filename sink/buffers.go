@@ -1,6 +1,9 @@
 package sink
 
-import "sync"
+import (
+	"slices"
+	"sync"
+)
 
 const (
 	maxBuffers     = 8       // free buffers kept
@@ -27,6 +30,13 @@ func (b *buffers) get() []byte {
 	b.free[last] = nil
 	b.free = b.free[:last]
 	return p
+}
+
+// trim lets go of the buffers that grew.
+func (b *buffers) trim() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.free = slices.DeleteFunc(b.free, func(p []byte) bool { return cap(p) > idleBuffer })
 }
 
 // put takes a buffer back; nil is fine.

@@ -53,6 +53,13 @@ type Config struct {
 	// also about the size of the journal that is replayed at start. Default 16 MiB.
 	MemTableSize int64
 
+	// TrimInterval is how often the store looks whether it is quiet, to give back the memory that a burst needed; two or three of them pass until
+	// all of it is. Default 4 s.
+	TrimInterval time.Duration
+	// Release may give the pages of unused memory back to the system, and need not keep their contents; it is called by one goroutine at a time. Nil
+	// gives nothing back.
+	Release func(unused []byte)
+
 	// ReopenMin and ReopenMax bound the wait before the store is opened again after a failure; it doubles from one to the other.
 	// Defaults 50 ms and 5 s.
 	ReopenMin time.Duration
@@ -75,6 +82,10 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.PipelineDepth, 4)
 	setDefault(&c.CacheSize, 16<<20)
 	setDefault(&c.MemTableSize, 16<<20)
+	setDefault(&c.TrimInterval, 4*time.Second)
+	if c.Release == nil {
+		c.Release = func([]byte) {}
+	}
 	setDefault(&c.ReopenMin, 50*time.Millisecond)
 	setDefault(&c.ReopenMax, 5*time.Second)
 	if c.Logger == nil {
@@ -128,6 +139,9 @@ func (c Config) validate() error {
 	}
 	if c.MemTableSize < 1<<20 || c.MemTableSize > 1<<30 {
 		bad("MemTableSize", c.MemTableSize, "use 1 MiB to 1 GiB")
+	}
+	if c.TrimInterval < time.Millisecond {
+		bad("TrimInterval", c.TrimInterval, "use at least 1ms")
 	}
 	if c.ReopenMin < time.Millisecond || c.ReopenMax < c.ReopenMin {
 		bad("ReopenMin, ReopenMax", fmt.Sprint(c.ReopenMin, ", ", c.ReopenMax), "use at least 1ms, and no less for ReopenMax than for ReopenMin")

@@ -18,8 +18,9 @@ import (
 // Its committer and completer are in pipeline.go. Readers may come from any goroutine, between acquire and release.
 type engine struct {
 	// Fixed after construction.
-	db    *pebble.DB
-	fence *fence
+	db        *pebble.DB
+	fence     *fence
+	memtables memtables // where db has them
 
 	users  atomic.Int64  // readers, and one for the store itself; the instance may be closed at zero
 	unused chan struct{} // closed when users reaches zero
@@ -79,6 +80,10 @@ var errExited = errors.New("sink: the engine gave up")
 // openEngine opens the store in dir. A new store is made by opening it twice: the first log of a new store is written in an old
 // format in which damage in the middle would be taken for the end.
 func openEngine(f *fence, cfg Config) (*engine, error) {
+	memtables, err := findMemtables()
+	if err != nil {
+		return nil, err
+	}
 	desc, err := pebble.Peek(cfg.Dir, f.FS)
 	if err != nil {
 		return nil, err
@@ -96,7 +101,7 @@ func openEngine(f *fence, cfg Config) (*engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &engine{db: db, fence: f, unused: make(chan struct{}), closed: make(chan struct{})}
+	e := &engine{db: db, fence: f, memtables: memtables, unused: make(chan struct{}), closed: make(chan struct{})}
 	e.users.Store(1)
 	return e, nil
 }

@@ -250,6 +250,7 @@ func TestConfig(t *testing.T) {
 		"PipelineDepth": func(c *Config) { c.PipelineDepth = 9 },
 		"CacheSize":     func(c *Config) { c.CacheSize = -1 },
 		"MemTableSize":  func(c *Config) { c.MemTableSize = 1 },
+		"TrimInterval":  func(c *Config) { c.TrimInterval = 1 },
 		"ReopenMax":     func(c *Config) { c.ReopenMax = 1 },
 	} {
 		cfg := Config{Dir: "d"}.withDefaults()

@@ -63,6 +63,8 @@ type pipeline struct {
 
 	// Owned by the committer.
 	lastStart time.Time // of a batch
+	trimmer   trimmer
+	trims     *time.Ticker // when to look for memory that nobody needs
 }
 
 func startPipeline(s *Store, e *engine) *pipeline {
@@ -75,6 +77,7 @@ func startPipeline(s *Store, e *engine) *pipeline {
 		stop:          make(chan struct{}),
 		committerDone: make(chan struct{}),
 		completerDone: make(chan struct{}),
+		trims:         time.NewTicker(s.cfg.TrimInterval),
 	}
 	for range depth {
 		p.free <- &group{batch: e.db.NewBatch()}
@@ -114,6 +117,7 @@ func refuse(txs []*Tx) {
 // commit is the committer.
 func (p *pipeline) commit() {
 	defer close(p.committerDone)
+	defer p.trims.Stop()
 	for {
 		var g *group
 		select {
@@ -129,12 +133,11 @@ func (p *pipeline) commit() {
 
 // collect waits for a transaction and takes all that wait with it, up to the limits of a batch.
 func (p *pipeline) collect(g *group) bool {
-	select {
-	case t := <-p.store.queue:
-		p.take(g, t)
-	case <-p.stop:
+	t := p.wait(g)
+	if t == nil {
 		return false
 	}
+	p.take(g, t)
 	p.linger()
 	for g.ops < p.store.cfg.MaxBatchOps && len(g.buf) < p.store.cfg.MaxBatchBytes {
 		select {
@@ -145,6 +148,22 @@ func (p *pipeline) collect(g *group) bool {
 		}
 	}
 	return true
+}
+
+// wait returns the next transaction, or nil if the committer shall end. Meanwhile it gives memory back.
+func (p *pipeline) wait(g *group) *Tx {
+	for {
+		select {
+		case t := <-p.store.queue:
+			return t
+		case <-p.trims.C:
+			if !p.trim(g) {
+				return nil
+			}
+		case <-p.stop:
+			return nil
+		}
+	}
 }
 
 // linger waits until SyncInterval after the last batch, or until a Begin waits.
@@ -166,6 +185,7 @@ func (p *pipeline) take(g *group, t *Tx) {
 	g.buf = append(g.buf, t.ops...)
 	g.ops += t.count
 	g.messages += t.messages
+	p.trimmer.written += len(t.ops)
 }
 
 // apply writes the group to the log and the memtable without waiting for the sync, and hands it to the completer. It returns

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/switchyard-im/switchyard/cmd/switchyard/config"
+	"github.com/switchyard-im/switchyard/cmd/switchyard/memory"
 	"github.com/switchyard-im/switchyard/dispatch"
 	"github.com/switchyard-im/switchyard/frame"
 	"github.com/switchyard-im/switchyard/netserver"
@@ -87,6 +88,7 @@ func sinkConfig(c *config.Config, log *slog.Logger, reg prometheus.Registerer) s
 		CacheSize:     int64(c.Store.Cache),
 		MemTableSize:  int64(c.Store.Memtable),
 		ReopenMax:     time.Duration(c.Store.ReopenMax),
+		Release:       memory.Release,
 		Logger:        log,
 		Registerer:    reg,
 	}

@@ -7,6 +7,7 @@ package quiet
 
 import (
 	"context"
+	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 	"time"
@@ -18,8 +19,8 @@ const Every = 5 * time.Second
 const (
 	// An interval is quiet if less than this part of the live heap was allocated in it: at such a rate the next collection is minutes away.
 	quietPart = 32
-	// It takes this part of the live heap, allocated since the last collection of ours, to make one worth its cost: so all of ours together cost no
-	// more than the collector itself would at GOGC=12.
+	// It takes this part of the live heap, allocated since the last collection of ours, to make one worth its cost: so all of ours together, which are
+	// two at a time, cost no more than the collector itself would at GOGC=6.
 	worthPart = 8
 	// The least of both, so that the metrics that are asked for now and then count as nothing.
 	quietLeast = 1 << 20
@@ -69,7 +70,8 @@ func Run(ctx context.Context, every time.Duration) {
 		}
 		metrics.Read(samples)
 		if s.Look(Heap{Allocated: samples[0].Value.Uint64(), Live: samples[1].Value.Uint64()}) {
-			debug.FreeOSMemory()
+			runtime.GC()         // what lies in a sync.Pool is let go of by the second collection that finds it there
+			debug.FreeOSMemory() // collects, too
 		}
 	}
 }

@@ -1,0 +1,87 @@
+package sink
+
+// What a burst needed and a quiet store does not is given back: the buffers of groups and transactions, the blocks of Pebble's log, and its memtables,
+// which grow to MemTableSize and never shrink. All of it is done by the committer, which alone writes to the engine.
+
+const (
+	// A store is quiet if it was given less than this, in bytes, in a TrimInterval.
+	quietBytes = 64 << 10
+	// A buffer of this size, in bytes, is kept for ever.
+	idleBuffer = 64 << 10
+	// So much written, in bytes, since the last flush of ours makes another one worth it: each makes a table, and that is compacted later.
+	worthFlush = 2 << 20
+)
+
+// trimmer is what the committer remembers from one look to the next.
+type trimmer struct {
+	written   int             // bytes since the last look
+	unflushed int             // bytes since the last flush of ours
+	flushed   <-chan struct{} // a flush of ours, after which the memtables are to be released; nil: none
+}
+
+// trim gives memory back if the store is quiet. Called by the committer every TrimInterval with the group that it is about to fill. It returns false
+// if the store did not wait for the engine and goes on without this committer.
+func (p *pipeline) trim(g *group) bool {
+	t := &p.trimmer
+	quiet := t.written < quietBytes
+	t.unflushed += t.written
+	t.written = 0
+	if !quiet {
+		return true
+	}
+	p.trimBuffers(g)
+	return p.trimEngine()
+}
+
+// trimBuffers lets go of the buffers that grew: of the group that the committer has, of those that wait for it, and of transactions.
+func (p *pipeline) trimBuffers(g *group) {
+	p.shrink(g)
+	for range len(p.free) { // the completer may add to them, and there is room for all
+		other := <-p.free
+		p.shrink(other)
+		p.free <- other
+	}
+	p.store.buffers.trim()
+}
+
+func (p *pipeline) shrink(g *group) {
+	if cap(g.buf) > idleBuffer {
+		g.buf, g.batch = nil, p.engine.db.NewBatch() // the old batch still has the buffer
+	}
+}
+
+// trimEngine flushes the memtable, and releases the memory of memtables when that is over.
+func (p *pipeline) trimEngine() bool {
+	t := &p.trimmer
+	if p.engine.fence.fallen.Load() || t.flushed == nil && t.unflushed < worthFlush {
+		return true
+	}
+	return p.claimWhile(p.flushOrRelease)
+}
+
+// claimWhile does something with the engine, which may hang or fail in it, as in apply. It returns false if the supervisor did not wait.
+func (p *pipeline) claimWhile(f func() error) bool {
+	none := &group{}
+	p.current.Store(none)
+	if err := guard(f); err != nil {
+		p.engine.fence.fall(err)
+	}
+	return none.claimed.CompareAndSwap(false, true)
+}
+
+func (p *pipeline) flushOrRelease() (err error) {
+	t := &p.trimmer
+	if t.unflushed >= worthFlush {
+		t.unflushed = 0
+		t.flushed, err = p.engine.db.AsyncFlush()
+		return err
+	}
+	select {
+	case <-t.flushed:
+		if p.engine.releaseMemtables(p.store.cfg.Release) {
+			t.flushed = nil
+		}
+	default: // the disk is slow; at the next look
+	}
+	return nil
+}

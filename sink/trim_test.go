@@ -1,0 +1,159 @@
+package sink
+
+import (
+	"bytes"
+	"context"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/switchyard-im/switchyard/frame"
+)
+
+// scribbler is a Release that destroys what it is given.
+type scribbler struct{ calls, largest atomic.Int64 }
+
+func (s *scribbler) release(b []byte) {
+	s.calls.Add(1)
+	s.largest.Store(max(s.largest.Load(), int64(len(b))))
+	for len(b) > 0 {
+		b = b[copy(b, garbage):]
+	}
+}
+
+var garbage = bytes.Repeat([]byte{0xff}, 64<<10)
+
+// awaitCalls waits until Release was called so often.
+func (s *scribbler) awaitCalls(t *testing.T, n int64) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); s.calls.Load() < n; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("released %d times, want %d", s.calls.Load(), n)
+		}
+	}
+}
+
+// TestQuietStoreReleasesMemtables writes a few memtables full, again and again with quiet in between. Then both memtables are released, and although
+// what is released is destroyed, everything is there, before the next burst and after it.
+func TestQuietStoreReleasesMemtables(t *testing.T) {
+	const table, size, burst = 2 << 20, 60 << 10, 80
+	var s scribbler
+	st := openTest(t, func(c *Config) {
+		c.MemTableSize, c.CacheSize, c.TrimInterval, c.Release = table, 1<<20, 5*time.Millisecond, s.release
+	})
+	record := func(seq uint64) []byte { return bytes.Repeat([]byte{byte(seq), byte(seq >> 8), 3}, size/3) }
+	conv, head := frame.ID{1}, uint64(0)
+	check := func() {
+		t.Helper()
+		for seq := uint64(1); seq <= head; seq++ {
+			got, _, n, err := st.ReadAfter(nil, conv, seq-1, seq, 1, 1<<20)
+			if err != nil || n != 1 || !bytes.Equal(got, record(seq)) {
+				t.Fatalf("message %d of %d: %d read, %v", seq, head, n, err)
+			}
+		}
+	}
+	for round := range int64(3) {
+		for range burst {
+			head++
+			w := make(waiter, 1)
+			tx := st.Begin(st.Generation())
+			tx.Messages(conv, head, head, record(head))
+			tx.Commit(w)
+			if err := <-w; err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.awaitCalls(t, 2*(round+1))
+		check()
+	}
+	if least := int64(table) - 64<<10; s.largest.Load() < least {
+		t.Errorf("at most %d bytes were released at once, want %d", s.largest.Load(), least)
+	}
+	check()
+}
+
+// TestQuietStoreFlushesOnceForABurst: a store that stays quiet is left alone.
+func TestQuietStoreFlushesOnceForABurst(t *testing.T) {
+	s := openTest(t, func(c *Config) { c.TrimInterval = time.Millisecond })
+	flushes := func() int64 { return s.engine.Load().db.Metrics().Flush.Count }
+	before := flushes()
+	time.Sleep(50 * time.Millisecond)
+	if n := flushes() - before; n != 0 {
+		t.Errorf("%d flushes of a store that was given nothing", n)
+	}
+}
+
+// TestTrimBuffers: what grew is let go of, what did not is kept, also where the batch still has it.
+func TestTrimBuffers(t *testing.T) {
+	s := openTest(t, nil)
+	p := &pipeline{store: s, engine: s.engine.Load(), free: make(chan *group, 2)}
+	grown := func(n int) *group {
+		g := &group{buf: make([]byte, batchHeader, n), batch: p.engine.db.NewBatch()}
+		if err := g.batch.SetRepr(g.buf); err != nil {
+			t.Fatal(err)
+		}
+		return g
+	}
+	large, mine, small := grown(idleBuffer+1), grown(1<<20), grown(idleBuffer)
+	p.free <- large
+	p.free <- small
+	s.buffers.put(make([]byte, idleBuffer+1))
+	s.buffers.put(make([]byte, idleBuffer))
+	p.trimBuffers(mine)
+	if len(p.free) != 2 || large.buf != nil || mine.buf != nil || cap(large.batch.Repr()) > idleBuffer || cap(mine.batch.Repr()) > idleBuffer {
+		t.Error("a group that grew keeps its buffer")
+	}
+	if cap(small.buf) != idleBuffer {
+		t.Error("a small group lost its buffer")
+	}
+	if len(s.buffers.free) != 1 || cap(s.buffers.free[0]) != idleBuffer {
+		t.Errorf("%d buffers of transactions are kept", len(s.buffers.free))
+	}
+}
+
+// TestBusyStoreKeepsItsMemory: while much is written nothing is flushed or released.
+func TestBusyStoreKeepsItsMemory(t *testing.T) {
+	s := openTest(t, nil)
+	p := &pipeline{store: s, engine: s.engine.Load(), free: make(chan *group, 1)}
+	g := &group{buf: make([]byte, 1<<20)}
+	for range 100 {
+		p.trimmer.written = quietBytes
+		if !p.trim(g) || g.buf == nil || p.trimmer.flushed != nil {
+			t.Fatal("a busy store is trimmed")
+		}
+	}
+	if p.trimmer.unflushed != 100*quietBytes {
+		t.Errorf("%d bytes are remembered", p.trimmer.unflushed)
+	}
+	g.batch = p.engine.db.NewBatch()
+	if !p.trim(g) || g.buf != nil || p.trimmer.flushed == nil || p.trimmer.unflushed != 0 {
+		t.Error("a store that became quiet is not trimmed")
+	}
+	<-p.trimmer.flushed
+}
+
+// TestStuckTrim leaves a committer behind that does not come back from a flush: it knows, and touches nothing any more.
+func TestStuckTrim(t *testing.T) {
+	s := openTest(t, nil)
+	p := &pipeline{store: s, engine: s.engine.Load(), free: make(chan *group, 1)}
+	p.trimmer.unflushed = worthFlush
+	hung, left := make(chan struct{}), make(chan struct{})
+	flush := func() error {
+		close(hung)
+		<-left
+		return nil
+	}
+	go func() {
+		<-hung
+		if g := p.current.Load(); len(g.txs) != 0 || !g.claimed.CompareAndSwap(false, true) {
+			t.Error("the supervisor cannot leave the committer behind")
+		}
+		close(left)
+	}()
+	if p.claimWhile(flush) {
+		t.Error("a committer that was left behind goes on")
+	}
+	if err := s.Close(context.Background()); err != nil {
+		t.Error(err)
+	}
+}
