@@ -23,6 +23,8 @@ type Config struct {
 	MaxDelay time.Duration  // a message that would wait longer for its ack is refused, and other things are shed before; default 400ms
 	Memory   func() float64 // the share of the memory limit that is in use; any goroutine; nil: there is no limit
 
+	Release func(unused []byte) // may give pages of unused memory back to the system; what it leaves must be zero or as it was; any goroutine; nil: none are
+
 	HelloTimeout    time.Duration // from the upgrade to an accepted hello; default 10s
 	AttachMax       int           // conversations attached to one connection; default 1,024
 	DefaultCapacity int           // conversations at a time of an agent whose token names no capacity; default 5
@@ -74,6 +76,9 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.MaxDelay, 400*time.Millisecond)
 	if c.Memory == nil {
 		c.Memory = func() float64 { return 0 }
+	}
+	if c.Release == nil {
+		c.Release = func([]byte) {}
 	}
 	setDefault(&c.HelloTimeout, 10*time.Second)
 	setDefault(&c.AttachMax, 1024)

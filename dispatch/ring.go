@@ -35,6 +35,7 @@ type ring struct {
 	headSeen uint64 // producer's own: the consumer's progress as last read, spares a shared read per frame
 	byteSeen uint64
 	first    uint64 // position of the entry at the front; the producer changes it only while the ring is empty
+	deep     bool   // producer's own: since the last trim more than the front was used
 
 	_        [64]byte
 	head     atomic.Uint64
@@ -81,9 +82,13 @@ const farFront = 32
 func (r *ring) restart(tail uint64) {
 	size := uint64(len(r.bytes))
 	far := tail-r.first >= uint64(len(r.entries)/farFront) || r.byteTail%size >= size/farFront
-	if far && r.head.Load() == tail {
+	switch {
+	case !far:
+	case r.head.Load() == tail:
 		r.byteTail += size - 1 - (r.byteTail+size-1)%size
 		r.first, r.headSeen, r.byteSeen = tail, tail, r.byteTail
+	default:
+		r.deep = true
 	}
 }
 

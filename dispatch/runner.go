@@ -25,6 +25,7 @@ type runner struct {
 	machine    *core.Machine
 	generation uint64 // of the store that this runner's state was built on
 	unit       *unit  // the batch that is being made
+	quiet      quietTicks
 
 	// Set by the store's completion goroutine, read by the runner.
 	mu       sync.Mutex
@@ -137,6 +138,7 @@ func (r *runner) batch(u *unit) {
 	for i := range events {
 		r.control(&events[i])
 	}
+	r.quiet.frames += frames
 	conversations, users := r.machine.Sizes()
 	r.stats.batch(frames, conversations, users)
 	r.end(u)
@@ -144,6 +146,10 @@ func (r *runner) batch(u *unit) {
 
 func (r *runner) begin(u *unit) {
 	u.reset()
+	if r.quiet.quiet() {
+		u.trim()
+		r.machine.Trim(idleBuf, idleItems)
+	}
 	r.unit = u
 	r.machine.Withhold(r.center.governor.sheds(classPresence))
 	r.machine.Begin(time.Now().UnixMilli(), r.center.store.Available(), &u.effects)
@@ -172,6 +178,7 @@ func (r *runner) control(e *control) {
 	m := r.machine
 	switch e.kind {
 	case ctlTick:
+		r.quiet.tick()
 		m.Tick()
 	case ctlOnline:
 		m.Online(core.Origin{Conn: e.conn, Who: e.who}, e.list)

@@ -21,6 +21,10 @@ type Handler interface {
 	Closed(c *Conn, reason Reason)
 }
 
+// Trimmer is a Handler that is told every few seconds, by each loop and on it, that it may give back memory that it keeps for that loop and does
+// not need now.
+type Trimmer interface{ Trim(loop int) }
+
 // Request is what the upgrade request said. All slices are borrowed and expire when the handler returns.
 type Request struct {
 	Path        []byte // without the query

@@ -24,6 +24,9 @@ func (l *loop) trim() {
 	if cap(l.leaving) > idleSegments {
 		l.leaving = nil
 	}
+	if t, ok := l.handler.(Trimmer); ok {
+		t.Trim(l.index)
+	}
 }
 
 // trim makes the writer as small as init did; nothing is staged.

@@ -104,6 +104,7 @@ func noneIsNegative(d config.Duration) time.Duration {
 
 func dispatchConfig(c *config.Config, loops int) dispatch.Config {
 	return dispatch.Config{
+		Release:         memory.Release,
 		Loops:           loops,
 		Runners:         c.Conversations.Runners,
 		Units:           c.Conversations.Units,
@@ -209,6 +210,13 @@ func (h *handler) Open(c *netserver.Conn, r *netserver.Request) { h.gate.Open(c,
 func (h *handler) Message(c *netserver.Conn, payload []byte) error {
 	h.gate.Message(c, payload)
 	return nil
+}
+
+// Trim is for the gate.
+func (h *handler) Trim(loop int) {
+	if h.gate != nil {
+		h.gate.Trim(loop)
+	}
 }
 
 // Closed tells the gate, and the log if it is detailed.

@@ -96,6 +96,9 @@ func (w *world) turn(events func()) {
 	w.m.Begin(w.now, true, &e)
 	events()
 	w.m.End()
+	if w.r.IntN(2) == 0 {
+		w.m.Trim(0, 0)
+	}
 	w.check()
 	failed := w.fail
 	if !failed || w.lost {
