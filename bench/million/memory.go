@@ -11,9 +11,11 @@ const lackLasts = time.Second
 // memory is what a run knows of the memory that is left. Owned by the goroutine of Run.
 type memory struct {
 	paused bool      // the workers are, because memory is short
+	from   time.Time // when they were paused
+	waited time.Duration
 	since  time.Time // when it was first short with so many open
-	open   int
-	why    string // what the kernel refused last
+	open   int       // then
+	why    string    // what the kernel refused last
 	until  time.Time
 }
 
@@ -24,13 +26,13 @@ func (r *run) watchMemory() error {
 	if err != nil || r.short != "" {
 		return err
 	}
-	if m.paused != (why != "") {
-		m.paused = !m.paused
-		if m.paused {
-			r.orderOpening(orderPause)
-		} else {
-			r.orderOpening(orderOpen)
-		}
+	switch {
+	case why != "" && !m.paused:
+		m.paused, m.from = true, time.Now()
+		r.orderOpening(orderPause)
+	case why == "" && m.paused:
+		m.paused, m.waited = false, m.waited+time.Since(m.from)
+		r.orderOpening(orderOpen)
 	}
 	switch {
 	case !m.paused:
@@ -39,6 +41,7 @@ func (r *run) watchMemory() error {
 	case time.Since(m.since) >= r.cfg.Patience:
 		r.short = fmt.Sprintf("stopped at %d of %d, because %s for %s: free memory, ask for fewer connections (--conns), or leave less to the machine (--min-free-mb)",
 			r.opened(), r.cfg.Conns, why, r.cfg.Patience)
+		m.waited += time.Since(m.from)
 		r.orderOpening(orderStop)
 	}
 	return nil

@@ -134,7 +134,7 @@ func (r *run) do(ctx context.Context) (*Report, error) {
 	if err := r.open(ctx); err != nil {
 		return nil, err
 	}
-	seconds := time.Since(from).Seconds()
+	seconds := (time.Since(from) - r.memory.waited).Seconds()
 	opened, err := r.read(ctx)
 	if err != nil {
 		return nil, err

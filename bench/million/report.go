@@ -17,8 +17,9 @@ type Report struct {
 	Short     string  `json:"short,omitempty"` // why fewer than asked for
 	Processes int     `json:"processes"`
 	Servers   int     `json:"servers"`
-	Seconds   float64 `json:"open_seconds"`
-	Rate      float64 `json:"open_rate"` // connections per second
+	Seconds   float64 `json:"open_seconds"` // without the next
+	Waited    float64 `json:"wait_seconds"` // for memory
+	Rate      float64 `json:"open_rate"`    // connections per second of open_seconds
 
 	OpenCPUUS      float64 `json:"open_cpu_us"`           // of all servers, for each connection; the kernel's work at accept, read and write included
 	OpenClientUS   float64 `json:"open_generator_cpu_us"` // of the generator's processes, with the handshakes of TCP on loopback
@@ -51,13 +52,17 @@ func (r *Report) Rows() []report.Row {
 	if r.Short != "" {
 		open += "; " + r.Short
 	}
+	opened := fmt.Sprintf("%.1f s, %.0f/s, %.1f us of server CPU each and %.1f us of the generator's", r.Seconds, r.Rate, r.OpenCPUUS, r.OpenClientUS)
+	if r.Waited > 0 {
+		opened += fmt.Sprintf(", and %.1f s of waiting for memory", r.Waited)
+	}
 	var caches []string
 	for _, c := range r.Caches {
 		caches = append(caches, fmt.Sprintf("%s %.0f", c.Name, c.Bytes))
 	}
 	return []report.Row{
 		{Name: "connections", Value: open},
-		{Name: "opened in", Value: fmt.Sprintf("%.1f s, %.0f/s, %.1f us of server CPU each and %.1f us of the generator's", r.Seconds, r.Rate, r.OpenCPUUS, r.OpenClientUS)},
+		{Name: "opened in", Value: opened},
 		{Name: "servers", Value: fmt.Sprintf("%.0f B of RSS per connection, %.2f GB in all", r.ServerBytes, float64(r.ServerRSS)/1e9)},
 		{Name: "heartbeats", Value: fmt.Sprintf("%d answered since the start, %d of them over the last %.1f s", r.Heartbeats, r.HoldBeats, r.HoldSeconds)},
 		{Name: "", Value: fmt.Sprintf("%.1f us of server CPU each, %.3f us per connection and second", r.HoldCPUUS, r.IdleCPUUS)},
@@ -103,7 +108,7 @@ func (r *run) report(before, opened, settled, held reading, seconds, hold float6
 	n := r.opened()
 	per := func(bytes int64) float64 { return float64(bytes) / float64(max(n, 1)) }
 	rep := &Report{
-		Asked: r.cfg.Conns, Conns: n, Short: r.short, Processes: r.cfg.Processes, Servers: r.cfg.Servers, Seconds: seconds, Rate: float64(n) / seconds,
+		Asked: r.cfg.Conns, Conns: n, Short: r.short, Processes: r.cfg.Processes, Servers: r.cfg.Servers, Seconds: seconds, Waited: r.memory.waited.Seconds(), Rate: float64(n) / seconds,
 		OpenCPUUS:    report.PerMessage(opened.servers.CPUSeconds-before.servers.CPUSeconds, int64(n)),
 		OpenClientUS: report.PerMessage(opened.workers.CPUSeconds-before.workers.CPUSeconds, int64(n)),
 		ServerBytes:  per(settled.servers.RSSBytes - before.servers.RSSBytes), GeneratorBytes: per(settled.workers.RSSBytes - before.workers.RSSBytes),
