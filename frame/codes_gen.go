@@ -15,10 +15,10 @@ const (
 	ErrorOverloaded   = 9  // A queue is full, or the request would wait too long; nothing of it was done.
 	ErrorUnavailable  = 10 // The store cannot keep anything now (disk full, failed fsync); the request may or may not have been stored.
 	ErrorTooLarge     = 11 // The batch, or what one connection is attached to, exceeds a limit; the text says which.
-	ErrorRateLimited  = 12 // This user or connection sends more than it may.
+	ErrorRateLimited  = 12 // Reserved, not sent: this user or connection sends more than it may. A connection that does is read more slowly instead, and closed with 4504 in the end.
 	ErrorBadSequence  = 13 // A mark or base is beyond the head, or a base is too old to look for an earlier copy.
 	ErrorConflict     = 14 // The request contradicts what is there, such as a hello with the token of another user.
-	ErrorInternal     = 15 // The server failed; its log has the details under the session id.
+	ErrorInternal     = 15 // Reserved, not sent: the server failed; its log has the details under the session id.
 )
 
 // The WebSocket close codes. 4000-4499 mean reconnect, 4500-4999 do not.
@@ -35,15 +35,15 @@ const (
 	CloseHeartbeatTimeout = 4002 // Nothing came from the client for too long.
 	CloseOverloaded       = 4003 // The server sheds connections, or holds too much for slow ones, of which this is one.
 	CloseTokenExpired     = 4004 // The token expired and no hello with a newer one came.
-	CloseReplaced         = 4005 // The user has more connections than allowed; this is the oldest.
-	CloseInternal         = 4006 // The server failed while it handled a frame.
+	CloseReplaced         = 4005 // Reserved, not sent: the user has more connections than allowed; this is the oldest.
+	CloseInternal         = 4006 // Reserved, not sent: the server failed while it handled a frame.
 	CloseHelloTimeout     = 4007 // No hello came within 10 s of the upgrade.
-	CloseWriteTimeout     = 4008 // The client took no bytes for too long.
+	CloseWriteTimeout     = 4008 // Reserved, not sent: the client took no bytes for too long. Such a connection is cut off, since it would not take a close frame either.
 	CloseMessageTimeout   = 4009 // A message began and did not arrive whole in time (60 s by default).
 	CloseUnauthorized     = 4500 // The first hello or the bearer token was refused; an error frame before it says why.
 	CloseProtocolError    = 4501 // The batch holds no valid frame, too many frames, or a frame other than hello came first.
-	CloseForbidden        = 4502 // The user may not connect.
-	CloseVersion          = 4503 // The server no longer speaks this version of the protocol.
+	CloseForbidden        = 4502 // Reserved, not sent: the user may not connect.
+	CloseVersion          = 4503 // Reserved, not sent: the server no longer speaks this version of the protocol.
 	CloseRateLimited      = 4504 // The client wanted to send more than it may for minutes without a break.
 )
 
