@@ -150,7 +150,7 @@ func (r *run) end() error {
 		_ = w.cmd.Wait() // tells only that it was killed
 	}
 	for _, p := range r.servers {
-		errs = errors.Join(errs, p.Kill(syscall.SIGKILL))
+		errs = errors.Join(errs, p.Kill())
 	}
 	return errs
 }

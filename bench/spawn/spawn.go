@@ -50,12 +50,34 @@ func (p *Process) Ended() bool {
 // PID is the process's id.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
-// Kill sends a signal and waits for the end of the process. It may have ended by itself.
-func (p *Process) Kill(sig os.Signal) error {
+// Kill ends the process with SIGKILL, which it cannot refuse, and waits for its end. It may have ended by itself.
+func (p *Process) Kill() error {
+	if err := p.send(syscall.SIGKILL); err != nil {
+		return err
+	}
+	<-p.ended
+	return nil
+}
+
+// End sends a signal and waits so long for the end of the process, which runs on if that does not come.
+func (p *Process) End(ctx context.Context, sig os.Signal, within time.Duration) error {
+	if err := p.send(sig); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	select {
+	case <-p.ended:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("spawn: process %d has not ended within %s of the signal %q; its output tells more, and SIGKILL would end it: %w", p.PID(), within, sig, ctx.Err())
+	}
+}
+
+func (p *Process) send(sig os.Signal) error {
 	if err := p.cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("spawn: %w", err)
 	}
-	<-p.ended
 	return nil
 }
 

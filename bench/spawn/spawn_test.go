@@ -2,6 +2,7 @@ package spawn
 
 import (
 	"context"
+	"io"
 	"net"
 	"os"
 	"strconv"
@@ -29,7 +30,7 @@ func TestAProcessRunsUntilItIsKilled(t *testing.T) {
 	if p.Ended() {
 		t.Error("the process has ended by itself")
 	}
-	if err := p.Kill(syscall.SIGTERM); err != nil || !p.Ended() {
+	if err := p.End(context.Background(), syscall.SIGTERM, time.Minute); err != nil || !p.Ended() {
 		t.Fatal(err, p.Ended())
 	}
 	if out.String() != "here\n" {
@@ -38,7 +39,7 @@ func TestAProcessRunsUntilItIsKilled(t *testing.T) {
 	if _, err := os.Stat("/proc/" + strconv.Itoa(p.PID())); err == nil {
 		t.Error("the process is still there")
 	}
-	if err := p.Kill(syscall.SIGKILL); err != nil {
+	if err := p.Kill(); err != nil {
 		t.Error("the end of what has ended:", err)
 	}
 }
@@ -59,10 +60,31 @@ func TestListening(t *testing.T) {
 	if err := p.Listening(context.Background(), l.Addr().String(), 20*time.Millisecond); err == nil || !strings.Contains(err.Error(), "nobody listens") {
 		t.Error("a closed port listens:", err)
 	}
-	if err := p.Kill(syscall.SIGKILL); err != nil {
+	if err := p.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	if err := p.Listening(context.Background(), l.Addr().String(), time.Minute); err == nil || !strings.Contains(err.Error(), "ended before") {
 		t.Error("a server that ended listens:", err)
+	}
+}
+
+// TestOneThatDoesNotEnd: a process that does not heed a signal is waited for so long, and is there still.
+func TestOneThatDoesNotEnd(t *testing.T) {
+	p, err := Start(`sh -c 'trap "" TERM; echo ready; while :; do sleep 0.01; done'`, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(100 * time.Millisecond) // for the trap; a shell without it ends, and the test fails
+	err = p.End(context.Background(), syscall.SIGTERM, 50*time.Millisecond)
+	if err == nil || !strings.Contains(err.Error(), "has not ended within 50ms") || p.Ended() {
+		t.Errorf("it ended %t: %v", p.Ended(), err)
+	}
+	stopped, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := p.End(stopped, syscall.SIGTERM, time.Minute); err == nil || p.Ended() {
+		t.Errorf("it ended %t: %v", p.Ended(), err)
+	}
+	if err := p.Kill(); err != nil || !p.Ended() {
+		t.Error(err)
 	}
 }

@@ -148,7 +148,7 @@ func (r *run) withServer(ctx context.Context) (rep *Report, err error) {
 		if err := r.start(ctx); err != nil {
 			return nil, err
 		}
-		defer func() { err = errors.Join(err, r.server.Kill(syscall.SIGKILL)) }()
+		defer func() { err = errors.Join(err, r.server.Kill()) }()
 	}
 	key, err := r.cfg.Key()
 	if err != nil {
@@ -178,7 +178,7 @@ func (r *run) start(ctx context.Context) error {
 	}
 	r.server = server
 	if err = server.Listening(ctx, r.address, listenWithin); err != nil {
-		return errors.Join(err, server.Kill(syscall.SIGKILL))
+		return errors.Join(err, server.Kill())
 	}
 	return nil
 }
@@ -253,7 +253,7 @@ func (r *run) waiting() string {
 func (r *run) restart(ctx context.Context, rep *Report) error {
 	began := client.Now()
 	r.wards.Each(func(w *crowd.Ward) { r.speak[w.Number].outage = began })
-	if err := r.server.Kill(r.cfg.Signal); err != nil {
+	if err := r.server.End(ctx, r.cfg.Signal, r.cfg.Within); err != nil {
 		return err
 	}
 	if err := r.start(ctx); err != nil {

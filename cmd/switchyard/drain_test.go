@@ -47,6 +47,9 @@ func TestLameDuck(t *testing.T) {
 	if _, body := get(t, base+"/readyz"); !strings.Contains(body, `"server": "draining"`) {
 		t.Errorf("/readyz: %s", body)
 	}
+	if status, _, errOut := signalCommand(t, "upgrade", base); status != exitFailed || !strings.Contains(errOut, "drains, and takes no upgrade any more") {
+		t.Errorf("signal upgrade: %d %s", status, errOut)
+	}
 	w := i.login("ann", frame.RoleVisitor)
 	conv := w.open(1)
 	w.frames((&frame.Send{Ref: 3, Conv: conv, Level: 2, ID: frame.ID{1}, Base: 1, Body: frame.AppendText(nil, "x")}).Append(nil))

@@ -35,6 +35,13 @@ type running struct {
 	} `json:"upgrade_failed"`
 }
 
+// drains tells whether the server ignores an upgrade. One that stops may do so in order to upgrade.
+func (r *running) drains() bool { return r.Phase == phaseNames[draining] }
+
+func (r *running) noUpgrade() error {
+	return fmt.Errorf("%s drains, and takes no upgrade any more; start the new binary when it has ended", r.ServerID)
+}
+
 // Run finds the process by its admin address and sends the signal. There is no file with its number: that would outlive a crash and could
 // name another process.
 func (c *signalCmd) Run(env *environment) error {
@@ -44,6 +51,9 @@ func (c *signalCmd) Run(env *environment) error {
 	}
 	if before.Phase == "" && c.What != "stop" {
 		return fmt.Errorf("what answers at %s is an echo server, which knows no %s; it can only be stopped", c.Admin, c.What)
+	}
+	if c.What == "upgrade" && before.drains() {
+		return before.noUpgrade()
 	}
 	sig := map[string]syscall.Signal{"stop": signalStop, "drain": signalDrain, "upgrade": signalUpgrade}[c.What]
 	if err := syscall.Kill(before.PID, sig); err != nil {
@@ -92,7 +102,11 @@ func (c *signalCmd) awaitUpgrade(out io.Writer, before running) error {
 	for deadline := time.Now().Add(c.Timeout); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		now, err := c.ask()
 		switch {
+		case err != nil && errors.Is(syscall.Kill(before.PID, 0), syscall.ESRCH):
+			return fmt.Errorf("%s has ended and was not upgraded; its log tells why", before.ServerID)
 		case err != nil:
+		case now.drains() && now.Started.Equal(before.Started):
+			return now.noUpgrade()
 		case now.UpgradeFailed.At.After(before.UpgradeFailed.At) && now.Started.Equal(before.Started):
 			return fmt.Errorf("%s goes on as before: %s", now.ServerID, now.UpgradeFailed.Error)
 		case now.Started.After(before.Started) && now.Phase == phaseNames[serving]:

@@ -2,9 +2,16 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
+
+	"github.com/switchyard-im/switchyard/cmd/switchyard/config"
 )
 
 func TestSameMachine(t *testing.T) {
@@ -55,5 +62,24 @@ func TestSignalFindsNoServer(t *testing.T) {
 	get(t, "http://"+admin+"/healthz") // it still runs
 	if status, _, errOut := command(nil, "signal", "dance"); status != exitUsage || !strings.Contains(errOut, "stop") {
 		t.Errorf("another word: %d %s", status, errOut)
+	}
+}
+
+// TestUpgradeThatIsNoMore: whoever waits for an upgrade hears at once that the server has ended instead, or began to drain.
+func TestUpgradeThatIsNoMore(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(w, `{"pid": %d, "server_id": "n", "phase": %q}`, os.Getpid(), phaseNames[draining])
+	}))
+	ended := exec.Command("true")
+	if err := ended.Run(); err != nil {
+		t.Fatal(err)
+	}
+	c := signalCmd{Admin: config.Address(server.Listener.Addr().String()), Timeout: patience}
+	if err := c.awaitUpgrade(io.Discard, running{PID: os.Getpid()}); err == nil || !strings.Contains(err.Error(), "takes no upgrade any more") {
+		t.Errorf("of a server that drains: %v", err)
+	}
+	server.Close()
+	if err := c.awaitUpgrade(io.Discard, running{PID: ended.Process.Pid}); err == nil || !strings.Contains(err.Error(), "has ended") {
+		t.Errorf("of a server that has ended: %v", err)
 	}
 }
