@@ -111,7 +111,17 @@ func (c *Config) validate() error {
 	if !strings.HasPrefix(c.Path, "/") {
 		err = errors.Join(err, fmt.Errorf("netserver: path %q does not begin with a slash; give for example /v1/ws", c.Path))
 	}
-	return errors.Join(err, c.validateNumbers(), c.validateTimes(), c.validateOrigins(), c.validateProxy(), c.Limits.validate())
+	return errors.Join(err, c.validateNumbers(), c.validateTimes(), c.validateOrigins(), c.validateProxy(), c.Limits.validate(), c.validateHeld())
+}
+
+// validateHeld wants every loop to have room for a message, and for an upgrade request, that its own limit allows: else one slow peer alone would be too much.
+func (c *Config) validateHeld() error {
+	longest := 2 * max(c.MaxMessage, c.MaxHeader)
+	if least := longest * c.Loops; c.Limits.Held < least {
+		return fmt.Errorf("netserver: limit of held bytes is %d, which leaves each of %d loops %d: too little for a message of up to %d bytes; give at least %d, or fewer loops, or shorter messages",
+			c.Limits.Held, c.Loops, c.Limits.Held/max(1, c.Loops), c.MaxMessage, least)
+	}
+	return nil
 }
 
 func (c *Config) validateNumbers() error {

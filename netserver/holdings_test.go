@@ -12,7 +12,7 @@ import (
 
 // crowded is a loop that may hold 1 MiB, with many connections that each hold a short rest of a message.
 func crowded(t *testing.T) (*loop, []*pairedConn) {
-	l := stoppedLoop(t, Config{Raw: true, Limits: Limits{Held: 1 << 20}, OutHard: 8 << 20, MaxMessage: 1 << 20}, Echo{})
+	l := stoppedLoop(t, Config{Raw: true, Limits: Limits{Held: 1 << 20}, OutHard: 8 << 20, MaxMessage: 512 << 10}, Echo{})
 	var all []*pairedConn
 	for range 100 {
 		c := pair(t, l).upgrade()
@@ -39,7 +39,7 @@ func stillFine(t *testing.T, l *loop, all []*pairedConn) {
 // TestHeldInput has a few peers begin long messages, until the loop holds too much. They are closed; those with short ones are not.
 func TestHeldInput(t *testing.T) {
 	l, all := crowded(t)
-	long := binaryOf(strings.Repeat("l", 600<<10))
+	long := binaryOf(strings.Repeat("l", 510<<10))
 	closed := 0
 	for range 10 {
 		c := pair(t, l).upgrade()

@@ -12,7 +12,9 @@ type Limits struct {
 	AcceptBurst int // of them at once; at least AcceptRate
 	PerAddress  int // sockets of one IPv4 address or IPv6 /64; more are answered 429. 0: no limit
 
-	Held int // bytes that all connections hold for incomplete messages and unsent output, divided by the loops; default 1 GiB
+	// Held is how many bytes all connections hold for incomplete messages and unsent output, divided by the loops; default 1 GiB. Each loop's part has
+	// room for twice the longest message, because buffers grow by doubling.
+	Held int
 
 	MessageRate  int // messages and control frames from one connection in a second, each frame of a batch counted (see Conn.Spend)
 	MessageBurst int // of them at once; at least MessageRate

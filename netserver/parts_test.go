@@ -163,6 +163,8 @@ func TestConfigIsChecked(t *testing.T) {
 		{"give 10 to", Config{Limits: Limits{AcceptRate: 10, AcceptBurst: 9}}},
 		{"of an address", Config{Limits: Limits{PerAddress: -1}}},
 		{"give 1 to", Config{Limits: Limits{ByteRate: -1}}},
+		{"give at least 8388608, or fewer loops", Config{Loops: 64, Limits: Limits{Held: 1 << 20}}},
+		{"give at least 4194304", Config{Loops: 1, MaxMessage: 2 << 20, Limits: Limits{Held: 4<<20 - 1}}},
 		{"ping after", Config{CloseAfter: time.Second}},
 		{"https://example.com", Config{AllowedOrigins: []string{"example.com"}}},
 		{"https://example.com", Config{AllowedOrigins: []string{"https://a.*.com"}}},

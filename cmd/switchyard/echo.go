@@ -73,5 +73,6 @@ func (c *echoCmd) config() netserver.Config {
 		Listen: c.Listen.AddrPort(), ReusePort: c.ReusePort, Loops: c.Loops, Raw: true, AllowedOrigins: []string{"*"},
 		MaxMessage: size, MaxMerge: size, OutSoft: 4 * size, OutHard: 4 * size,
 		PingAfter: c.PingAfter, CloseAfter: 2 * c.PingAfter,
+		Limits: netserver.Limits{Held: max(1<<30, 2*64*size)}, // as the default, but with room for such a message in each of the most loops
 	}
 }

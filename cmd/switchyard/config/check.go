@@ -3,6 +3,7 @@ package config
 import (
 	"math/bits"
 	"net/url"
+	"runtime"
 	"strings"
 )
 
@@ -16,6 +17,7 @@ func (l *Loaded) check(dev bool) Problems {
 	l.checkBurst(&ps, "limits.accept", int64(l.Limits.AcceptRate), int64(l.Limits.AcceptBurst))
 	l.checkBurst(&ps, "limits.message", int64(l.Limits.MessageRate), int64(l.Limits.MessageBurst))
 	l.checkBurst(&ps, "limits.byte", int64(l.Limits.ByteRate), int64(l.Limits.ByteBurst))
+	l.checkHeld(&ps)
 	l.checkRings(&ps)
 	l.checkListeners(&ps)
 	l.checkOrigins(&ps)
@@ -41,6 +43,24 @@ func (l *Loaded) checkBurst(ps *Problems, name string, rate, burst int64) {
 	if rate > 0 && burst > 0 {
 		l.checkLess(ps, name+"_rate", rate, name+"_burst", burst+1, "or the rate is never reached")
 	}
+}
+
+// checkHeld requires room for a message of the greatest length, in a buffer that grew by doubling, in each loop's part.
+func (l *Loaded) checkHeld(ps *Problems) {
+	loops := l.Server.Loops
+	if loops == 0 {
+		loops = min(max(1, runtime.GOMAXPROCS(0)/2), 64)
+	}
+	least := 2 * l.Websocket.MaxMessage * Size(loops)
+	if l.Limits.Held >= least {
+		return
+	}
+	at := l.Origins["limits.held"]
+	if at == fromDefault {
+		at = l.Origins["websocket.max_message"]
+	}
+	ps.add(at, "limits.held", "leaves each of %d loops %v, too little for a message of websocket.max_message (%v); give at least %v, or fewer server.loops",
+		loops, l.Limits.Held/Size(loops), l.Websocket.MaxMessage, least)
 }
 
 func (l *Loaded) checkRings(ps *Problems) {
