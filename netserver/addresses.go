@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/netip"
 	"sync"
+	"time"
 )
 
 const (
@@ -84,15 +85,41 @@ func (l *loop) admitAddress(c *Conn) bool {
 	}
 	if !l.shared.clients.add(clientKey(c.addr), limit) {
 		l.limited(limitAddress)
-		l.refuse(c, &answer429, ReasonRefused)
+		l.refuseSurplus(c)
 		return false
 	}
 	c.counted = true
 	return true
 }
 
-// forgetAddress takes a connection out of the count. When its descriptor is closed.
+// A refused connection keeps its descriptor until its peer has read the answer and closed, and nothing counts it for its client. So that a flood
+// from one address does not hold what the limit denies it, only so many of a loop have this patience, and not for long. The answer of the others is
+// written once and they are closed: one whose request comes later may see a reset instead of it.
+const (
+	surplusMax  = 256
+	surplusTime = time.Second // for writing, and again for the peer to close
+)
+
+// refuseSurplus answers a connection that its client may not have.
+func (l *loop) refuseSurplus(c *Conn) {
+	if l.surplus < surplusMax {
+		c.surplus = true
+		l.surplus++
+		l.refuse(c, &answer429, ReasonRefused)
+		return
+	}
+	l.n.answered(answer429.status)
+	sysRead(c.fd, l.in) // as in turnAway
+	sysWrite(c.fd, answer429.text)
+	l.destroy(c, ReasonRefused)
+}
+
+// forgetAddress takes a connection out of the counts. When its descriptor is closed.
 func (l *loop) forgetAddress(c *Conn) {
+	if c.surplus {
+		c.surplus = false
+		l.surplus--
+	}
 	if c.counted {
 		c.counted = false
 		l.shared.clients.remove(clientKey(c.addr))

@@ -122,6 +122,60 @@ func (s *Server) counted() (n int) {
 	return n
 }
 
+// TestSurplusConnections: of those that an address may not have, and that do not close when they are told, few keep a descriptor, for a short time.
+// All are told, also those that find no place.
+func TestSurplusConnections(t *testing.T) {
+	for name, cfg := range map[string]Config{"direct": {Raw: true}, "behind a proxy": proxied(ProxyRequired)} {
+		header := ""
+		if cfg.ProxyProtocol == ProxyRequired {
+			header = "PROXY TCP4 192.0.2.1 192.0.2.9 1 2\r\n"
+		}
+		cfg.Loops, cfg.Limits.PerAddress = 1, 1
+		s := serve(t, cfg, Echo{})
+		ask := func(status int) *client {
+			c := dial(t, s)
+			c.send([]byte(header + upgradeRequest("/")))
+			checkAnswer(t, c.r, status, "", "")
+			return c
+		}
+		first := ask(101)
+		const more = 40
+		for i := range surplusMax + more {
+			ask(429)
+			if i < surplusMax {
+				continue
+			}
+			onLoop(t, s.loops[0], func() {
+				if live := s.loops[0].live; live > 1+surplusMax {
+					t.Errorf("%s: %d refused connections have a descriptor", name, live-1)
+				}
+			})
+		}
+		if err := s.Check(); err != nil {
+			t.Error(err)
+		}
+		onLoop(t, s.loops[0], func() {
+			l := s.loops[0]
+			l.slots.each(func(c *Conn) {
+				if c.surplus && l.dueOf(c) > c.since+l.cfg.ticks(surplusTime) {
+					t.Errorf("%s: a refused connection may stay for %d ticks", name, l.dueOf(c)-c.since)
+				}
+			})
+		})
+		eventually(t, "the refused are gone", func() (gone bool) {
+			onLoop(t, s.loops[0], func() { gone = s.loops[0].live == 1 && s.loops[0].surplus == 0 })
+			return gone
+		})
+		limited := uint64(0)
+		onLoop(t, s.loops[0], func() { limited = s.loops[0].n.limited[limitAddress] })
+		if limited != surplusMax+more {
+			t.Errorf("%s: the limit was applied %d times", name, limited)
+		}
+		first.send(text("served"))
+		first.expect(ws.OpText, "served")
+	}
+}
+
 // TestConnectionsPerAddressBehindAProxy counts the clients that the headers name, not the proxy.
 func TestConnectionsPerAddressBehindAProxy(t *testing.T) {
 	cfg := proxied(ProxyRequired)

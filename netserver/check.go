@@ -25,7 +25,7 @@ func (s *Server) Check() error {
 // check verifies the invariants of the loop's connections (see Conn) and its counts, between turns or in a task.
 func (l *loop) check() error {
 	var err error
-	live, open := 0, uint64(0)
+	live, surplus, open := 0, 0, uint64(0)
 	held := l.inWheel()
 	l.slots.each(func(c *Conn) {
 		if e := l.checkConn(c, held[c]); e != nil {
@@ -37,9 +37,13 @@ func (l *loop) check() error {
 		if c.state == stateOpen {
 			open++
 		}
+		if c.surplus {
+			surplus++
+		}
 	})
-	if live != l.live || open != l.n.open {
-		err = errors.Join(err, fmt.Errorf("BUG: loop %d counts %d live and %d open connections, but has %d and %d", l.index, l.live, l.n.open, live, open))
+	if live != l.live || open != l.n.open || surplus != l.surplus {
+		err = errors.Join(err, fmt.Errorf("BUG: loop %d counts %d live, %d open and %d surplus connections, but has %d, %d and %d",
+			l.index, l.live, l.n.open, l.surplus, live, open, surplus))
 	}
 	return err
 }
@@ -68,6 +72,8 @@ func (l *loop) checkConn(c *Conn, inWheel int) error {
 		return errors.New("it holds an empty output buffer (3)")
 	case l.cfg.Limits.PerAddress > 0 && c.state == stateOpen && !c.counted:
 		return errors.New("its address was not counted")
+	case c.surplus && c.state != stateFlush && c.state != stateLinger:
+		return errors.New("it is surplus and not on its way out")
 	case c.paused && c.polling:
 		return errors.New("it is paused, and the poller watches it")
 	case c.opened && leaving && len(l.leaving) == 0 && len(l.writer.staged) == 0:

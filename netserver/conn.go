@@ -58,6 +58,7 @@ type Conn struct {
 	pinged    bool
 	opened    bool // Open was called, Closed not yet
 	counted   bool // in shared.clients
+	surplus   bool // beyond Limits.PerAddress, and in loop.surplus
 	headerDue bool // the PROXY header has not come; in handshake only
 	half      bool // the peer sent its end of stream, so the poller has let go of the descriptor
 	polling   bool // the poller reports when the descriptor can be written

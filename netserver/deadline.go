@@ -30,6 +30,8 @@ func (l *loop) stateDue(c *Conn) int32 {
 		return l.handshakeDue(c)
 	case c.state == stateOpen:
 		return l.openDue(c)
+	case c.surplus:
+		return c.since + l.cfg.ticks(surplusTime)
 	case c.state == stateFlush:
 		return c.since + flushTimeouts*l.cfg.ticks(l.cfg.WriteTimeout)
 	default:

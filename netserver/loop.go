@@ -49,6 +49,7 @@ type loop struct {
 	leaving  []*Conn // Handler.Closed is due at the end of this turn
 	reap     *Conn   // closed connections, by next
 	live     int     // connections that are neither free nor closed
+	surplus  int     // of them, those beyond Limits.PerAddress that read their 429
 	tasks    []task  // the queue of last time
 	listener *listener
 	trimmed  int32 // tick of the last trim
