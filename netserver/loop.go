@@ -36,6 +36,7 @@ type loop struct {
 	// Owned by the loop.
 	now      int64 // this turn's start, ns since the Unix epoch
 	slots    slots
+	ops      []*netpoll.FDOperator // of the newest chunk of slots, not used yet
 	wheel    wheel
 	elapsed  uint64 // ticks that have passed and that the wheel has not begun
 	visiting bool   // a task goes on with what is due
@@ -217,11 +218,33 @@ const maxBehind = 4
 // ticksOf reads a timerfd's count.
 func ticksOf(b [8]byte) uint64 { return binary.NativeEndian.Uint64(b[:]) }
 
+// growOperators allocates the operators for a new chunk of slots; the poller keeps them for ever. Made together they lie densely, and one by one among
+// what is allocated for a moment when a connection is accepted.
+func (l *loop) growOperators() {
+	l.ops = make([]*netpoll.FDOperator, slotChunk)
+	for i := range l.ops {
+		l.ops[i] = l.poll.Alloc()
+	}
+}
+
+// operator returns one that is not in use.
+func (l *loop) operator() *netpoll.FDOperator {
+	n := len(l.ops)
+	if n == 0 {
+		return l.poll.Alloc() // one that was used before
+	}
+	op := l.ops[n-1]
+	if l.ops = l.ops[:n-1]; n == 1 {
+		l.ops = nil
+	}
+	return op
+}
+
 // register gives a connection its operator. The hang-up callback runs on a goroutine of the poller's, after the operator was
 // detached, and may be late: so it carries the id, not the connection.
 func (l *loop) register(c *Conn) error {
 	id := c.id
-	op := l.poll.Alloc()
+	op := l.operator()
 	op.FD, op.OnRead = int(c.fd), c.onRead
 	op.OnHup = func(netpoll.Poll) error {
 		l.box.post(task{run: func() { l.onHup(id) }})

@@ -39,6 +39,7 @@ func (s *slots) grow(l *loop) bool {
 		chunk[i].id = frame.MakeConnID(l.cfg.Node, l.index, first+i, 1)
 		s.free = append(s.free, uint32(first+i))
 	}
+	l.growOperators()
 	return true
 }
 
