@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"time"
@@ -208,17 +209,34 @@ func (g *Gate) hello(c Conn, s *session, f []byte) bool {
 	return true
 }
 
+// tokenCheck is a token on its way to the auth pool and back.
+type tokenCheck struct {
+	gate  *Gate
+	conn  frame.ConnID
+	ref   uint64
+	flags uint64
+	token []byte
+
+	who *core.Identity // the outcome
+	err error
+}
+
+func (t *tokenCheck) do() {
+	t.who, t.err = t.gate.center.verify(t.token)
+	t.gate.center.conns.Post(t.conn, t.answer)
+}
+
+func (t *tokenCheck) late() {
+	t.err = errOverloaded
+	t.gate.center.conns.Post(t.conn, t.answer)
+}
+
+func (t *tokenCheck) answer(c Conn) { t.gate.authenticated(c, t.ref, t.flags, t.who, t.err) }
+
 // authenticate sends the token to the auth pool; the result comes back to the loop.
 func (g *Gate) authenticate(c Conn, s *session, ref uint64, token []byte, flags uint64) {
-	id := c.ID()
-	token = append([]byte(nil), token...)
-	answer := func(who *core.Identity, err error) {
-		g.center.conns.Post(id, func(c Conn) { g.authenticated(c, ref, flags, who, err) })
-	}
-	late := func() { answer(nil, errOverloaded) }
-	check := func() { answer(g.center.verify(token)) }
 	s.checking = true
-	if !g.center.auth.submit(check, late) {
+	if !g.center.auth.submit(&tokenCheck{gate: g, conn: c.ID(), ref: ref, flags: flags, token: bytes.Clone(token)}) {
 		s.checking = false
 		g.refuse(c, ref, frame.ErrorOverloaded, "too many tokens wait to be checked; send hello again")
 	}

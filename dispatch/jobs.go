@@ -52,10 +52,18 @@ func (js *jobs) do(j core.Job) {
 	}
 }
 
+// read is a job in the pool.
+type read struct {
+	jobs *jobs
+	job  core.Job
+}
+
+func (r *read) do()   { r.jobs.run(r.job) }
+func (r *read) late() { r.jobs.refused(r.job) }
+
 func (js *jobs) queue(j core.Job) {
-	refuse := func() { js.refused(j) }
-	if !js.pool.submit(func() { js.run(j) }, refuse) {
-		refuse()
+	if !js.pool.submit(&read{js, j}) {
+		js.refused(j)
 	}
 }
 

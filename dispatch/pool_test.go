@@ -20,15 +20,20 @@ func TestPoolBounds(t *testing.T) {
 	}
 }
 
+// slowWork takes two seconds.
+type slowWork struct{ done, tooLate *atomic.Int32 }
+
+func (w slowWork) do()   { time.Sleep(2 * time.Second); w.done.Add(1) }
+func (w slowWork) late() { w.tooLate.Add(1) }
+
 func testPool(t *testing.T, cfg PoolConfig) {
 	p, err := newPool(cfg, "test", prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}
 	var done, late atomic.Int32
-	slow := func() { time.Sleep(2 * time.Second); done.Add(1) }
 	submitted := 0
-	for p.submit(slow, func() { late.Add(1) }) {
+	for p.submit(slowWork{&done, &late}) {
 		submitted++
 		synctest.Wait()
 	}

@@ -24,8 +24,10 @@ const maxUserLen = 1<<16 - 1
 
 // appendConvKey appends the state or open key of a conversation, or the prefix of its messages.
 func appendConvKey(dst []byte, kind byte, conv frame.ID) []byte {
-	dst = append(dst, kind)
-	return append(dst, conv[:]...)
+	var key [convKeyLen]byte
+	key[0] = kind
+	copy(key[1:], conv[:])
+	return append(dst, key[:]...) // in one piece, so that nil grows once
 }
 
 func appendMessagesKey(dst []byte, conv frame.ID, last uint64) []byte {
