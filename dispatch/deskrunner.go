@@ -26,9 +26,9 @@ func newDeskRunner(c *Center) *deskRunner {
 
 // restore fills the desk with the conversations that were open when the server stopped. Before run.
 func (d *deskRunner) restore() (int, error) {
-	n := 0
+	n, records := 0, core.NewOpenDecoder()
 	err := d.center.store.OpenConversations(func(conv frame.ID, state []byte) error {
-		o, err := core.DecodeOpen(conv, state)
+		o, err := records.Decode(conv, state)
 		if err != nil {
 			return err
 		}

@@ -14,7 +14,7 @@ func (m *Machine) Loaded(conv frame.ID, state, tail []byte, ok bool, err error) 
 		return // it was invalidated meanwhile, and asked for again
 	}
 	if err == nil && ok {
-		err = c.restore(state, tail)
+		err = m.restore(c, state, tail)
 	}
 	switch {
 	case err != nil:
@@ -39,13 +39,13 @@ func (m *Machine) Loaded(conv frame.ID, state, tail []byte, ok bool, err error) 
 }
 
 // restore fills a conversation from what the store has.
-func (c *conversation) restore(state, tail []byte) error {
+func (m *Machine) restore(c *conversation, state, tail []byte) error {
 	before := slices.Clone(c.members) // after a failed commit
 	likely := ""
 	if w := c.waiting(); len(w) > 0 && w[0].from.Who != nil {
 		likely = w[0].from.Who.User
 	}
-	if err := restoreRecord(c, state, likely); err != nil {
+	if err := m.records.restore(c, state, likely); err != nil {
 		return err
 	}
 	c.head = 0

@@ -39,11 +39,12 @@ type Origin struct {
 //
 // A batch is Begin, any number of events, End. The Effects of a batch are complete after End.
 type Machine struct {
-	cfg    Config
-	convs  map[frame.ID]*conversation
-	chunks chunks // where they lie
-	users  users
-	groups map[string]string // the names of groups, so that conversations share them; at most groupsKept
+	cfg     Config
+	convs   map[frame.ID]*conversation
+	chunks  chunks // where they lie
+	records *recordReader
+	users   users
+	groups  map[string]string // the names of groups, so that conversations share them; at most groupsKept
 
 	// Of the current batch.
 	now       int64 // Unix milliseconds
@@ -70,10 +71,11 @@ type messageRef struct{ off, len, next int32 }
 // New makes an empty machine.
 func New(cfg Config) *Machine {
 	return &Machine{
-		cfg:    cfg.withDefaults(),
-		convs:  make(map[frame.ID]*conversation),
-		users:  newUsers(),
-		groups: make(map[string]string),
+		cfg:     cfg.withDefaults(),
+		convs:   make(map[frame.ID]*conversation),
+		records: newRecordReader(),
+		users:   newUsers(),
+		groups:  make(map[string]string),
 
 		stalled: make(map[*conversation]struct{}),
 		unsaid:  make(map[*conversation]struct{}),

@@ -64,10 +64,8 @@ func (r *record) valid() bool {
 	})
 }
 
-// restoreRecord fills the durable part of c. The name likely is the one of a member, probably; it spares a copy.
-func restoreRecord(c *conversation, data []byte, likely string) error {
-	r := recordReaders.Get().(*recordReader)
-	defer recordReaders.Put(r)
+// restore fills the durable part of c. The name likely is the one of a member, probably; it spares a copy.
+func (r *recordReader) restore(c *conversation, data []byte, likely string) error {
 	rec, err := r.read(data, likely)
 	if err != nil {
 		return fmt.Errorf("core: state record of conversation %s: %w", c.id, err)
@@ -99,10 +97,16 @@ type OpenRecord struct {
 	Agent    string // empty: queued
 }
 
-// DecodeOpen reads a state record for the desk.
-func DecodeOpen(conv frame.ID, data []byte) (OpenRecord, error) {
+// OpenDecoder reads state records for the desk. Not safe for concurrent use.
+type OpenDecoder struct{ records *recordReader }
+
+// NewOpenDecoder makes a decoder that has read nothing.
+func NewOpenDecoder() *OpenDecoder { return &OpenDecoder{newRecordReader()} }
+
+// Decode reads a state record. Records of the same group that follow one another share its name.
+func (d *OpenDecoder) Decode(conv frame.ID, data []byte) (OpenRecord, error) {
 	c := conversation{id: conv}
-	if err := restoreRecord(&c, data, ""); err != nil {
+	if err := d.records.restore(&c, data, ""); err != nil {
 		return OpenRecord{}, err
 	}
 	o := OpenRecord{Group: c.group, Visitor: c.members[0].user, OpenedMS: c.openedMS}

@@ -17,11 +17,12 @@ func FuzzRecord(f *testing.F) {
 	f.Add(record)
 	f.Add([]byte("\x96\x01\xcc\x02\xa1\xccg\xd3\x00\x00\x90\x90\x00\x00\x00\xdd\xdd\xdd\xdd\x05\xd0\x01\x92\x94\xa1v\xccA")) // declares 3.7 billion members
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if _, err := DecodeOpen(frame.ID{1}, data); err != nil {
+		if _, err := NewOpenDecoder().Decode(frame.ID{1}, data); err != nil {
 			return
 		}
+		records := newRecordReader()
 		c := &conversation{id: frame.ID{1}, load: loaded}
-		if err := restoreRecord(c, data, "v"); err != nil {
+		if err := records.restore(c, data, "v"); err != nil {
 			t.Fatalf("the desk takes what the conversation does not: %v", err)
 		}
 		for _, m := range c.members { // the head comes from the messages
@@ -35,7 +36,7 @@ func FuzzRecord(f *testing.F) {
 		m.out = new(Effects)
 		m.appendConversation(c, 1)
 		again := &conversation{}
-		if err := restoreRecord(again, appendRecord(nil, c), ""); err != nil || len(again.members) != len(c.members) || again.agent != c.agent {
+		if err := records.restore(again, appendRecord(nil, c), ""); err != nil || len(again.members) != len(c.members) || again.agent != c.agent {
 			t.Errorf("written and read again: %+v, %v", again, err)
 		}
 	})

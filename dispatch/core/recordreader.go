@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"sync"
 
 	"github.com/vmihailenco/msgpack/v5"
 
@@ -13,7 +12,7 @@ import (
 
 // recordReader decodes records one after the other, and allocates only names that it has not just seen. By reflection a record would cost ten
 // objects, for each conversation when the server starts and again when it is loaded; what was free between the conversations after that
-// would stay resident.
+// would stay resident. Not safe for concurrent use.
 type recordReader struct {
 	d    *msgpack.Decoder
 	data bytes.Reader
@@ -22,7 +21,7 @@ type recordReader struct {
 	name []byte // scratch
 }
 
-var recordReaders = sync.Pool{New: func() any { return &recordReader{d: msgpack.NewDecoder(nil)} }}
+func newRecordReader() *recordReader { return &recordReader{d: msgpack.NewDecoder(nil)} }
 
 // read decodes a record, which is valid until the next read. Its bytes are anybody's: every length is checked before something is allocated for
 // it. Of the strings that it has to make it takes likely, and the last record's group, if they are equal.

@@ -17,7 +17,7 @@ func TestRecordReader(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 0))
-	r := recordReaders.New().(*recordReader)
+	r := newRecordReader()
 	for range 2000 {
 		c := conversation{state: frame.ConversationState(rnd.IntN(4)), group: fmt.Sprint("group", rnd.IntN(3)), openedMS: rnd.Int64() - rnd.Int64(), agent: int8(rnd.IntN(256))}
 		for range 1 + rnd.IntN(membersMax) {
@@ -42,7 +42,7 @@ func TestRecordReader(t *testing.T) {
 // TestRecordReaderAllocs: a record of the group of the one before and of the expected member costs nothing.
 func TestRecordReaderAllocs(t *testing.T) {
 	data := appendRecord(nil, &conversation{state: frame.StateQueued, group: "support", agent: -1, members: []member{{user: "visitor-4711", role: frame.RoleVisitor}}})
-	r := recordReaders.New().(*recordReader)
+	r := newRecordReader()
 	if n := testing.AllocsPerRun(100, func() {
 		if _, err := r.read(data, "visitor-4711"); err != nil {
 			t.Fatal(err)
