@@ -15,6 +15,7 @@ import (
 type memtables struct {
 	mutable  uintptr // in a DB: the pointer to the memtable that is written
 	recycled uintptr // in a DB: the atomic pointer to the one that is kept for later, or nil
+	queue    uintptr // in a DB: the list of pointers to all that are written or not flushed yet, which is cut at its front
 	data     uintptr // in a memtable: the pointer to its memory
 	length   uintptr // in a memtable: the length of that
 	arena    uintptr // in a memtable: the pointer to what hands its memory out, from the beginning on
@@ -43,6 +44,7 @@ func findMemtables() (m memtables, err error) {
 	var table, arena reflect.Type
 	m.mutable, table = find(reflect.TypeFor[pebble.DB](), reflect.Pointer, "mu", "mem", "mutable")
 	m.recycled, _ = find(reflect.TypeFor[pebble.DB](), reflect.UnsafePointer, "memTableRecycle", "v")
+	m.queue, _ = find(reflect.TypeFor[pebble.DB](), reflect.Slice, "mu", "mem", "queue")
 	if err != nil {
 		return m, err
 	}
@@ -56,13 +58,25 @@ func findMemtables() (m memtables, err error) {
 	return m, err
 }
 
-// releaseMemtables passes what no memtable has written to release, which may give its pages back to the system. The committer calls it, which alone
-// writes to memtables and takes new ones, and only this store's engine is touched. False: there are more memtables than these two, because a
-// reader or a flush still has them; one could be let go of meanwhile.
-func (e *engine) releaseMemtables(release func([]byte)) bool {
-	if n := e.db.Metrics().MemTable; n.Count > 1 || n.ZombieCount > 1 {
+// settled tells whether there is no memtable but the one that is written and the one that is kept for later, so that none is let go of while the
+// committer looks at them: it alone writes to memtables and takes new ones. A reader or a flush may still have others.
+func (e *engine) settled() bool {
+	n := e.db.Metrics().MemTable // takes the lock of what is looked at
+	return n.Count == 1 && n.ZombieCount <= 1
+}
+
+// moves tells whether the next rotation moves the queue to an array of its own. Until then the array holds what was cut from its front: flushed
+// memtables, which Pebble freed, and which stay in memory without cgo. Committer only.
+func (e *engine) moves() bool {
+	if !e.settled() {
 		return false
 	}
+	queue := *(*[]unsafe.Pointer)(unsafe.Add(unsafe.Pointer(e.db), e.memtables.queue))
+	return len(queue) == cap(queue)
+}
+
+// releaseMemtables passes what no memtable has written to release, which may give its pages back to the system. Committer only, when settled.
+func (e *engine) releaseMemtables(release func([]byte)) {
 	db, m := unsafe.Pointer(e.db), e.memtables
 	table := *(*unsafe.Pointer)(unsafe.Add(db, m.mutable))
 	arena := *(*unsafe.Pointer)(unsafe.Add(table, m.arena))
@@ -72,7 +86,6 @@ func (e *engine) releaseMemtables(release func([]byte)) bool {
 	if table = atomic.LoadPointer((*unsafe.Pointer)(unsafe.Add(db, m.recycled))); table != nil {
 		release(m.memory(table))
 	}
-	return true
 }
 
 // memory is that of a memtable; valid as long as the memtable.

@@ -1,5 +1,7 @@
 package sink
 
+import "time"
+
 // What a burst needed and a quiet store does not is given back: the buffers of groups and transactions, the blocks of Pebble's log, and its memtables,
 // which grow to MemTableSize and never shrink. All of it is done by the committer, which alone writes to the engine.
 
@@ -10,6 +12,8 @@ const (
 	idleBuffer = 64 << 10
 	// So much written, in bytes, since the last flush of ours makes another one worth it: each makes a table, and that is compacted later.
 	worthFlush = 2 << 20
+	// Once it is being given back, the looks come so many times as often.
+	soon = 16
 )
 
 // trimmer is what the committer remembers from one look to the next.
@@ -17,13 +21,17 @@ type trimmer struct {
 	written   int             // bytes since the last look
 	unflushed int             // bytes since the last flush of ours
 	flushed   <-chan struct{} // a flush of ours, after which the memtables are to be released; nil: none
+	moved     bool            // with it no flushed memtable stays but the one that Pebble keeps, see engine.moves
 }
 
 // trim gives memory back if the store is quiet. Called by the committer every TrimInterval with the group that it is about to fill. It returns false
 // if the store did not wait for the engine and goes on without this committer.
 func (p *pipeline) trim(g *group) bool {
-	t := &p.trimmer
-	quiet := t.written < quietBytes
+	t, limit := &p.trimmer, quietBytes
+	if t.flushed != nil {
+		limit /= soon
+	}
+	quiet := t.written < limit
 	t.unflushed += t.written
 	t.written = 0
 	if !quiet {
@@ -69,19 +77,45 @@ func (p *pipeline) claimWhile(f func() error) bool {
 	return none.claimed.CompareAndSwap(false, true)
 }
 
+// flushOrRelease does the next step.
 func (p *pipeline) flushOrRelease() (err error) {
+	t, e := &p.trimmer, p.engine
+	switch {
+	case t.unflushed >= worthFlush:
+		err = p.flush()
+	case !isClosed(t.flushed) || !e.settled(): // the disk is slow, or a reader is; at the next look
+	case !t.moved:
+		err = p.flush()
+	default:
+		e.releaseMemtables(p.store.cfg.Release)
+		t.flushed = nil
+	}
+	p.lookAgain()
+	return err
+}
+
+// flush begins a new memtable and a new log, which takes some milliseconds in which commits wait; the rest is Pebble's background.
+func (p *pipeline) flush() (err error) {
 	t := &p.trimmer
-	if t.unflushed >= worthFlush {
-		t.unflushed = 0
-		t.flushed, err = p.engine.db.AsyncFlush()
-		return err
+	t.unflushed, t.moved = 0, p.engine.moves()
+	t.flushed, err = p.engine.db.AsyncFlush()
+	return err
+}
+
+// lookAgain sets the time of the next look: soon if there is more to do.
+func (p *pipeline) lookAgain() {
+	every := p.store.cfg.TrimInterval
+	if p.trimmer.flushed != nil {
+		every = max(every/soon, time.Millisecond)
 	}
+	p.trims.Reset(every)
+}
+
+func isClosed(c <-chan struct{}) bool {
 	select {
-	case <-t.flushed:
-		if p.engine.releaseMemtables(p.store.cfg.Release) {
-			t.flushed = nil
-		}
-	default: // the disk is slow; at the next look
+	case <-c:
+		return true
+	default:
+		return false
 	}
-	return nil
 }

@@ -3,6 +3,7 @@ package sink
 import (
 	"bytes"
 	"context"
+	"reflect"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -114,7 +115,7 @@ func TestTrimBuffers(t *testing.T) {
 // TestBusyStoreKeepsItsMemory: while much is written nothing is flushed or released.
 func TestBusyStoreKeepsItsMemory(t *testing.T) {
 	s := openTest(t, nil)
-	p := &pipeline{store: s, engine: s.engine.Load(), free: make(chan *group, 1)}
+	p := &pipeline{store: s, engine: s.engine.Load(), free: make(chan *group, 1), trims: time.NewTicker(time.Hour)}
 	g := &group{buf: make([]byte, 1<<20)}
 	for range 100 {
 		p.trimmer.written = quietBytes
@@ -155,5 +156,34 @@ func TestStuckTrim(t *testing.T) {
 	}
 	if err := s.Close(context.Background()); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestNoFlushedMemtableStays: when a store has become quiet, Pebble's queue of memtables has an array of its own, whatever it was before. So
+// without cgo the memtables of the burst are garbage.
+func TestNoFlushedMemtableStays(t *testing.T) {
+	for _, burst := range []int{1, 5, 20, 100} {
+		s := openTest(t, func(c *Config) { c.MemTableSize = 2 << 20 })
+		for i := range burst {
+			w := make(waiter, 1)
+			tx := s.Begin(s.Generation())
+			tx.Messages(frame.ID{1}, uint64(i)+1, uint64(i)+1, make([]byte, 200<<10))
+			tx.Commit(w)
+			if err := <-w; err != nil {
+				t.Fatal(err)
+			}
+		}
+		e, released := s.engine.Load(), 0
+		db := reflect.ValueOf(e.db).Elem().FieldByName("mu").FieldByName("mem").FieldByName("queue")
+		// In the place of the store's committer, which waits.
+		p := &pipeline{store: s, engine: e, free: make(chan *group, 1), trims: time.NewTicker(time.Hour)}
+		s.cfg.Release = func([]byte) { released++ }
+		p.trimmer.unflushed = worthFlush
+		for p.trim(&group{}); p.trimmer.flushed != nil; p.trim(&group{}) {
+			<-p.trimmer.flushed
+		}
+		if released != 2 || db.Len() != 1 || db.Cap() != 1 {
+			t.Errorf("burst of %d: %d memtables released, the queue holds %d of %d", burst, released, db.Len(), db.Cap())
+		}
 	}
 }
