@@ -99,6 +99,9 @@ func (r *run) do(ctx context.Context) (*Report, error) {
 	if err := r.wait(ctx, "warming up", r.cfg.Warmup, nil); err != nil {
 		return nil, err
 	}
+	if r.cfg.Begin != nil {
+		r.cfg.Begin()
+	}
 	rep := &Report{Pairs: r.cfg.Pairs, Inflight: r.cfg.Inflight, Size: r.cfg.Size, Target: r.cfg.Rate}
 	if err := r.measure(ctx, "measuring", 0, &rep.Window); err != nil {
 		return nil, err

@@ -2,8 +2,9 @@
 // they get, then, in a second window of the same run, beside the same listeners after they stopped. It compares the latencies of the two
 // windows, follows the server's memory, and tells how the connections of the stalled listeners ended.
 //
-// In the first window the server delivers to the listeners as well, in the second only until it has ended them: the report tells when that was,
-// so that the windows can be judged.
+// Both windows begin with the same flood to the listeners, for a while that is about what the server takes to end those that do not read it; the rest
+// of both is without. Else the second window, in which the server is rid of them early, would have less to do than the first. The report tells
+// when they were ended: if that was long before the end of the flood, the ratio flatters.
 //
 // Their sockets have small buffers, so that what they do not read comes back to the server within seconds, as it does over a real network.
 package slow
@@ -29,11 +30,12 @@ import (
 
 // Config of a run. The zero value of a field means its default.
 type Config struct {
-	Chat chat.Config // of those who chat; Disturb is the scenario's; default 5,000 pairs, 1,000 messages/s
+	Chat chat.Config // of those who chat; Begin and Disturb are the scenario's; default 5,000 pairs, 1,000 messages/s
 
 	Stalled   int           // listeners that stop reading; default 100
 	FloodSize int           // bytes of a body to them; default 8,192
 	FloodRate float64       // messages per second to each of them; default 40
+	Flood     time.Duration // how long the flood lasts at the beginning of each window; default 5 s
 	Stall     time.Duration // how long they do not read; then they read what is there. Default 8 s
 	Ends      time.Duration // how long they may then take to notice their end; default 15 s
 	Within    time.Duration // for opening their connections; default 30 s
@@ -45,6 +47,7 @@ type Report struct {
 	Chat     *chat.Report     `json:"chat"`
 	Stalled  int              `json:"stalled"`
 	Ratio    float64          `json:"deliver_p99_ratio"` // disturbed to undisturbed
+	Flood    [2]int           `json:"flood"`             // messages to each listener in each window; to the stalled until they were ended
 	RSSMost  int64            `json:"server_rss_most_bytes"`
 	Ends     map[string]int   `json:"ends"`              // as the stalled saw it, when they read again
 	Open     int              `json:"open"`              // stalled connections that the server never ended
@@ -65,6 +68,7 @@ func (r *Report) Rows() []report.Row {
 		report.Row{Name: "accept", Value: d.Accept},
 		report.Row{Name: "deliver", Value: d.Deliver},
 		report.Row{Name: "", Value: fmt.Sprintf("late for its own schedule by p99 %.3f ms, %.0f accepted/s", d.Late.P99, d.Rate)},
+		report.Row{Name: "", Value: fmt.Sprintf("beside %d messages to each listener in the first window, and %d in this one, until it was ended", r.Flood[0], r.Flood[1])},
 		report.Row{Name: "", Value: fmt.Sprintf("p99 of the delivery: %.2f of the undisturbed one", r.Ratio)},
 		report.Row{Name: "server", Value: d.Server},
 		report.Row{Name: "", Value: fmt.Sprintf("RSS at most %.1f MB while they were stalled", float64(r.RSSMost)/1e6)},
@@ -92,6 +96,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.Stalled, 100)
 	setDefault(&c.FloodSize, 8<<10)
 	setDefault(&c.FloodRate, 40)
+	setDefault(&c.Flood, 5*time.Second)
 	setDefault(&c.Stall, 8*time.Second)
 	setDefault(&c.Ends, 15*time.Second)
 	setDefault(&c.Within, 30*time.Second)
@@ -104,6 +109,8 @@ func (c *Config) validate() error {
 		return errors.New("stalled clients and the rate to them must be positive")
 	case c.FloodSize < oracle.MinBody || c.FloodSize > oracle.MaxBody:
 		return fmt.Errorf("a size of %d bytes is out of range, use %d to %d", c.FloodSize, oracle.MinBody, oracle.MaxBody)
+	case c.Flood < 0 || c.Flood > c.Chat.Duration:
+		return fmt.Errorf("a flood of %s is out of range, use up to the length of a window, %s", c.Flood, c.Chat.Duration)
 	case c.Stall < 0 || c.Ends < 0 || c.Within < 0:
 		return errors.New("durations must not be negative")
 	}
@@ -144,6 +151,8 @@ type run struct {
 	audience *crowd.Audience
 	flood    client.Timer
 	next     int64
+	until    int64 // when the present flood is over
+	said     int   // messages of it
 	stalled  bool
 	ended    int
 
@@ -160,6 +169,7 @@ func (r *run) do(ctx context.Context) (err error) {
 	}
 	ctx, stop := context.WithCancel(ctx) // ends the watching if the chat cannot go on
 	defer stop()
+	r.cfg.Chat.Begin = func() { r.onLoop(r.begin) }
 	r.cfg.Chat.Disturb = func(context.Context) error { return r.stall(ctx) }
 	if r.rep.Chat, err = chat.Run(ctx, r.cfg.Chat); err != nil {
 		return err
@@ -176,7 +186,7 @@ func (r *run) do(ctx context.Context) (err error) {
 	return err
 }
 
-// open connects the listeners and begins to write to them.
+// open connects the listeners.
 func (r *run) open(ctx context.Context) (err error) {
 	r.onLoop(func() {
 		if r.audience, err = r.scene.NewAudience(r.scene.Fleet.Loops[0], 0, r.cfg.Stalled, r.cfg.FloodSize); err == nil {
@@ -192,19 +202,28 @@ func (r *run) open(ctx context.Context) (err error) {
 	r.onLoop(func() {
 		r.audience.Gone = r.gone
 		r.flood.Fire = r.say
-		r.next = client.Now()
-		r.scene.Fleet.Loops[0].Arm(&r.flood, r.next)
 	})
 	return nil
+}
+
+// begin starts the flood of a window.
+func (r *run) begin() {
+	r.next, r.said = client.Now(), 0
+	r.until = r.next + int64(r.cfg.Flood)
+	r.scene.Fleet.Loops[0].Arm(&r.flood, r.next)
 }
 
 // unacked bounds what the speaker has under way; beyond it messages are left out.
 const unacked = 64
 
-// say writes one message to all listeners, stalled or not.
+// say writes one message to all listeners, stalled or not, until the flood is over.
 func (r *run) say() {
+	if r.next >= r.until {
+		return
+	}
 	if r.audience.Under() < unacked {
 		r.audience.Say(r.next)
+		r.said++
 	}
 	r.next += int64(1e9 / r.cfg.FloodRate)
 	r.scene.Fleet.Loops[0].Arm(&r.flood, r.next)
@@ -243,9 +262,11 @@ func (r *run) stall(ctx context.Context) error {
 	}
 	r.onLoop(func() {
 		r.stalled = true
+		r.rep.Flood[0] = r.said
 		for _, l := range r.audience.Listeners {
 			l.Conn.Pause()
 		}
+		r.begin()
 	})
 	r.watching.Go(func() { r.watch(ctx) })
 	return nil
@@ -312,6 +333,7 @@ func (r *run) count(reasons map[string]int64, at time.Duration) {
 // judge looks at what the stalled got. What they never read is not lost: a client that comes back resumes.
 func (r *run) judge() {
 	r.scene.Fleet.Loops[0].Disarm(&r.flood)
+	r.rep.Flood[1] = r.said
 	r.rep.Open = r.cfg.Stalled - r.ended
 	for _, v := range r.audience.Ledger.Cases {
 		r.rep.Wrong = append(r.rep.Wrong, v.String())

@@ -30,6 +30,7 @@ func TestRunsThatCannotTakePlaceSayWhy(t *testing.T) {
 		"no key":           func(c *Config) { c.Chat.Key = nil },
 		"must be positive": func(c *Config) { c.Stalled = -1 },
 		"out of range":     func(c *Config) { c.FloodSize = 1 },
+		"a flood of 1h":    func(c *Config) { c.Flood = time.Hour },
 		"not be negative":  func(c *Config) { c.Stall = -1 },
 		"descriptors":      func(c *Config) { c.Chat.Pairs = 1 << 40 },
 		"connection ended": func(*Config) {},

@@ -18,6 +18,7 @@ type slowCommand struct {
 	Stalled   int           `default:"100" help:"Clients that stop reading when the second window begins."`
 	FloodSize int           `default:"8192" help:"Bytes of the body of a message to those."`
 	FloodRate float64       `default:"40" help:"Messages per second to each of those."`
+	Flood     time.Duration `default:"5s" help:"How long those get messages, from the beginning of each window: about what the server takes to end them, so that both windows have the same load."`
 	Stall     time.Duration `default:"8s" help:"How long those do not read; then they read what is there, and learn how they ended."`
 	Threads   int           `default:"1" help:"Event loops of the generator for the pairs; those who stall have one more."`
 	JSON      string        `name:"json" type:"path" help:"Write the report to this file." placeholder:"FILE"`
@@ -33,7 +34,7 @@ func (c *slowCommand) Run(ctx context.Context, t *terminal) error {
 	rep, err := slow.Run(ctx, slow.Config{
 		Chat: chat.Config{URL: c.URL, Key: key, Pairs: c.Pairs, Rate: c.Rate, Warmup: c.Warmup, Duration: c.Duration, Threads: c.Threads, Server: c.source(),
 			Progress: chatProgress(t, c.Pairs, chat.Progress{})},
-		Stalled: c.Stalled, FloodSize: c.FloodSize, FloodRate: c.FloodRate, Stall: c.Stall, Admin: c.Admin,
+		Stalled: c.Stalled, FloodSize: c.FloodSize, FloodRate: c.FloodRate, Flood: c.Flood, Stall: c.Stall, Admin: c.Admin,
 	})
 	t.progress.done()
 	if err != nil {

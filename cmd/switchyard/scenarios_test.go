@@ -91,13 +91,16 @@ func TestClientsThatStopReading(t *testing.T) {
 	rep, err := slow.Run(t.Context(), slow.Config{
 		Chat: chat.Config{URL: "ws://" + i.listen + "/v1/ws", Key: i.signer(), Pairs: 20, Rate: 200, Duration: 3 * time.Second, Drain: patience,
 			Server: observe.New(p.cmd.Process.Pid, "")},
-		Stalled: 10, FloodSize: 16 << 10, FloodRate: 50, Stall: 2500 * time.Millisecond, Ends: patience, Within: patience, Admin: admin,
+		Stalled: 10, FloodSize: 16 << 10, FloodRate: 50, Flood: 2 * time.Second, Stall: 2500 * time.Millisecond, Ends: patience, Within: patience, Admin: admin,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !rep.OK() || rep.Ends["closed with 4001 slow consumer"] != 10 || rep.Chat.Disturbed == nil || rep.Chat.Disturbed.Rate == 0 || rep.RSSMost == 0 {
 		t.Errorf("%+v, %+v", rep, rep.Chat)
+	}
+	if most := 2*50 + 2; rep.Flood[0] == 0 || rep.Flood[1] == 0 || rep.Flood[0] > most || rep.Flood[1] > most {
+		t.Errorf("a flood of 2 s at 50 messages/s was %d messages in the one window and %d in the other", rep.Flood[0], rep.Flood[1])
 	}
 }
 
