@@ -42,8 +42,18 @@ type Scene struct {
 	told   time.Time // of the last progress
 }
 
-// New starts the loops; Stop ends them. Conns is how many connections the run needs at most.
-func New(cfg Config, conns int) (*Scene, error) {
+// Play makes a scene for so many connections at most, lets run go on it, and ends it.
+func Play(cfg Config, conns int, run func(*Scene) error) error {
+	s, err := newScene(cfg, conns)
+	if err != nil {
+		return err
+	}
+	err = run(s)
+	return errors.Join(err, s.stop())
+}
+
+// newScene starts the loops; stop ends them.
+func newScene(cfg Config, conns int) (*Scene, error) {
 	if cfg.Threads == 0 {
 		cfg.Threads = 1
 	}
@@ -73,8 +83,8 @@ func New(cfg Config, conns int) (*Scene, error) {
 	return &Scene{Fleet: fleet, Target: target, Run: rand.Uint32() | 1, cfg: cfg, failed: make(chan error, 1), began: time.Now()}, nil
 }
 
-// Stop closes all connections and waits for the loops.
-func (s *Scene) Stop() error { return s.Fleet.Stop() }
+// stop closes all connections and waits for the loops.
+func (s *Scene) stop() error { return s.Fleet.Stop() }
 
 // Fail ends the run. Safe from any goroutine.
 func (s *Scene) Fail(err error) {

@@ -91,6 +91,9 @@ func (c *Config) sends(n int) bool {
 	return (n+1)*c.Active/c.Conns != n*c.Active/c.Conns
 }
 
+// OK tells whether every answer was right and every connection stayed.
+func (r *Report) OK() bool { return r.Errors == 0 }
+
 // Rows is the report as a table.
 func (r *Report) Rows() []report.Row {
 	return []report.Row{

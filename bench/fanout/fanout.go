@@ -97,13 +97,14 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	scene, err := crowd.New(crowd.Config{URL: cfg.URL, Key: cfg.Key, PerSource: cfg.PerSource, Progress: cfg.Progress}, 3*cfg.Listeners+1)
+	var rep *Report
+	stage := crowd.Config{URL: cfg.URL, Key: cfg.Key, PerSource: cfg.PerSource, Progress: cfg.Progress}
+	err := crowd.Play(stage, 3*cfg.Listeners+1, func(scene *crowd.Scene) (err error) {
+		r := &run{cfg: cfg, scene: scene, all: report.NewLatency(), deliver: report.NewLatency(), arrived: make(chan struct{}, 1)}
+		rep, err = r.do(ctx)
+		return err
+	})
 	if err != nil {
-		return nil, fmt.Errorf("fanout: %w", err)
-	}
-	r := &run{cfg: cfg, scene: scene, all: report.NewLatency(), deliver: report.NewLatency(), arrived: make(chan struct{}, 1)}
-	rep, err := r.do(ctx)
-	if err = errors.Join(err, scene.Stop()); err != nil {
 		return nil, fmt.Errorf("fanout: %w", err)
 	}
 	return rep, nil

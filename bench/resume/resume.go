@@ -98,21 +98,16 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	return rep, nil
 }
 
-func start(ctx context.Context, cfg Config) (*Report, error) {
+func start(ctx context.Context, cfg Config) (rep *Report, err error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	scene, err := crowd.New(crowd.Config{URL: cfg.URL, Key: cfg.Key, Threads: cfg.Threads, PerSource: cfg.PerSource, Progress: cfg.Progress},
-		crowd.Connections(cfg.Clients))
-	if err != nil {
-		return nil, err
-	}
-	r := &run{cfg: cfg, scene: scene}
-	rep, err := r.do(ctx)
-	if err = errors.Join(err, scene.Stop()); err != nil {
-		return nil, err
-	}
-	return rep, nil
+	stage := crowd.Config{URL: cfg.URL, Key: cfg.Key, Threads: cfg.Threads, PerSource: cfg.PerSource, Progress: cfg.Progress}
+	err = crowd.Play(stage, crowd.Connections(cfg.Clients), func(scene *crowd.Scene) (err error) {
+		rep, err = (&run{cfg: cfg, scene: scene}).do(ctx)
+		return err
+	})
+	return rep, err
 }
 
 type run struct {

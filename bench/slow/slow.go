@@ -123,14 +123,14 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("slow: %w", err)
 	}
-	scene, err := crowd.New(crowd.Config{URL: cfg.Chat.URL, Key: cfg.Chat.Key, Tune: smallBuffers}, cfg.Stalled+1)
+	r := &run{cfg: cfg, rep: &Report{Stalled: cfg.Stalled, Ends: map[string]int{}}, started: map[string]int64{}}
+	stage := crowd.Config{URL: cfg.Chat.URL, Key: cfg.Chat.Key, Tune: smallBuffers}
+	err := crowd.Play(stage, cfg.Stalled+1, func(scene *crowd.Scene) error {
+		r.scene = scene
+		defer r.watching.Wait()
+		return r.do(ctx)
+	})
 	if err != nil {
-		return nil, fmt.Errorf("slow: %w", err)
-	}
-	r := &run{cfg: cfg, scene: scene, rep: &Report{Stalled: cfg.Stalled, Ends: map[string]int{}}, started: map[string]int64{}}
-	err = r.do(ctx)
-	r.watching.Wait()
-	if err = errors.Join(err, scene.Stop()); err != nil {
 		return nil, fmt.Errorf("slow: %w", err)
 	}
 	return r.rep, nil

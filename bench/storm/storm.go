@@ -154,13 +154,13 @@ func (r *run) withServer(ctx context.Context) (rep *Report, err error) {
 	if err != nil {
 		return nil, err
 	}
-	r.scene, err = crowd.New(crowd.Config{URL: r.cfg.URL, Key: key, Threads: r.cfg.Threads, PerSource: r.cfg.PerSource, Progress: r.cfg.Progress},
-		crowd.Connections(r.cfg.Clients))
-	if err != nil {
-		return nil, err
-	}
-	rep, err = r.do(ctx)
-	return rep, errors.Join(err, r.scene.Stop())
+	stage := crowd.Config{URL: r.cfg.URL, Key: key, Threads: r.cfg.Threads, PerSource: r.cfg.PerSource, Progress: r.cfg.Progress}
+	err = crowd.Play(stage, crowd.Connections(r.cfg.Clients), func(scene *crowd.Scene) (err error) {
+		r.scene = scene
+		rep, err = r.do(ctx)
+		return err
+	})
+	return rep, err
 }
 
 // listenWithin is how long a server may take to start.

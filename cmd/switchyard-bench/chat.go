@@ -2,11 +2,9 @@ package main
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/switchyard-im/switchyard/bench/chat"
-	"github.com/switchyard-im/switchyard/bench/report"
 	"github.com/switchyard-im/switchyard/bench/token"
 )
 
@@ -42,18 +40,7 @@ func (c *chatCommand) Run(ctx context.Context, t *terminal) error {
 		MarkDelay: c.MarkDelay, RetryMin: c.RetryMin, RetryMax: c.RetryMax, RetryJitter: c.RetryJitter,
 		Threads: c.Threads, Server: c.source(), Progress: chatProgress(t, c.Pairs, chat.Progress{}),
 	})
-	t.progress.done()
-	if err != nil {
-		return err
-	}
-	err = report.Table(t.out, rep.Rows())
-	if c.JSON != "" {
-		err = errors.Join(err, report.WriteJSON(c.JSON, rep))
-	}
-	if err == nil && !rep.OK() {
-		return errViolation
-	}
-	return err
+	return t.finish(rep, err, c.JSON)
 }
 
 // chatProgress shows rates since the last line.

@@ -2,12 +2,10 @@ package main
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/switchyard-im/switchyard/bench/echo"
 	"github.com/switchyard-im/switchyard/bench/observe"
-	"github.com/switchyard-im/switchyard/bench/report"
 )
 
 // serverFlags say where the server's own figures come from.
@@ -43,16 +41,5 @@ func (c *echoCommand) Run(ctx context.Context, t *terminal) error {
 			last = p.Messages
 		},
 	})
-	t.progress.done()
-	if err != nil {
-		return err
-	}
-	err = report.Table(t.out, rep.Rows())
-	if c.JSON != "" {
-		err = errors.Join(err, report.WriteJSON(c.JSON, rep))
-	}
-	if err == nil && rep.Errors > 0 {
-		return errViolation
-	}
-	return err
+	return t.finish(rep, err, c.JSON)
 }

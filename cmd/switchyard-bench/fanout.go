@@ -27,9 +27,5 @@ func (c *fanoutCommand) Run(ctx context.Context, t *terminal) error {
 	rep, err := fanout.Run(ctx, fanout.Config{
 		URL: c.URL, Key: key, Listeners: c.Listeners, Size: c.Size, Rounds: c.Rounds, Round: c.Round, Server: c.source(), Progress: t.progress.text,
 	})
-	t.progress.done()
-	if err != nil {
-		return err
-	}
-	return t.finish(rep, rep.Rows(), rep.OK(), c.JSON)
+	return t.finish(rep, err, c.JSON)
 }

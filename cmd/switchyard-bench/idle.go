@@ -2,12 +2,10 @@ package main
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/switchyard-im/switchyard/bench/idle"
 	"github.com/switchyard-im/switchyard/bench/observe"
-	"github.com/switchyard-im/switchyard/bench/report"
 	"github.com/switchyard-im/switchyard/bench/token"
 )
 
@@ -42,15 +40,7 @@ func (c *idleCommand) Run(ctx context.Context, t *terminal) error {
 			t.progress.line("%4.0fs %-10s %d/%d connections", p.Elapsed.Seconds(), p.Phase, p.Open, c.Conns)
 		},
 	})
-	t.progress.done()
-	if err != nil {
-		return err
-	}
-	err = report.Table(t.out, rep.Rows())
-	if c.JSON != "" {
-		err = errors.Join(err, report.WriteJSON(c.JSON, rep))
-	}
-	return err
+	return t.finish(rep, err, c.JSON)
 }
 
 // outside reads from /proc alone if it can: each page of metrics leaves garbage in the server whose memory is measured.

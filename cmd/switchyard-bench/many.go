@@ -38,11 +38,7 @@ func (c *idleCommand) many(ctx context.Context, t *terminal) error {
 		URL: c.URL, Conns: c.Conns, Processes: c.Processes, Servers: c.Servers, Command: c.Serve, Worker: "'" + self + "' idle-worker",
 		MinFree: c.MinFreeMB << 20, Settle: c.Settle, Hold: c.Hold, ServerLog: log, Progress: t.progress.text,
 	})
-	t.progress.done()
-	if err != nil {
-		return err
-	}
-	return t.finish(rep, rep.Rows(), true, c.JSON)
+	return t.finish(rep, err, c.JSON)
 }
 
 // appendTo opens a file for a server's output, or nothing if none is named.

@@ -38,9 +38,5 @@ func (c *overloadCommand) Run(ctx context.Context, t *terminal) error {
 		},
 		Times: c.Times, Inflight: c.Inflight, MinShare: c.MinShare, MaxP99: float64(c.MaxP99) / float64(time.Millisecond),
 	})
-	t.progress.done()
-	if err != nil {
-		return err
-	}
-	return t.finish(rep, rep.Rows(), rep.OK(), c.JSON)
+	return t.finish(rep, err, c.JSON)
 }

@@ -29,9 +29,5 @@ func (c *resumeCommand) Run(ctx context.Context, t *terminal) error {
 		URL: c.URL, Key: key, Clients: c.Clients, Missed: c.Missed, Size: c.Size, Settle: c.Settle, Threads: c.Threads, Server: c.source(),
 		Progress: t.progress.text,
 	})
-	t.progress.done()
-	if err != nil {
-		return err
-	}
-	return t.finish(rep, rep.Rows(), rep.OK(), c.JSON)
+	return t.finish(rep, err, c.JSON)
 }

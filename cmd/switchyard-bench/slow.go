@@ -36,9 +36,5 @@ func (c *slowCommand) Run(ctx context.Context, t *terminal) error {
 			Progress: chatProgress(t, c.Pairs, chat.Progress{})},
 		Stalled: c.Stalled, FloodSize: c.FloodSize, FloodRate: c.FloodRate, Flood: c.Flood, Stall: c.Stall, Admin: c.Admin,
 	})
-	t.progress.done()
-	if err != nil {
-		return err
-	}
-	return t.finish(rep, rep.Rows(), rep.OK(), c.JSON)
+	return t.finish(rep, err, c.JSON)
 }

@@ -44,9 +44,5 @@ func (c *stormCommand) Run(ctx context.Context, t *terminal) error {
 	defer log.Close()
 	cfg.ServerLog = log
 	rep, err := storm.Run(ctx, cfg)
-	t.progress.done()
-	if err != nil {
-		return err
-	}
-	return t.finish(rep, rep.Rows(), rep.OK(), c.JSON)
+	return t.finish(rep, err, c.JSON)
 }
