@@ -92,8 +92,9 @@ overload: build ## Offer a server twice what it can do, and tell what it accepts
 	curl -fs http://$(OVERLOAD_ADMIN)/metrics | grep -E '^switchyard_(shed_total|pressure_level|frames_overloaded_total|latency_seconds.*quantile="0.99".*accept)'; exit $${code:-0}
 
 .PHONY: burst
-burst: ## Watch the memory return after 15,000 connections sent 64 KiB at once (0.3 GB for a moment)
-	go test $(TESTFLAGS) -v -run TestMemoryReturnsAfterABurst ./cmd/switchyard -burst.conns 15000
+burst: ## Watch the memory return after 15,000 connections sent 60 KiB at once, to echo and to serve (0.5 GB for a moment, 2 GB of disk)
+	go test $(TESTFLAGS) -v -run TestMemoryReturnsAfterABurst/echo ./cmd/switchyard -burst.conns 15000
+	go test $(TESTFLAGS) -v -run TestMemoryReturnsAfterABurst/serve ./cmd/switchyard -burst.conns 15000
 
 .PHONY: lint
 lint: vet test-peers ## Vet, and staticcheck of a pinned version; bench/peers too

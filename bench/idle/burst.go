@@ -23,7 +23,7 @@ const sendRoom = 100
 // near is what counts as returned: within a tenth of the memory before the burst.
 const near = 1.1
 
-// Burst is what became of the server's memory when every connection sent a message at once and was idle again. Nobody asks the server to
+// Burst is what became of the server's memory when every connection sent a message at once, until all were accepted, and was idle again. Nobody asks the server to
 // collect its garbage in this part, because nobody does so in a real installation.
 type Burst struct {
 	Bytes    int     `json:"bytes"`            // of each message
@@ -93,13 +93,15 @@ func (r *run) look(ctx context.Context, phase string, b *Burst, d, every time.Du
 	return nil
 }
 
-// burst sends the visitor's message: any bytes to an echo server, or one to its conversation.
+// burst sends the visitor's message: any bytes to an echo server, or one to its conversation, with the same id each time.
 func (v *visitor) burst() {
 	if v.run.cfg.State == Upgraded {
 		v.say(make([]byte, v.run.cfg.Burst))
 		return
 	}
-	m := frame.Send{Ref: sendRef, Conv: v.conv, Level: 2, Body: frame.AppendText(nil, strings.Repeat("x", v.run.cfg.Burst-sendRoom))}
-	rand.Read(m.ID[:])
+	if v.id.IsZero() {
+		rand.Read(v.id[:])
+	}
+	m := frame.Send{Ref: sendRef, Conv: v.conv, Level: 2, ID: v.id, Body: frame.AppendText(nil, strings.Repeat("x", v.run.cfg.Burst-sendRoom))}
 	v.say(m.Append(nil))
 }

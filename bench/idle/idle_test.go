@@ -83,14 +83,23 @@ func TestStates(t *testing.T) {
 	}
 }
 
-// TestBurstTakesOverloadedForAnAnswer, and nothing else that is an error.
-func TestBurstTakesOverloadedForAnAnswer(t *testing.T) {
+// TestBurstIsSentAgain while the server has too much to do, until all of it is accepted; anything else that is an error ends the run.
+func TestBurstIsSentAgain(t *testing.T) {
 	for code, want := range map[uint64]string{frame.ErrorOverloaded: "", frame.ErrorTooLarge: "bursting"} {
-		_, cfg := setup(t, chatserver.Faults{Refuse: func(n int) uint64 { return code * uint64(n%2) }})
+		var sent atomic.Int64
+		_, cfg := setup(t, chatserver.Faults{Refuse: func(int) uint64 {
+			if sent.Add(1) > 75 {
+				return 0
+			}
+			return code
+		}})
 		cfg.State, cfg.Burst, cfg.Return, cfg.Hold = Attached, 1000, time.Millisecond, time.Millisecond
 		_, err := Run(context.Background(), cfg)
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("code %d: %v", code, err)
+		}
+		if n := sent.Load(); want == "" && n != 75+int64(cfg.Conns) {
+			t.Errorf("%d messages were sent until %d were accepted after 75 refusals", n, cfg.Conns)
 		}
 	}
 }

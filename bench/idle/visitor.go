@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -28,6 +29,8 @@ type visitor struct {
 	token string
 	next  []byte   // what is to be said
 	conv  frame.ID // once attached
+	id    frame.ID // of its message of the burst
+	again client.Timer
 }
 
 func (r *run) dial(l *client.Loop, n int) error {
@@ -122,11 +125,13 @@ func (v *visitor) opened(f []byte) {
 	}
 }
 
-// refused ends the run, unless the server has too much to do for a message of the burst: that is an answer too.
+// refused ends the run, unless the server has too much to do for a message of the burst: then it is sent again, as every client does.
 func (v *visitor) refused(f []byte) {
 	var m frame.Error
 	if m.Parse(f) == nil && m.Ref == sendRef && m.Code == frame.ErrorOverloaded {
-		v.run.ready <- struct{}{}
+		wait := time.Duration(min(m.RetryMS, 60_000)+1) * time.Millisecond
+		v.again.Fire = v.burst
+		v.conn.Loop().Arm(&v.again, client.Now()+int64(wait+rand.N(wait)))
 		return
 	}
 	v.run.fail(refusal(f))
