@@ -19,6 +19,7 @@ import (
 type engine struct {
 	// Fixed after construction.
 	db        *pebble.DB
+	cache     *pebble.Cache // of db, and ours until db is closed
 	fence     *fence
 	memtables memtables // where db has them
 
@@ -56,6 +57,7 @@ func (e *engine) close(log *slog.Logger) {
 	if e.closeErr = guard(e.db.Close); e.closeErr != nil {
 		log.Warn("sink: closing the store", "error", e.closeErr)
 	}
+	e.cache.Unref()
 }
 
 // discard gives up the store's own use of the engine and closes it in the background.
@@ -88,8 +90,21 @@ func openEngine(f *fence, cfg Config) (*engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !desc.Exists {
-		db, err := openPebble(f, cfg)
+	cache := pebble.NewCache(cfg.CacheSize)
+	db, err := openNew(f, cfg, cache, desc.Exists)
+	if err != nil {
+		cache.Unref()
+		return nil, err
+	}
+	e := &engine{db: db, cache: cache, fence: f, memtables: memtables, unused: make(chan struct{}), closed: make(chan struct{})}
+	e.users.Store(1)
+	return e, nil
+}
+
+// openNew opens a store that may not exist yet.
+func openNew(f *fence, cfg Config, cache *pebble.Cache, exists bool) (*pebble.DB, error) {
+	if !exists {
+		db, err := openPebble(f, cfg, cache)
 		if err != nil {
 			return nil, err
 		}
@@ -97,18 +112,12 @@ func openEngine(f *fence, cfg Config) (*engine, error) {
 			return nil, err
 		}
 	}
-	db, err := openPebble(f, cfg)
-	if err != nil {
-		return nil, err
-	}
-	e := &engine{db: db, fence: f, memtables: memtables, unused: make(chan struct{}), closed: make(chan struct{})}
-	e.users.Store(1)
-	return e, nil
+	return openPebble(f, cfg, cache)
 }
 
 // openPebble opens Pebble on a goroutine of its own, which Pebble may end by Fatalf. If the fence fell meanwhile, what was opened
 // is an illusion and is closed again.
-func openPebble(f *fence, cfg Config) (*pebble.DB, error) {
+func openPebble(f *fence, cfg Config, cache *pebble.Cache) (*pebble.DB, error) {
 	type result struct {
 		db  *pebble.DB
 		err error
@@ -118,7 +127,7 @@ func openPebble(f *fence, cfg Config) (*pebble.DB, error) {
 		r := result{err: errExited}
 		defer func() { opened <- r }()
 		r.err = guard(func() (err error) {
-			r.db, err = pebble.Open(cfg.Dir, pebbleOptions(f, cfg))
+			r.db, err = pebble.Open(cfg.Dir, pebbleOptions(f, cfg, cache))
 			return err
 		})
 	}()
@@ -136,12 +145,12 @@ func openPebble(f *fence, cfg Config) (*pebble.DB, error) {
 // closeTimeout bounds the wait for an instance that was told to close.
 const closeTimeout = 10 * time.Second
 
-func pebbleOptions(f *fence, cfg Config) *pebble.Options {
+func pebbleOptions(f *fence, cfg Config, cache *pebble.Cache) *pebble.Options {
 	o := &pebble.Options{
 		FS:                 f,
 		FormatMajorVersion: pebble.FormatNewest,
 		Logger:             pebbleLogger{log: cfg.Logger, fence: f},
-		CacheSize:          cfg.CacheSize,
+		Cache:              cache,
 		MemTableSize:       uint64(cfg.MemTableSize),
 		// Commits wait when four memtables are full; with less, a burst waits for the flush of the last one.
 		MemTableStopWritesThreshold: 4,

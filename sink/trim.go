@@ -2,8 +2,8 @@ package sink
 
 import "time"
 
-// What a burst needed and a quiet store does not is given back: the buffers of groups and transactions, the blocks of Pebble's log, and its memtables,
-// which grow to MemTableSize and never shrink. All of it is done by the committer, which alone writes to the engine.
+// What a burst needed and a quiet store does not is given back: the buffers of groups and transactions, the blocks of Pebble's log and of its cache, and
+// its memtables, which grow to MemTableSize and never shrink. All of it is done by the committer, which alone writes to the engine.
 
 const (
 	// A store is quiet if it was given less than this, in bytes, in a TrimInterval.
@@ -16,11 +16,19 @@ const (
 	soon = 16
 )
 
+const (
+	// A cache is idle if fewer blocks than this were looked up in it in a TrimInterval: so few may come from the system's cache of the files.
+	idleLookups = 256
+	// So much in an idle cache, in bytes, is kept for ever.
+	idleCache = 256 << 10
+)
+
 // trimmer is what the committer remembers from one look to the next.
 type trimmer struct {
 	written   int             // bytes since the last look
 	unflushed int             // bytes since the last flush of ours
 	flushed   <-chan struct{} // a flush of ours, after which the memtables are to be released; nil: none
+	lookups   int64           // in the cache, as of the last look
 	moved     bool            // with it no flushed memtable stays but the one that Pebble keeps, see engine.moves
 }
 
@@ -30,6 +38,8 @@ func (p *pipeline) trim(g *group) bool {
 	t, limit := &p.trimmer, quietBytes
 	if t.flushed != nil {
 		limit /= soon
+	} else {
+		p.trimCache()
 	}
 	quiet := t.written < limit
 	t.unflushed += t.written
@@ -39,6 +49,20 @@ func (p *pipeline) trim(g *group) bool {
 	}
 	p.trimBuffers(g)
 	return p.trimEngine()
+}
+
+// trimCache empties the cache when it is idle: what the return of all clients after a restart has read would lie there until something else is read.
+func (p *pipeline) trimCache() {
+	if !p.engine.acquire() {
+		return
+	}
+	defer p.engine.release()
+	m := p.engine.cache.Metrics()
+	idle := m.Hits+m.Misses-p.trimmer.lookups < idleLookups
+	p.trimmer.lookups = m.Hits + m.Misses
+	if idle && m.Size > idleCache {
+		p.engine.cache.Reserve(int(p.store.cfg.CacheSize))() // no room for a moment: all of it is evicted
+	}
 }
 
 // trimBuffers lets go of the buffers that grew: of the group that the committer has, of those that wait for it, and of transactions.

@@ -187,3 +187,69 @@ func TestNoFlushedMemtableStays(t *testing.T) {
 		}
 	}
 }
+
+// cached fills the store's cache: it writes tables and reads all that is in them.
+func cached(t *testing.T, s *Store) (readAll func()) {
+	t.Helper()
+	const n, size = 200, 8 << 10
+	record := func(i uint64) []byte { return bytes.Repeat([]byte{byte(i), 3, byte(i >> 3), 4}, size/4) }
+	conv := frame.ID{7}
+	for i := uint64(1); i <= n; i++ {
+		w := make(waiter, 1)
+		tx := s.Begin(s.Generation())
+		tx.Messages(conv, i, i, record(i))
+		tx.Commit(w)
+		if err := <-w; err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.engine.Load().db.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		t.Helper()
+		for i := uint64(1); i <= n; i++ {
+			if got, _, _, err := s.ReadAfter(nil, conv, i-1, i, 1, 1<<20); err != nil || !bytes.Equal(got, record(i)) {
+				t.Fatalf("message %d: %d bytes, %v", i, len(got), err)
+			}
+		}
+	}
+}
+
+// TestIdleCacheIsEmptied, and filled again by those who read.
+func TestIdleCacheIsEmptied(t *testing.T) {
+	s := openTest(t, func(c *Config) { c.TrimInterval = time.Hour }) // looked at below
+	readAll := cached(t, s)
+	p := &pipeline{store: s, engine: s.engine.Load()}
+	cache := p.engine.cache
+	for range 3 {
+		readAll()
+		full := cache.Size()
+		if full <= idleCache {
+			t.Fatalf("the cache holds %d bytes: this tests nothing", full)
+		}
+		p.trimCache()
+		if cache.Size() != full {
+			t.Errorf("a cache that was read from is emptied: %d bytes, %d before", cache.Size(), full)
+		}
+		p.trimCache()
+		if cache.Size() > 0 {
+			t.Errorf("%d of %d bytes stay in an idle cache", cache.Size(), full)
+		}
+	}
+	readAll()
+}
+
+// TestQuietStoreEmptiesItsCache: the committer looks.
+func TestQuietStoreEmptiesItsCache(t *testing.T) {
+	s := openTest(t, func(c *Config) { c.TrimInterval = 20 * time.Millisecond })
+	readAll := cached(t, s)
+	readAll()
+	cache := s.engine.Load().cache
+	for end := time.Now().Add(time.Minute); cache.Size() > idleCache; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("after a minute of quiet the cache holds %d bytes", cache.Size())
+		}
+	}
+	readAll()
+}
