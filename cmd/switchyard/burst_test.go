@@ -27,12 +27,7 @@ func echoBurst() int { return max(64<<10, 512<<20 / *burstConns) }
 // them, with a conversation each. The memory that the system counts must return to within a tenth of what it was, by itself. The server
 // is the one that ships, not the test's binary, since the race detector keeps notes of all memory that was ever used.
 func TestMemoryReturnsAfterABurst(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "switchyard")
-	build := exec.Command("go", "build", "-o", path, ".")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
+	path := shippedBinary(t)
 	t.Run("echo", func(t *testing.T) {
 		p, line := startBinary(t, path, "echo server ready", "echo", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
 		testBurst(t, p, idle.Config{URL: "ws://" + line["address"].(string) + "/ws", State: idle.Upgraded, Burst: echoBurst(), Admin: "http://" + line["admin"].(string)})
@@ -46,6 +41,18 @@ func TestMemoryReturnsAfterABurst(t *testing.T) {
 		}
 		testBurst(t, p, idle.Config{URL: "ws://" + line["address"].(string) + "/v1/ws", State: idle.Attached, Key: key, Burst: serveBurst, Admin: "http://" + line["admin"].(string)})
 	})
+}
+
+// shippedBinary builds the server as it ships.
+func shippedBinary(t *testing.T) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "switchyard")
+	build := exec.Command("go", "build", "-o", path, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	return path
 }
 
 func testBurst(t *testing.T, p *process, cfg idle.Config) {
