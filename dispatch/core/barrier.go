@@ -21,6 +21,8 @@ type barrier struct {
 	conn  frame.ConnID
 	first frame.ID // of what was refused
 	last  frame.ID
+
+	leaving bool // it was handed over, and HandedOver is due
 }
 
 // barriersMax is how many barriers a conversation holds; of further ones, those of connections that are not attached are handed over at once.
@@ -33,18 +35,23 @@ func (m *Machine) bar(c *conversation, conn frame.ConnID, id frame.ID) {
 		return
 	}
 	t := c.troubled()
-	t.barriers = append(t.barriers, barrier{conn, id, id})
+	t.barriers = append(t.barriers, barrier{conn: conn, first: id, last: id})
 	if n := len(t.barriers); n > barriersMax {
 		m.handOver(c, t.barriers[n-1:])
 	}
 }
 
 // handOver has the loops of those connections that are not attached refuse in this conversation's place, and tells whether there are any. The barriers
-// stay until HandedOver.
+// stay until HandedOver. One that is on its way is not sent again: the second might reach the loop when the first has ended there.
 func (m *Machine) handOver(c *conversation, barriers []barrier) (any bool) {
-	for _, b := range barriers {
-		if c.attachmentOf(b.conn) < 0 {
-			any = true
+	for i := range barriers {
+		b := &barriers[i]
+		if c.attachmentOf(b.conn) >= 0 {
+			continue
+		}
+		any = true
+		if !b.leaving {
+			b.leaving = true
 			m.out.Jobs = append(m.out.Jobs, Job{Op: JobHandOver, Conv: c.id, Conn: b.conn, First: b.first, Last: b.last})
 		}
 	}
@@ -52,13 +59,19 @@ func (m *Machine) handOver(c *conversation, barriers []barrier) (any bool) {
 }
 
 // HandedOver tells that a loop has taken a barrier, or that the connection has ended, and that all which came before that is here. The barrier stays
-// if an earlier message became its first meanwhile, or something of the connection waits behind it; it is handed over again later.
+// if an earlier message became its first meanwhile, or something of the connection waits behind it; it is handed over again later. It also stays
+// if it is a new one, set since its message came again: then the loop has let that message pass and keeps nothing.
 func (m *Machine) HandedOver(conv frame.ID, conn frame.ConnID, first frame.ID) {
 	c := m.convs[conv]
-	if c == nil || c.waitsFor(conn) {
+	if c == nil {
 		return
 	}
-	if i := c.barrierOf(conn); i >= 0 && c.trouble.barriers[i].first == first {
+	i := c.barrierOf(conn)
+	if i < 0 || !c.trouble.barriers[i].leaving {
+		return
+	}
+	b := &c.trouble.barriers[i]
+	if b.leaving = false; b.first == first && !c.waitsFor(conn) {
 		c.lift(i)
 	}
 }

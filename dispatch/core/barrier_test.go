@@ -34,24 +34,60 @@ func TestManyBarriers(t *testing.T) {
 }
 
 // TestHandedOverTooEarly: a barrier that has got an earlier first message since it was handed over stays, and so does one that something waits behind.
+// Each is handed over again.
 func TestHandedOverTooEarly(t *testing.T) {
 	h, conv := begun(t)
-	c, first := h.m.convs[conv], frame.ID{1}
+	c, first, earlier := h.m.convs[conv], frame.ID{1}, frame.ID{2}
+	handOver := func(first frame.ID) {
+		t.Helper()
+		e := h.batched(func() { h.m.handOver(c, c.trouble.barriers) })
+		if len(e.Jobs) != 1 || e.Jobs[0].First != first {
+			t.Fatalf("handed over: %+v, want the barrier of %s", e.Jobs, first)
+		}
+	}
 	h.batched(func() { h.m.bar(c, 9, first) })
-	h.batched(func() { h.m.Refused(conv, 9, frame.ID{2}) })
+	handOver(first)
+	h.batched(func() { h.m.Refused(conv, 9, earlier) })
 	h.batched(func() { h.m.HandedOver(conv, 9, first) })
 	if c.barrierOf(9) < 0 {
 		t.Error("a barrier with another first message was given up")
 	}
+	handOver(earlier)
 	c.load = looking
 	c.wait([]parked{{from: Origin{Conn: 9}}})
-	h.batched(func() { h.m.HandedOver(conv, 9, frame.ID{2}) })
+	h.batched(func() { h.m.HandedOver(conv, 9, earlier) })
 	if c.barrierOf(9) < 0 {
 		t.Error("a barrier was given up before what waits behind it")
 	}
 	c.wait(nil)
-	h.batched(func() { h.m.HandedOver(conv, 9, frame.ID{2}) })
+	handOver(earlier)
+	h.batched(func() { h.m.HandedOver(conv, 9, earlier) })
 	if c.barrierOf(9) >= 0 {
 		t.Error("a barrier that was handed over stays")
+	}
+}
+
+// TestHandedOverOnce: a barrier that is on its way is not sent again; the second would come to the loop when the first has ended there. One that was
+// lifted meanwhile, because its message came again, and set again, because that was refused again, is another: the loop has lifted the first, too.
+func TestHandedOverOnce(t *testing.T) {
+	h, conv := begun(t)
+	c, first := h.m.convs[conv], frame.ID{1}
+	h.batched(func() { h.m.bar(c, 9, first) })
+	for want := 1; want >= 0; want-- {
+		var waits bool
+		e := h.batched(func() { waits = h.m.handOver(c, c.trouble.barriers) })
+		if len(e.Jobs) != want || !waits {
+			t.Errorf("%d are handed over, want %d; waits: %t", len(e.Jobs), want, waits)
+		}
+	}
+	h.batched(func() {
+		if !c.mayPass(9, first) {
+			t.Error("the message that is awaited does not pass")
+		}
+		h.m.bar(c, 9, first)
+	})
+	h.batched(func() { h.m.HandedOver(conv, 9, first) })
+	if c.barrierOf(9) < 0 {
+		t.Error("a barrier that no loop has was given up")
 	}
 }
