@@ -106,3 +106,20 @@ func TestConversationComesBack(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestClockSetBack: a conversation whose last event lies in the future is not idle.
+func TestClockSetBack(t *testing.T) {
+	h, conv := begun(t)
+	h.batched(func() { h.m.Gone(conv, 1) })
+	last := h.now
+	for _, tc := range []struct {
+		at   int64
+		held bool
+	}{{last - 1000, true}, {last - 3600_000, true}, {last + h.m.cfg.EvictMS - 1, true}, {last + h.m.cfg.EvictMS, false}} {
+		h.now = tc.at
+		h.batched(func() { h.m.Tick() })
+		if held := h.m.convs[conv] != nil; held != tc.held {
+			t.Errorf("%d ms after its last event: in memory %t", tc.at-last, held)
+		}
+	}
+}

@@ -198,7 +198,7 @@ func (m *Machine) evict() {
 		if budget--; budget < 0 {
 			return
 		}
-		idle := uint32(m.now) - c.usedMS
+		idle := int32(uint32(m.now) - c.usedMS) // negative: the clock was set back
 		switch {
 		case int64(idle) < m.cfg.EvictMS || c.touched != 0 || c.marksDirty || !c.rests() || c.resync():
 		case c.trouble != nil && m.handOver(c, c.trouble.barriers): // later, when they are with their loops
