@@ -11,7 +11,8 @@ import (
 
 // memtables knows where Pebble keeps the memory of its memtables, as offsets in bytes. Pebble keeps a flushed memtable for the next one, so two of
 // MemTableSize stay resident for ever after a burst, and nothing that it exports changes that. We only read: the memory remains Pebble's, and is
-// told to the system as unused where no table has written yet. The version is pinned in go.mod; TestMemtables checks what is relied on.
+// told to the system as unused where no table has written yet. The version is pinned in go.mod; TestQuietStoreReleasesMemtables
+// checks what is relied on, by destroying what is released.
 type memtables struct {
 	mutable  uintptr // in a DB: the pointer to the memtable that is written
 	recycled uintptr // in a DB: the atomic pointer to the one that is kept for later, or nil

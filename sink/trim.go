@@ -85,7 +85,7 @@ func (p *pipeline) shrink(g *group) {
 // trimEngine flushes the memtable, and releases the memory of memtables when that is over.
 func (p *pipeline) trimEngine() bool {
 	t := &p.trimmer
-	if p.engine.fence.fallen.Load() || t.flushed == nil && t.unflushed < worthFlush {
+	if t.flushed == nil && t.unflushed < worthFlush {
 		return true
 	}
 	return p.claimWhile(p.flushOrRelease)
@@ -101,9 +101,13 @@ func (p *pipeline) claimWhile(f func() error) bool {
 	return none.claimed.CompareAndSwap(false, true)
 }
 
-// flushOrRelease does the next step.
+// flushOrRelease does the next step, unless the engine has failed. Closing it waits meanwhile, since that frees the memtables that are looked at here.
 func (p *pipeline) flushOrRelease() (err error) {
 	t, e := &p.trimmer, p.engine
+	if !e.acquire() {
+		return nil
+	}
+	defer e.release()
 	switch {
 	case t.unflushed >= worthFlush:
 		err = p.flush()

@@ -188,6 +188,35 @@ func TestNoFlushedMemtableStays(t *testing.T) {
 	}
 }
 
+// TestTrimHoldsTheEngine: the engine cannot be closed, and its memtables freed, while their memory is released, also by a committer that was left
+// behind. One that is closed already is let alone.
+func TestTrimHoldsTheEngine(t *testing.T) {
+	calls, users := 0, int64(0)
+	s := openTest(t, nil)
+	e := s.engine.Load()
+	s.cfg.Release = func([]byte) { calls, users = calls+1, e.users.Load() }
+	p := &pipeline{store: s, engine: e, trims: time.NewTicker(time.Hour)}
+	flushed := make(chan struct{})
+	close(flushed)
+	release := func() {
+		p.trimmer = trimmer{flushed: flushed, moved: true}
+		if err := p.flushOrRelease(); err != nil {
+			t.Error(err)
+		}
+	}
+	release()
+	if calls == 0 || users != 2 {
+		t.Errorf("memory is released %d times, while the engine has %d users: want the store and the committer", calls, users)
+	}
+	calls = 0
+	e.fence.fall(errExited)
+	<-e.closed
+	release()
+	if calls != 0 || p.trimmer.flushed == nil {
+		t.Error("memory of an engine that is closed is released")
+	}
+}
+
 // cached fills the store's cache: it writes tables and reads all that is in them.
 func cached(t *testing.T, s *Store) (readAll func()) {
 	t.Helper()
