@@ -145,21 +145,27 @@ func openPebble(f *fence, cfg Config, cache *pebble.Cache) (*pebble.DB, error) {
 // closeTimeout bounds the wait for an instance that was told to close.
 const closeTimeout = 10 * time.Second
 
+// Where Pebble stops commits that begin a memtable, until some are flushed or compacted.
+const (
+	// Commits wait when four memtables are full; with less, a burst waits for the flush of the last one.
+	stopWritesMemTables = 4
+	// Reads are by key or within one conversation, so a few more tables in level 0 cost little, and compacting them later costs
+	// less. Far beyond that, commits wait for the compaction.
+	stopWritesLevels = 64
+)
+
 func pebbleOptions(f *fence, cfg Config, cache *pebble.Cache) *pebble.Options {
 	o := &pebble.Options{
-		FS:                 f,
-		FormatMajorVersion: pebble.FormatNewest,
-		Logger:             pebbleLogger{log: cfg.Logger, fence: f},
-		Cache:              cache,
-		MemTableSize:       uint64(cfg.MemTableSize),
-		// Commits wait when four memtables are full; with less, a burst waits for the flush of the last one.
-		MemTableStopWritesThreshold: 4,
+		FS:                          f,
+		FormatMajorVersion:          pebble.FormatNewest,
+		Logger:                      pebbleLogger{log: cfg.Logger, fence: f},
+		Cache:                       cache,
+		MemTableSize:                uint64(cfg.MemTableSize),
+		MemTableStopWritesThreshold: stopWritesMemTables,
 		CompactionConcurrencyRange:  func() (int, int) { return 1, 1 },
-		// Reads are by key or within one conversation, so a few more tables in level 0 cost little, and compacting them later costs
-		// less. Far beyond that, commits wait for the compaction.
-		L0CompactionThreshold: 4,
-		L0StopWritesThreshold: 64,
-		LBaseMaxBytes:         64 << 20,
+		L0CompactionThreshold:       4,
+		L0StopWritesThreshold:       stopWritesLevels,
+		LBaseMaxBytes:               64 << 20,
 		EventListener: &pebble.EventListener{
 			DataCorruption: func(info pebble.DataCorruptionInfo) {
 				cfg.Logger.Error("sink: a table of the store is damaged; restore it from a backup", "details", info.String())

@@ -1,6 +1,10 @@
 package sink
 
-import "time"
+import (
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+)
 
 // What a burst needed and a quiet store does not is given back: the buffers of groups and transactions, the blocks of Pebble's log and of its cache, and
 // its memtables, which grow to MemTableSize and never shrink. All of it is done by the committer, which alone writes to the engine.
@@ -109,6 +113,7 @@ func (p *pipeline) flushOrRelease() (err error) {
 	}
 	defer e.release()
 	switch {
+	case !prompt(e.db.Metrics(), p.store.cfg.MemTableSize): // at a later look
 	case t.unflushed >= worthFlush:
 		err = p.flush()
 	case !isClosed(t.flushed) || !e.settled(): // the disk is slow, or a reader is; at the next look
@@ -120,6 +125,11 @@ func (p *pipeline) flushOrRelease() (err error) {
 	}
 	p.lookAgain()
 	return err
+}
+
+// prompt tells whether a flush begins at once. With much of a burst still to be flushed or compacted Pebble lets it wait, and the commits behind it.
+func prompt(m *pebble.Metrics, memTableSize int64) bool {
+	return m.MemTable.Size < uint64(memTableSize*stopWritesMemTables/2) && m.Levels[0].Sublevels < stopWritesLevels/2
 }
 
 // flush begins a new memtable and a new log, which takes some milliseconds in which commits wait; the rest is Pebble's background.

@@ -3,10 +3,14 @@ package sink
 import (
 	"bytes"
 	"context"
+	"log/slog"
 	"reflect"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/switchyard-im/switchyard/frame"
 )
@@ -179,8 +183,8 @@ func TestNoFlushedMemtableStays(t *testing.T) {
 		p := &pipeline{store: s, engine: e, free: make(chan *group, 1), trims: time.NewTicker(time.Hour)}
 		s.cfg.Release = func([]byte) { released++ }
 		p.trimmer.unflushed = worthFlush
-		for p.trim(&group{}); p.trimmer.flushed != nil; p.trim(&group{}) {
-			<-p.trimmer.flushed
+		for end := time.Now().Add(time.Minute); released == 0 && time.Now().Before(end); time.Sleep(time.Millisecond) {
+			p.trim(&group{})
 		}
 		if released != 2 || db.Len() != 1 || db.Cap() != 1 {
 			t.Errorf("burst of %d: %d memtables released, the queue holds %d of %d", burst, released, db.Len(), db.Cap())
@@ -214,6 +218,56 @@ func TestTrimHoldsTheEngine(t *testing.T) {
 	release()
 	if calls != 0 || p.trimmer.flushed == nil {
 		t.Error("memory of an engine that is closed is released")
+	}
+}
+
+// tablesLater is a file system on which no table is made before now is closed.
+type tablesLater struct {
+	vfs.FS
+	now chan struct{}
+}
+
+func (f tablesLater) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	if strings.HasSuffix(name, ".sst") {
+		<-f.now
+	}
+	return f.FS.Create(name, category)
+}
+
+// TestTrimWaitsForTheBurst: while memtables of the burst are being flushed, or many of its tables are not compacted yet, no flush is added, which
+// would wait for that with all commits behind it. It comes later.
+func TestTrimWaitsForTheBurst(t *testing.T) {
+	const size = 1 << 20
+	fs := tablesLater{FS: vfs.NewMem(), now: make(chan struct{})}
+	s, err := openOn(fs, Config{Dir: "store", MemTableSize: size, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := s.engine.Load()
+	p := &pipeline{store: s, engine: e, free: make(chan *group, 1), trims: time.NewTicker(time.Hour)}
+	for e.db.Metrics().MemTable.Size < 2*size {
+		if err := e.db.Set([]byte("k"), make([]byte, 100<<10), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if p.trimmer.unflushed = worthFlush; !p.trim(&group{}) || p.trimmer.flushed != nil {
+		t.Error("a flush is added to one that is under way")
+	}
+	close(fs.now)
+	for end := time.Now().Add(time.Minute); p.trimmer.flushed == nil; time.Sleep(time.Millisecond) {
+		if !p.trim(&group{}) || time.Now().After(end) {
+			t.Fatal("there is no flush when the burst is over")
+		}
+	}
+	<-p.trimmer.flushed
+	m := e.db.Metrics()
+	for levels, want := range map[int32]bool{0: true, stopWritesLevels/2 - 1: true, stopWritesLevels / 2: false} {
+		if m.Levels[0].Sublevels = levels; prompt(m, size) != want {
+			t.Errorf("with %d levels of tables to be compacted: %t", levels, !want)
+		}
+	}
+	if err := s.Close(context.Background()); err != nil {
+		t.Error(err)
 	}
 }
 
