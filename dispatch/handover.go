@@ -26,5 +26,5 @@ func (js *jobs) handOver(j core.Job) {
 // Release implements frame.ParcelOwner.
 func (h *handedOver) Release(*frame.Parcel) {
 	j := &h.job
-	h.jobs.put(j.Conv, control{kind: ctlHandedOver, conv: j.Conv, conn: j.Conn, first: j.First})
+	h.jobs.put(j.Conv, control{kind: ctlHandedOver, conv: j.Conv, conn: j.Conn, seq: j.Ref})
 }

@@ -53,9 +53,8 @@ type control struct {
 	frames []byte // ctlLoaded: the last message; ctlReplayed, ctlNotify
 	state  []byte // ctlLoaded
 	after  uint64 // ctlReplayed, ctlLookedUp
-	seq    uint64 // ctlReplayed: last; ctlLookedUp: upto
+	seq    uint64 // ctlReplayed: last; ctlLookedUp: upto; ctlHandedOver: ticket
 	seen   []core.Seen
-	first  frame.ID // ctlHandedOver
 	err    error
 }
 
@@ -197,7 +196,7 @@ func (r *runner) control(e *control) {
 	case ctlLookedUp:
 		m.LookedUp(e.conv, e.after, e.seq, e.seen, e.err)
 	case ctlHandedOver:
-		m.HandedOver(e.conv, e.conn, e.first)
+		m.HandedOver(e.conv, e.conn, e.seq)
 	case ctlReplayed:
 		sent := m.Replayed(e.conv, e.conn, e.after, e.frames, e.seq, e.err)
 		r.unit.replayed = append(r.unit.replayed, replayed{conv: e.conv, conn: e.conn, sent: sent})

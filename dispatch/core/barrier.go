@@ -22,7 +22,7 @@ type barrier struct {
 	first frame.ID // of what was refused
 	last  frame.ID
 
-	leaving bool // it was handed over, and HandedOver is due
+	ticket uint64 // of the hand-over that is under way; 0: none
 }
 
 // barriersMax is how many barriers a conversation holds; of further ones, those of connections that are not attached are handed over at once.
@@ -50,9 +50,10 @@ func (m *Machine) handOver(c *conversation, barriers []barrier) (any bool) {
 			continue
 		}
 		any = true
-		if !b.leaving {
-			b.leaving = true
-			m.out.Jobs = append(m.out.Jobs, Job{Op: JobHandOver, Conv: c.id, Conn: b.conn, First: b.first, Last: b.last})
+		if b.ticket == 0 {
+			m.tickets++
+			b.ticket = m.tickets
+			m.out.Jobs = append(m.out.Jobs, Job{Op: JobHandOver, Conv: c.id, Conn: b.conn, Ref: b.ticket, First: b.first, Last: b.last})
 		}
 	}
 	return any
@@ -61,17 +62,16 @@ func (m *Machine) handOver(c *conversation, barriers []barrier) (any bool) {
 // HandedOver tells that a loop has taken a barrier, or that the connection has ended, and that all which came before that is here. The barrier stays
 // if an earlier message became its first meanwhile, or something of the connection waits behind it; it is handed over again later. It also stays
 // if it is a new one, set since its message came again: then the loop has let that message pass and keeps nothing.
-func (m *Machine) HandedOver(conv frame.ID, conn frame.ConnID, first frame.ID) {
+func (m *Machine) HandedOver(conv frame.ID, conn frame.ConnID, ticket uint64) {
 	c := m.convs[conv]
 	if c == nil {
 		return
 	}
 	i := c.barrierOf(conn)
-	if i < 0 || !c.trouble.barriers[i].leaving {
+	if i < 0 || c.trouble.barriers[i].ticket != ticket {
 		return
 	}
-	b := &c.trouble.barriers[i]
-	if b.leaving = false; b.first == first && !c.waitsFor(conn) {
+	if c.trouble.barriers[i].ticket = 0; !c.waitsFor(conn) {
 		c.lift(i)
 	}
 }
@@ -133,5 +133,6 @@ func (m *Machine) Refused(conv frame.ID, conn frame.ConnID, id frame.ID) {
 	}
 	c := m.conversation(conv)
 	m.bar(c, conn, id)
-	c.trouble.barriers[c.barrierOf(conn)].first = id
+	b := &c.trouble.barriers[c.barrierOf(conn)]
+	b.first, b.ticket = id, 0 // what is on its way has another first message
 }

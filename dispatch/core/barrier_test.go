@@ -17,7 +17,7 @@ func TestManyBarriers(t *testing.T) {
 		e := h.batched(func() { h.m.bar(c, conn, frame.ID{byte(conn)}) })
 		for _, j := range e.Jobs {
 			handed[j.Conn] = true
-			h.batched(func() { h.m.HandedOver(j.Conv, j.Conn, j.First) })
+			h.batched(func() { h.m.HandedOver(j.Conv, j.Conn, j.Ref) })
 		}
 	}
 	if n := len(c.trouble.barriers); n != barriersMax {
@@ -38,30 +38,31 @@ func TestManyBarriers(t *testing.T) {
 func TestHandedOverTooEarly(t *testing.T) {
 	h, conv := begun(t)
 	c, first, earlier := h.m.convs[conv], frame.ID{1}, frame.ID{2}
-	handOver := func(first frame.ID) {
+	handOver := func(first frame.ID) (ticket uint64) {
 		t.Helper()
 		e := h.batched(func() { h.m.handOver(c, c.trouble.barriers) })
 		if len(e.Jobs) != 1 || e.Jobs[0].First != first {
 			t.Fatalf("handed over: %+v, want the barrier of %s", e.Jobs, first)
 		}
+		return e.Jobs[0].Ref
 	}
 	h.batched(func() { h.m.bar(c, 9, first) })
-	handOver(first)
+	ticket := handOver(first)
 	h.batched(func() { h.m.Refused(conv, 9, earlier) })
-	h.batched(func() { h.m.HandedOver(conv, 9, first) })
+	h.batched(func() { h.m.HandedOver(conv, 9, ticket) })
 	if c.barrierOf(9) < 0 {
 		t.Error("a barrier with another first message was given up")
 	}
-	handOver(earlier)
+	ticket = handOver(earlier)
 	c.load = looking
 	c.wait([]parked{{from: Origin{Conn: 9}}})
-	h.batched(func() { h.m.HandedOver(conv, 9, earlier) })
+	h.batched(func() { h.m.HandedOver(conv, 9, ticket) })
 	if c.barrierOf(9) < 0 {
 		t.Error("a barrier was given up before what waits behind it")
 	}
 	c.wait(nil)
-	handOver(earlier)
-	h.batched(func() { h.m.HandedOver(conv, 9, earlier) })
+	ticket = handOver(earlier)
+	h.batched(func() { h.m.HandedOver(conv, 9, ticket) })
 	if c.barrierOf(9) >= 0 {
 		t.Error("a barrier that was handed over stays")
 	}
@@ -73,11 +74,15 @@ func TestHandedOverOnce(t *testing.T) {
 	h, conv := begun(t)
 	c, first := h.m.convs[conv], frame.ID{1}
 	h.batched(func() { h.m.bar(c, 9, first) })
+	ticket := uint64(0)
 	for want := 1; want >= 0; want-- {
 		var waits bool
 		e := h.batched(func() { waits = h.m.handOver(c, c.trouble.barriers) })
 		if len(e.Jobs) != want || !waits {
 			t.Errorf("%d are handed over, want %d; waits: %t", len(e.Jobs), want, waits)
+		}
+		if want == 1 {
+			ticket = e.Jobs[0].Ref
 		}
 	}
 	h.batched(func() {
@@ -86,8 +91,13 @@ func TestHandedOverOnce(t *testing.T) {
 		}
 		h.m.bar(c, 9, first)
 	})
-	h.batched(func() { h.m.HandedOver(conv, 9, first) })
+	h.batched(func() { h.m.HandedOver(conv, 9, ticket) })
 	if c.barrierOf(9) < 0 {
 		t.Error("a barrier that no loop has was given up")
+	}
+	h.batched(func() { h.m.handOver(c, c.trouble.barriers) })
+	h.batched(func() { h.m.HandedOver(conv, 9, ticket) })
+	if c.barrierOf(9) < 0 {
+		t.Error("a barrier was given up when an older one had reached the loop")
 	}
 }

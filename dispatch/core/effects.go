@@ -71,7 +71,7 @@ type Job struct {
 	Before uint64   // Page
 	Limit  int      // Page
 	User   UserKey  // Members
-	First  frame.ID // HandOver
+	First  frame.ID // HandOver, and Ref is its ticket
 	Last   frame.ID // HandOver
 }
 

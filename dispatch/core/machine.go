@@ -63,6 +63,7 @@ type Machine struct {
 
 	stalled map[*conversation]struct{} // their load failed and something still waits for it; Tick asks again
 	unsaid  map[*conversation]struct{} // presence was withheld; Tick tells it when it may
+	tickets uint64                     // the last that was given to a hand-over
 }
 
 // messageRef is one message of the batch in Effects.Buf; next links the messages of one conversation.

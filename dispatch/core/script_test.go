@@ -192,7 +192,7 @@ func (h *harness) job(out *strings.Builder, j Job) {
 		fmt.Fprintf(out, "page for %d: %s before %d, %d\n", j.Conn, h.name(j.Conv), j.Before, j.Limit)
 	case JobHandOver:
 		fmt.Fprintf(out, "hand over %s of %d: %s to %s\n", h.name(j.Conv), j.Conn, label(j.First), label(j.Last))
-		h.m.HandedOver(j.Conv, j.Conn, j.First)
+		h.m.HandedOver(j.Conv, j.Conn, j.Ref)
 	case JobMembers:
 		for _, conv := range h.store.members[j.User] {
 			h.m.Show(conv, Origin{Conn: j.Conn})
