@@ -170,11 +170,15 @@ func appendSeen(seen []core.Seen, frames []byte) ([]core.Seen, error) {
 
 func (js *jobs) page(j core.Job) {
 	frames, count, more, err := js.center.store.ReadBefore(nil, j.Conv, j.Before, j.Limit, pageBytes)
-	if err != nil {
+	var partial *PartialError
+	if err != nil && !errors.As(err, &partial) {
 		js.fail(j, err)
 		return
 	}
 	p := frame.Page{Ref: j.Ref, Conv: j.Conv, More: more, Count: count, Messages: frames}
+	if partial != nil {
+		p.PartialFrom = partial.From
+	}
 	js.write(j.Conn, p.Append(nil))
 }
 

@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/switchyard-im/switchyard/frame"
 )
@@ -9,6 +10,19 @@ import (
 // ErrUnavailable is what a Tx ends with, and a read returns, while the store cannot keep what it is given (disk full, failed
 // fsync, stale generation). The sender is told `unavailable` with a retry time.
 var ErrUnavailable = errors.New("dispatch: the store is unavailable")
+
+// PartialError is what ReadBefore returns, together with a valid page, when older messages belong into the page and are kept where they cannot
+// be read now. The page is complete from the sequence From on.
+type PartialError struct {
+	From uint64
+	Err  error
+}
+
+func (e *PartialError) Error() string {
+	return fmt.Sprintf("dispatch: history before sequence %d cannot be read now: %v", e.From, e.Err)
+}
+
+func (e *PartialError) Unwrap() error { return e.Err }
 
 // Store is the journal and the hot history. One store serves all shards; sink implements it, storetest checks any implementation.
 // Reads may block on a disk, so they run in the pool for reads, never on a shard.
@@ -29,6 +43,7 @@ type Store interface {
 	// exceeded (but at least one message is returned); last is the sequence of the last one appended, or after if none.
 	ReadAfter(dst []byte, conv frame.ID, after, upto uint64, maxCount, maxBytes int) (frames []byte, last uint64, count int, err error)
 	// ReadBefore appends the newest messages with seq < before (0: no bound) to dst in ascending order; more tells whether older exist.
+	// With a *PartialError the rest of the answer is valid too.
 	ReadBefore(dst []byte, conv frame.ID, before uint64, maxCount, maxBytes int) (frames []byte, count int, more bool, err error)
 	// Members calls fn for each open conversation of the user.
 	Members(user string, fn func(conv frame.ID) error) error

@@ -232,13 +232,16 @@ type History struct {
 	Limit  uint64 // 0: the default of 50; at most 200
 }
 
-// Page is [0x29, ref, conv, more, [message, ...]]: messages in ascending order; more tells whether older ones exist.
+// Page is [0x29, ref, conv, more, [message, ...], partial_from]: messages in ascending order; more tells whether older ones exist.
 type Page struct {
 	Ref      uint64
 	Conv     ID
 	More     bool
 	Count    int
 	Messages []byte // Count message frames one after the other
+	// PartialFrom is 0 if the page is what was asked for. Else older messages belong into it that cannot be read now: it is complete from this
+	// sequence on. It is left out of the frame if it is 0.
+	PartialFrom uint64
 }
 
 // Presence is [0x30, conv, user, online]: a participant's devices came or went. Level 0.

@@ -156,11 +156,19 @@ func (m *History) Parse(f []byte) error {
 
 // Append writes the frame behind dst; Messages must be Count frames.
 func (m *Page) Append(dst []byte) []byte {
-	dst = appendUint(appendFrame(dst, TypePage, 5), m.Ref)
+	fields := 5
+	if m.PartialFrom != 0 {
+		fields++
+	}
+	dst = appendUint(appendFrame(dst, TypePage, fields), m.Ref)
 	dst = appendID(dst, m.Conv)
 	dst = appendBool(dst, m.More)
 	dst = appendArrayHead(dst, m.Count)
-	return append(dst, m.Messages...)
+	dst = append(dst, m.Messages...)
+	if m.PartialFrom != 0 {
+		dst = appendUint(dst, m.PartialFrom)
+	}
+	return dst
 }
 
 // Parse reads a frame that Next returned; Messages borrows from it and can be walked with Next.
@@ -170,5 +178,9 @@ func (m *Page) Parse(f []byte) error {
 	m.Conv = r.id()
 	m.More = r.bool()
 	m.Count, m.Messages = r.frames()
+	m.PartialFrom = 0
+	if r.left > 0 {
+		m.PartialFrom = r.uint()
+	}
 	return r.done(TypePage)
 }

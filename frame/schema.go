@@ -89,7 +89,8 @@ var schemas = []schema{
 	{TypeHistory, "history", "client", []field{
 		{name: "ref", kind: fieldUint}, {name: "conv", kind: fieldID}, {name: "before", kind: fieldUint}, {name: "limit", kind: fieldUint}}},
 	{TypePage, "page", "server", []field{
-		{name: "ref", kind: fieldUint}, {name: "conv", kind: fieldID}, {name: "more", kind: fieldBool}, {name: "messages", kind: fieldFrames}}},
+		{name: "ref", kind: fieldUint}, {name: "conv", kind: fieldID}, {name: "more", kind: fieldBool}, {name: "messages", kind: fieldFrames},
+		{name: "partial_from", kind: fieldUint, optional: true}}},
 	{TypePresence, "presence", "server", []field{
 		{name: "conv", kind: fieldID}, {name: "user", kind: fieldText, limit: MaxName}, {name: "online", kind: fieldBool}}},
 	{TypeStatus, "status", "client", []field{

@@ -90,6 +90,7 @@ func makeVectors(t *testing.T) vectors {
 		{"message of an event", "the server is the sender, without an id", "99 22 " + c16 + "01 00 01 a0 c0 01 82 a56576656e74 a861737369676e6564 a56167656e74 a26131"},
 		{"message, greatest sequence", "2^53-1", "99 22 " + c16 + "cf001fffffffffffff cf001ffffffffffffe 01 a176 c0 00 c0"},
 		{"page without messages", "", "95 29 01 " + c16 + "c2 90"},
+		{"page of which older messages are out of reach", "complete from sequence 70000 on", "96 29 01 " + c16 + "c3 90 ce00011170"},
 	} {
 		v.Valid = append(v.Valid, validVector{Name: c.name, Meaning: c.meaning, Hex: strings.ReplaceAll(c.hex, " ", "")})
 	}

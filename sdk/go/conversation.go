@@ -142,6 +142,9 @@ func (c *Conversation) Signal(name string, body any) error {
 type Page struct {
 	Messages []Message
 	More     bool // older messages exist
+	// PartialFrom is 0 if the page is what was asked for. Else older messages belong into it that the server cannot read now: it is complete from
+	// this sequence on. Ask again later.
+	PartialFrom uint64
 }
 
 // History returns the limit messages before a sequence; before 0 means the newest, limit 0 the server's default of 50; at most 200.
@@ -159,7 +162,7 @@ func readPage(_ *session, typ frame.Type, f []byte) (Page, error) {
 	if err := parseAnswer(typ, f, frame.TypePage, &page); err != nil {
 		return Page{}, err
 	}
-	out := Page{Messages: make([]Message, 0, page.Count), More: page.More}
+	out := Page{Messages: make([]Message, 0, page.Count), More: page.More, PartialFrom: page.PartialFrom}
 	for rest := page.Messages; len(rest) > 0; {
 		var m frame.Message
 		_, one, tail, err := frame.Next(rest)

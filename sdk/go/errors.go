@@ -22,6 +22,8 @@ var (
 	ErrSilent = errors.New("switchyard: no sign of the server for two heartbeats")
 	// errSearch: the history is too long to look through it for a message.
 	errSearch = errors.New("switchyard: too many messages came since it was sent to find out whether it was accepted")
+	// errPartial: the part of the history in which the message would be cannot be read now.
+	errPartial = errors.New("switchyard: the server cannot read the history now, to find out whether the message was accepted")
 	// ErrDrained: the connection was changed because the server asked for it.
 	ErrDrained = errors.New("switchyard: the server is going away")
 )

@@ -105,6 +105,9 @@ func missed(ctx context.Context, conv *switchyard.Conversation, gap *switchyard.
 		if err != nil {
 			return nil, err
 		}
+		if page.PartialFrom > gap.After+1 {
+			return nil, errors.New("a part of the history cannot be read now")
+		}
 		all = append(page.Messages, all...)
 		if !page.More || all[0].Seq <= gap.After {
 			break

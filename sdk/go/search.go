@@ -58,6 +58,11 @@ func (s *session) searched(p *Pending, page Page, err error, head uint64, pages 
 		}
 		head = max(head, m.Seq)
 	}
+	if page.PartialFrom > p.base+1 { // the copy may lie where the server cannot look now
+		s.resolve(p, Accepted{}, &SendError{Pending: p, Err: errPartial, MayArrive: true})
+		s.searchDone(p)
+		return
+	}
 	if page.More && lowest > p.base {
 		s.searchPage(p, lowest, head, pages-1)
 		return

@@ -105,3 +105,18 @@ func TestBrokenReplayIsResumed(t *testing.T) {
 	receive(t, conv, "a")
 	receive(t, conv, "b")
 }
+
+// A page that lacks older messages proves nothing: the message is not sent again.
+func TestSearchInAPartialHistoryIsUncertain(t *testing.T) {
+	c, p := startFake(t)
+	conv := open(c, p, 1)
+	pending := post(t, conv, "x")
+	_, request := refuseBase(t, p, "x")
+	answer := page(request.Ref, true, text(9001, "a"))
+	answer.PartialFrom = 9001
+	p.send(answer)
+	_, err := pending.Wait(testContext(t))
+	if e, ok := errors.AsType[*SendError](err); !ok || !e.MayArrive {
+		t.Errorf("got %v", err)
+	}
+}
