@@ -55,7 +55,7 @@ func (d *deskRunner) run() {
 			d.event(&e)
 		}
 		for _, a := range d.desk.Take() {
-			d.center.owner(a.Conv).inbox.put(control{kind: ctlAssign, conv: a.Conv, agent: a.Agent})
+			d.center.owner(a.Conv).inbox.put(control{kind: ctlAssign, conv: a.Conv, agent: a.Agent, reason: string(a.Reason)})
 		}
 	}
 }

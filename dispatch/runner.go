@@ -50,6 +50,7 @@ type control struct {
 	who    *core.Identity
 	user   core.UserKey
 	agent  string
+	reason string
 	frames []byte // ctlLoaded: the last message; ctlReplayed, ctlNotify
 	state  []byte // ctlLoaded
 	after  uint64 // ctlReplayed, ctlLookedUp
@@ -188,7 +189,7 @@ func (r *runner) control(e *control) {
 	case ctlNotify:
 		m.Notify(e.user, e.frames, e.conn)
 	case ctlAssign:
-		m.Assign(e.conv, e.agent)
+		m.Assign(e.conv, core.Assignment{Agent: e.agent, Reason: e.reason})
 	case ctlShow:
 		m.Show(e.conv, core.Origin{Conn: e.conn})
 	case ctlLoaded:

@@ -160,8 +160,8 @@ type parked struct {
 	typ     frame.Type
 	frame   []byte
 	arrived int64
-	agent   string // parkedAssign
-	leaves  bool   // the connection is detached when this is handled
+	assign  *Assignment // parkedAssign
+	leaves  bool        // the connection is detached when this is handled
 }
 
 type parkedKind uint8

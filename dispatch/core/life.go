@@ -66,19 +66,25 @@ func (m *Machine) create(c *conversation, p parked, o *frame.Open) {
 	c.state, c.group, c.openedMS = frame.StateQueued, m.groupName(string(o.Group)), m.now
 	c.addMember(p.from.Who.User, frame.RoleVisitor)
 	m.touch(c).putState = true
-	m.appendEvent(c, event{Event: "opened", Group: c.group}, 0)
+	m.appendEvent(c, event{Event: "opened", Group: c.group, By: p.from.Who.User}, 0)
 	m.out.Writes = append(m.out.Writes, Write{Op: PutMember, Conv: c.id, User: c.members[0].key(), Open: true})
 	m.out.Desk = append(m.out.Desk, DeskEvent{Kind: DeskOpened, Conv: c.id, Group: c.group, AtMS: c.openedMS, Visitor: p.from.Who.User})
 	m.notify(c, 0, p.from.Conn)
 }
 
-// Assign carries out the desk's decision that the agent takes the conversation. If it is closed or has an agent already, nothing happens: the
-// desk is told of every close, and asks again for whatever it still believes queued.
-func (m *Machine) Assign(conv frame.ID, agent string) {
-	m.deliver(m.conversation(conv), parked{kind: parkedAssign, agent: agent})
+// Assignment is a decision of the desk.
+type Assignment struct {
+	Agent  string
+	Reason string // why this agent, or why now; goes into the event
 }
 
-func (m *Machine) assign(c *conversation, agent string) {
+// Assign carries out the desk's decision that the agent takes the conversation. If it is closed or has an agent already, nothing happens: the
+// desk is told of every close, and asks again for whatever it still believes queued.
+func (m *Machine) Assign(conv frame.ID, a Assignment) {
+	m.deliver(m.conversation(conv), parked{kind: parkedAssign, assign: &a})
+}
+
+func (m *Machine) assign(c *conversation, a *Assignment) {
 	if len(c.members) == 0 {
 		m.forgetMissing(c)
 		return
@@ -86,13 +92,13 @@ func (m *Machine) assign(c *conversation, agent string) {
 	if c.state != frame.StateQueued {
 		return
 	}
-	i := c.addMember(agent, frame.RoleAgent)
+	i := c.addMember(a.Agent, frame.RoleAgent)
 	if i < 0 {
 		return
 	}
 	c.agent, c.state = i, frame.StateAssigned
 	m.touch(c).putState = true
-	m.appendEvent(c, event{Event: "assigned", Agent: agent}, 0)
+	m.appendEvent(c, event{Event: "assigned", Agent: a.Agent, Reason: a.Reason}, 0)
 	m.out.Writes = append(m.out.Writes, Write{Op: PutMember, Conv: c.id, User: c.members[i].key(), Open: true})
 	m.notify(c, i, 0)
 }

@@ -188,7 +188,7 @@ func (m *Machine) refuseAhead(c *conversation, conn frame.ConnID) {
 func (m *Machine) handle(c *conversation, p parked) {
 	switch p.kind {
 	case parkedAssign:
-		m.assign(c, p.agent)
+		m.assign(c, p.assign)
 	case parkedShow:
 		from := len(m.out.Targets)
 		m.show(c, p.from.Conn, 0)

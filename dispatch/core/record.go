@@ -118,10 +118,11 @@ func (d *OpenDecoder) Decode(conv frame.ID, data []byte) (OpenRecord, error) {
 
 // event is the body of a message of KindEvent.
 type event struct {
-	Event string `msgpack:"event"`           // opened, assigned, closed
-	Group string `msgpack:"group,omitempty"` // opened
-	Agent string `msgpack:"agent,omitempty"` // assigned
-	By    string `msgpack:"by,omitempty"`    // closed
+	Event  string `msgpack:"event"`            // opened, assigned, closed
+	Group  string `msgpack:"group,omitempty"`  // opened
+	Agent  string `msgpack:"agent,omitempty"`  // assigned
+	Reason string `msgpack:"reason,omitempty"` // assigned
+	By     string `msgpack:"by,omitempty"`     // opened, closed
 }
 
 // encode returns the body as one msgpack value.

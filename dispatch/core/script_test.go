@@ -330,7 +330,7 @@ func (h *harness) event(w []string) {
 		n, _ := strconv.Atoi(at(2))
 		give(frame.TypeStatus, (&frame.Status{Ref: num("ref"), Status: frame.AgentStatus(n)}).Append(nil))
 	case "assign":
-		h.m.Assign(h.conv(at(0)), at(1))
+		h.m.Assign(h.conv(at(0)), Assignment{Agent: at(1), Reason: "least_active"})
 	case "time":
 		n, _ := strconv.ParseInt(at(0), 10, 64)
 		h.now = n

@@ -14,9 +14,19 @@ import (
 
 // Assignment asks the conversation's shard to give it to the agent.
 type Assignment struct {
-	Conv  frame.ID
-	Agent string
+	Conv   frame.ID
+	Agent  string
+	Reason Reason
 }
+
+// Reason tells why this agent got the conversation now.
+type Reason string
+
+// The reasons.
+const (
+	LeastActive Reason = "least_active"  // it was just opened, and of the free agents this one serves fewest
+	NextInQueue Reason = "next_in_queue" // it waited longest, and the agent became free
+)
 
 // Desk holds queues and agents. Not safe for concurrent use.
 //
@@ -55,7 +65,8 @@ type conversation struct {
 	visitor string
 	atMS    int64
 	agent   *agent
-	index   int // in the queue; -1: not queued
+	reason  Reason // of the assignment; empty after a restart
+	index   int    // in the queue; -1: not queued
 }
 
 // New makes an empty desk; defaultCapacity is for agents whose token and status name none.
@@ -78,7 +89,7 @@ func (d *Desk) Take() []Assignment {
 func (d *Desk) Opened(conv frame.ID, group, visitor string, atMS int64) {
 	if c := d.convs[conv]; c != nil {
 		if c.agent != nil {
-			d.out = append(d.out, Assignment{Conv: conv, Agent: c.agent.name})
+			d.out = append(d.out, Assignment{Conv: conv, Agent: c.agent.name, Reason: c.reason})
 		}
 		return
 	}
@@ -86,7 +97,7 @@ func (d *Desk) Opened(conv frame.ID, group, visitor string, atMS int64) {
 	d.convs[conv] = c
 	g := d.group(group)
 	if a := d.best(g, visitor); a != nil {
-		d.assign(c, a)
+		d.assign(c, a, LeastActive)
 		return
 	}
 	heap.Push(&g.queue, c)
@@ -193,15 +204,15 @@ func (d *Desk) fill(a *agent) {
 			return
 		}
 		heap.Remove(&d.groups[next.group].queue, next.index)
-		d.assign(next, a)
+		d.assign(next, a, NextInQueue)
 	}
 }
 
-func (d *Desk) assign(c *conversation, a *agent) {
+func (d *Desk) assign(c *conversation, a *agent, why Reason) {
 	d.decisions++
-	c.agent = a
+	c.agent, c.reason = a, why
 	a.load, a.last = a.load+1, d.decisions
-	d.out = append(d.out, Assignment{Conv: c.id, Agent: a.name})
+	d.out = append(d.out, Assignment{Conv: c.id, Agent: a.name, Reason: why})
 }
 
 // setGroups makes the agent a member of just these groups.

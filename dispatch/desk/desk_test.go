@@ -160,6 +160,7 @@ type plainAgent struct {
 type plainConv struct {
 	name, group, visitor, agent string
 	at                          int
+	reason                      Reason
 }
 
 func (o *obvious) take() []Assignment {
@@ -218,7 +219,7 @@ func (o *obvious) open(name, group, visitor string, at int) {
 	for _, c := range o.convs {
 		if c.name == name {
 			if c.agent != "" {
-				o.out = append(o.out, Assignment{id(name), c.agent})
+				o.out = append(o.out, Assignment{id(name), c.agent, c.reason})
 			}
 			return
 		}
@@ -236,7 +237,7 @@ func (o *obvious) open(name, group, visitor string, at int) {
 		}
 	}
 	if best != "" {
-		o.give(c, best)
+		o.give(c, best, LeastActive)
 	}
 }
 
@@ -254,12 +255,12 @@ func (o *obvious) may(name string, c *plainConv) bool {
 	return a.up && a.online && a.load < cmp.Or(a.capacity, o.capacity) && slices.Contains(a.groups, c.group) && name != c.visitor
 }
 
-func (o *obvious) give(c *plainConv, name string) {
+func (o *obvious) give(c *plainConv, name string, why Reason) {
 	o.decisions++
-	c.agent = name
+	c.agent, c.reason = name, why
 	o.agents[name].load++
 	o.agents[name].at = o.decisions
-	o.out = append(o.out, Assignment{id(c.name), name})
+	o.out = append(o.out, Assignment{id(c.name), name, why})
 }
 
 func (o *obvious) close(name string) {
@@ -287,7 +288,7 @@ func (o *obvious) fill(name string) {
 		if next == nil {
 			return
 		}
-		o.give(next, name)
+		o.give(next, name, NextInQueue)
 	}
 }
 
