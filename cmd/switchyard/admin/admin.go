@@ -6,23 +6,20 @@
 package admin
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/pprof"
 	"os"
 	"runtime"
 	"runtime/debug"
-	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-	"golang.org/x/sys/unix"
+
+	"github.com/switchyard-im/switchyard/cmd/switchyard/web"
 )
 
 // Readiness is what /readyz answers: 200 if Ready, else 503.
@@ -43,68 +40,22 @@ type Config struct {
 	Log      *slog.Logger
 }
 
-// Server is the listener and its goroutine.
+// Server shows it.
 type Server struct {
-	cfg      Config
-	listener net.Listener
-	http     *http.Server
-	done     chan struct{} // closed when Serve returned
-	started  time.Time
+	*web.Server
+	cfg     Config
+	started time.Time
 }
 
 // Start listens and serves until Close.
 func Start(cfg Config) (*Server, error) {
-	l, err := listen(cfg)
+	s := &Server{cfg: cfg, started: time.Now()}
+	var err error
+	s.Server, err = web.Start(web.Config{Name: "admin", Flag: "--admin", Listen: cfg.Listen, Listener: cfg.Listener, Handler: s.routes(), Log: cfg.Log})
 	if err != nil {
-		return nil, fmt.Errorf("admin: cannot listen: %w; is another server running? Give this one its own address with --admin", err)
+		return nil, err
 	}
-	s := &Server{cfg: cfg, listener: l, done: make(chan struct{}), started: time.Now()}
-	s.http = &http.Server{
-		Handler:           s.routes(),
-		ReadHeaderTimeout: 5 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    16 << 10,
-		ErrorLog:          slog.NewLogLogger(cfg.Log.Handler(), slog.LevelWarn),
-	}
-	go s.serve() // ends with Close, which waits for it
 	return s, nil
-}
-
-func listen(cfg Config) (net.Listener, error) {
-	if cfg.Listener == 0 {
-		return net.Listen("tcp", cfg.Listen)
-	}
-	f := os.NewFile(uintptr(cfg.Listener), "admin listener")
-	defer f.Close() // FileListener duplicates it
-	return net.FileListener(f)
-}
-
-func (s *Server) serve() {
-	defer close(s.done)
-	if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
-		s.cfg.Log.Error("the admin listener ended", "error", err)
-	}
-}
-
-// Addr is the address that is listened on, with its real port.
-func (s *Server) Addr() string { return s.listener.Addr().String() }
-
-// Listener returns a duplicate of the listening socket, closed on exec, for whoever takes over. The caller closes it.
-func (s *Server) Listener() (fd int, err error) {
-	raw, err := s.listener.(syscall.Conn).SyscallConn()
-	if err != nil {
-		return -1, err
-	}
-	outer := raw.Control(func(own uintptr) { fd, err = unix.FcntlInt(own, unix.F_DUPFD_CLOEXEC, 0) })
-	return fd, errors.Join(err, outer)
-}
-
-// Close lets requests end until ctx is done and then cuts them off.
-func (s *Server) Close(ctx context.Context) {
-	if s.http.Shutdown(ctx) != nil {
-		s.http.Close()
-	}
-	<-s.done
 }
 
 func (s *Server) routes() http.Handler {
