@@ -182,3 +182,13 @@ func (w *jsonWriter) text(s []byte) {
 	}
 	w.dst = append(w.dst, '"')
 }
+
+// AppendBodyJSON writes a message's body as it stands in the JSON form of its frame. The body is checked; on an error dst comes back as it was.
+func AppendBodyJSON(dst, body []byte) ([]byte, error) {
+	if err := CheckBody(body); err != nil {
+		return dst, err
+	}
+	w := jsonWriter{src: body, dst: dst}
+	w.value()
+	return w.dst, nil
+}

@@ -185,3 +185,24 @@ func TestAppendJSONRefuses(t *testing.T) {
 		t.Errorf("AppendJSON = %q, %v", got, err)
 	}
 }
+
+// A body alone reads as it does in its frame.
+func TestAppendBodyJSON(t *testing.T) {
+	for _, v := range []any{nil, true, -3, 1.5, "é\n", []byte{1, 2}, []any{1, "x"}, map[string]any{"$bin": "x", "a": map[string]any{}}} {
+		body, err := AppendBody(nil, v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		whole, err := AppendJSON(nil, (&Signal{Conv: ID{1}, Name: []byte("n"), Body: body}).Append(nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		alone, err := AppendBodyJSON([]byte(`"n",`), body)
+		if err != nil || !strings.HasSuffix(string(whole), string(alone)+"]]") {
+			t.Errorf("%v: %s, %v; in a frame %s", v, alone, err, whole)
+		}
+	}
+	if dst, err := AppendBodyJSON([]byte("x"), []byte{0xc1}); err == nil || string(dst) != "x" {
+		t.Errorf("a body that is none: %s, %v", dst, err)
+	}
+}

@@ -100,13 +100,13 @@ func serverID(configured string) (string, error) {
 func startServer(cfg *config.Config, given sockets, verifier *auth.Verifier, log *slog.Logger) (*server, error) {
 	s := newServer(cfg, given, log)
 	begin := time.Now()
-	for _, start := range []func() error{s.startAdmin, s.openStore, s.openNet, func() error { return s.startCenter(verifier) }} {
+	for _, start := range []func() error{s.startAdmin, s.openStore, s.openNet, func() error { return s.startCenter(verifier) }, func() error { return s.startAPI(verifier) }} {
 		if err := start(); err != nil {
 			return nil, errors.Join(err, s.stop(cfg.Server.DrainTimeout))
 		}
 	}
 	s.serve()
 	s.warnAddresses()
-	log.Info("ready", "address", s.net.Addr().String(), "admin", s.admin.Addr(), "loops", s.net.Loops(), "took", time.Since(begin))
+	log.Info("ready", "address", s.net.Addr().String(), "admin", s.admin.Addr(), "api", s.apiAddr(), "loops", s.net.Loops(), "took", time.Since(begin))
 	return s, nil
 }

@@ -31,6 +31,7 @@ type installation struct {
 	args   []string
 	front  *haproxy // what clients connect to; nil: the server itself
 	binary string   // of serve; empty: this test
+	api    string   // the address of the interface for applications, once it was started; or off
 }
 
 func newInstallation(t *testing.T, args ...string) *installation {
@@ -47,6 +48,7 @@ func (i *installation) start() (p *process, base string) {
 	if i.listen == "127.0.0.1:0" { // only then, since clients may be reading it
 		i.listen = line["address"].(string)
 	}
+	i.api = line["api"].(string)
 	return p, "http://" + line["admin"].(string)
 }
 

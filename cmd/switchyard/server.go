@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/switchyard-im/switchyard/cmd/switchyard/admin"
+	"github.com/switchyard-im/switchyard/cmd/switchyard/api"
 	"github.com/switchyard-im/switchyard/cmd/switchyard/config"
 	"github.com/switchyard-im/switchyard/cmd/switchyard/memory"
 	"github.com/switchyard-im/switchyard/cmd/switchyard/quiet"
@@ -46,6 +47,7 @@ type server struct {
 	net     *netserver.Server //
 	handler *handler
 	center  *dispatch.Center
+	api     *api.Server // nil too if it is off
 
 	cancel  context.CancelFunc // ends the goroutines below
 	running sync.WaitGroup     // percentiles, loops
@@ -99,6 +101,25 @@ func (s *server) startCenter(verifier *auth.Verifier) (err error) {
 	return s.center.Start()
 }
 
+// startAPI follows the center, which has checked the store's records.
+func (s *server) startAPI(verifier *auth.Verifier) (err error) {
+	c, on := apiConfig(s.cfg)
+	if !on {
+		return nil
+	}
+	c.Listener, c.Verifier, c.Store, c.Log = s.given.api, verifier, store{s.store.Load()}, s.log
+	s.api, err = api.Start(c)
+	return err
+}
+
+// apiAddr is where applications connect, or "off".
+func (s *server) apiAddr() string {
+	if s.api == nil {
+		return string(s.cfg.API.Listen)
+	}
+	return s.api.Addr()
+}
+
 // serve takes connections from now on.
 func (s *server) serve() {
 	s.phase.Store(int32(serving))
@@ -115,6 +136,9 @@ func (s *server) warnAddresses() {
 	}
 	warn("server.listen", s.given.clients, s.net.Addr().String(), s.cfg.Server.Listen)
 	warn("admin.listen", s.given.admin, s.admin.Addr(), s.cfg.Admin.Listen)
+	if s.api != nil {
+		warn("api.listen", s.given.api, s.api.Addr(), config.Address(s.cfg.API.Listen))
+	}
 }
 
 // ready tells a load balancer whether to send clients here.
@@ -156,6 +180,9 @@ func (s *server) stop(patience config.Duration) error {
 	err := s.stopNet(time.Duration(patience))
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
+	if s.api != nil {
+		s.api.Close(ctx)
+	}
 	if s.center != nil {
 		err = errors.Join(err, s.center.Close(ctx))
 	}

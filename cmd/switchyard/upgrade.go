@@ -72,7 +72,10 @@ func (r *replacement) execute(s sockets) error {
 	if err != nil {
 		return err
 	}
-	for _, fd := range []int{s.clients, s.admin} {
+	for _, fd := range []int{s.clients, s.admin, s.api} {
+		if fd == 0 {
+			continue
+		}
 		if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0); err != nil {
 			return fmt.Errorf("leaving a listening socket open: %w", err)
 		}
@@ -83,10 +86,13 @@ func (r *replacement) execute(s sockets) error {
 
 // keepSockets duplicates the listening sockets, so that they stay open when the server stops.
 func (s *server) keepSockets() (kept sockets, err error) {
-	var err2 error
+	var err2, err3 error
 	kept.clients, err = s.net.Listener()
 	kept.admin, err2 = s.admin.Listener()
-	return kept, errors.Join(err, err2)
+	if s.api != nil {
+		kept.api, err3 = s.api.Listener()
+	}
+	return kept, errors.Join(err, err2, err3)
 }
 
 // awaitStop returns the result of a stop that is under way, and whether a signal asked for it to be the end. After such a signal the next one ends

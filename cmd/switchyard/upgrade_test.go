@@ -296,6 +296,7 @@ func TestSocketsOfSystemd(t *testing.T) {
 		{"1", "switchyard.socket", sockets{clients: 3}, ""},
 		{"2", "clients:admin", sockets{clients: 3, admin: 4}, ""},
 		{"2", "admin:switchyard.socket", sockets{clients: 4, admin: 3}, ""},
+		{"3", "clients:admin:api", sockets{clients: 3, admin: 4, api: 5}, ""},
 		{"1", "", sockets{clients: 3}, ""},
 		{"2", "a:b", sockets{}, "two sockets for clients"},
 		{"many", "", sockets{}, "not a number"},
@@ -312,7 +313,7 @@ func TestSocketsOfSystemd(t *testing.T) {
 	}{
 		{[]string{"LISTEN_PID=" + mine, "LISTEN_FDS=1", "A=b"}, sockets{clients: 3}},
 		{[]string{"LISTEN_PID=1", "LISTEN_FDS=1", "A=b"}, sockets{}},
-		{[]string{sockets{7, 8}.entry(), "LISTEN_PID=" + mine, "LISTEN_FDS=1", "A=b"}, sockets{7, 8}},
+		{[]string{sockets{7, 8, 9}.entry(), "LISTEN_PID=" + mine, "LISTEN_FDS=1", "A=b"}, sockets{7, 8, 9}},
 		{[]string{"SWITCHYARD_HANDED_OVER=1:7:8", "A=b"}, sockets{}},
 	} {
 		got, rest, err := takeSockets(c.env)

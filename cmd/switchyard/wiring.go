@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/switchyard-im/switchyard/cmd/switchyard/api"
 	"github.com/switchyard-im/switchyard/cmd/switchyard/config"
 	"github.com/switchyard-im/switchyard/cmd/switchyard/memory"
 	"github.com/switchyard-im/switchyard/dispatch"
@@ -94,6 +95,12 @@ func sinkConfig(c *config.Config, log *slog.Logger, reg prometheus.Registerer) s
 	}
 }
 
+// apiConfig is what the configuration says of the interface for applications, and whether there is one.
+func apiConfig(c *config.Config) (api.Config, bool) {
+	listen, on := c.API.Listen.On()
+	return api.Config{Listen: listen.AddrPort(), Requests: c.API.Requests, Timeout: time.Duration(c.API.Timeout)}, on
+}
+
 // noneIsNegative says none as the parts do, for whom 0 is the default.
 func noneIsNegative(d config.Duration) time.Duration {
 	if d == 0 {
@@ -162,6 +169,23 @@ func (s store) Members(user string, fn func(conv frame.ID) error) error {
 func (s store) OpenConversations(fn func(conv frame.ID, state []byte) error) error {
 	return translate(s.Store.OpenConversations(fn))
 }
+
+// Durable commits an empty transaction: those that come before it are durable when it is completed.
+func (s store) Durable(ctx context.Context) error {
+	done := make(completed, 1)
+	s.Store.Begin(s.Store.Generation()).Commit(done)
+	select {
+	case err := <-done:
+		return translate(err)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// completed is told how one transaction ended; it has room for that.
+type completed chan error
+
+func (c completed) Committed(err error) { c <- err }
 
 // tx shows a sink.Tx as a dispatch.Tx. It is one pointer, so it fits an interface without an allocation.
 type tx struct{ *sink.Tx }

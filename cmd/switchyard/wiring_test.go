@@ -30,7 +30,7 @@ var elsewhere = map[string]string{
 // TestEveryOptionArrives changes one option after another and looks for a change in what the parts are given.
 func TestEveryOptionArrives(t *testing.T) {
 	given := func(c *config.Config) string {
-		return fmt.Sprintf("%+v %+v %+v", netserverConfig(c), sinkConfig(c, nil, nil), dispatchConfig(c, 1))
+		return fmt.Sprintf("%+v %+v %+v", netserverConfig(c), sinkConfig(c, nil, nil), dispatchConfig(c, 1)) + fmt.Sprintln(apiConfig(c))
 	}
 	def := config.Default()
 	before, count := given(&def), 0

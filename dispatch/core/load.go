@@ -48,21 +48,30 @@ func (m *Machine) restore(c *conversation, state, tail []byte) error {
 	if err := m.records.restore(c, state, likely); err != nil {
 		return err
 	}
-	c.head = 0
-	for len(tail) > 0 {
-		_, f, rest, err := frame.Next(tail)
-		if err != nil {
-			return err
-		}
-		var msg frame.Message
-		if err := msg.Parse(f); err != nil {
-			return err
-		}
-		c.head, tail = msg.Seq, rest
+	head, err := lastSequence(tail)
+	if err != nil {
+		return err
 	}
+	c.head = head
 	c.forgetRecent()
 	c.keepMarks(before)
 	return nil
+}
+
+// lastSequence is that of the last of a row of message frames; 0 if there is none.
+func lastSequence(frames []byte) (seq uint64, err error) {
+	var msg frame.Message
+	for len(frames) > 0 {
+		_, f, rest, err := frame.Next(frames)
+		if err == nil {
+			err = msg.Parse(f)
+		}
+		if err != nil {
+			return 0, err
+		}
+		seq, frames = msg.Seq, rest
+	}
+	return seq, nil
 }
 
 // keepMarks raises the marks to what they were before a failed commit: they were shown, and no client will repeat them.

@@ -133,3 +133,25 @@ func (e event) encode() []byte {
 	}
 	return b
 }
+
+// Access tells who may read a conversation, for those who read the store without a machine.
+type Access struct {
+	Head uint64 // the last sequence; 0: none
+	conv conversation
+}
+
+// DecodeAccess reads a state record, and the last message of the conversation (a row of message frames, the last one counts).
+func DecodeAccess(conv frame.ID, state, tail []byte) (*Access, error) {
+	a := &Access{conv: conversation{id: conv}}
+	err := newRecordReader().restore(&a.conv, state, "")
+	if err == nil {
+		a.Head, err = lastSequence(tail)
+	}
+	return a, err
+}
+
+// MayRead tells whether the identity may read the conversation, by the rule of attach and history.
+func (a *Access) MayRead(who *Identity) bool {
+	_, ok := a.conv.mayFollow(who)
+	return ok
+}

@@ -78,8 +78,15 @@ func (l *Loaded) checkRings(ps *Problems) {
 func powerOfTwo(n int64) int64 { return 1 << bits.Len64(uint64(n-1)) }
 
 func (l *Loaded) checkListeners(ps *Problems) {
-	if l.Server.Listen == l.Admin.Listen && !strings.HasSuffix(string(l.Admin.Listen), ":0") {
-		ps.add(l.Origins["admin.listen"], "admin.listen", "is the address of server.listen too (%s); give it a port of its own", l.Origins["server.listen"])
+	taken := map[Address]string{}
+	for _, o := range []struct {
+		path    string
+		address Address
+	}{{"server.listen", l.Server.Listen}, {"admin.listen", l.Admin.Listen}, {"api.listen", Address(l.API.Listen)}} {
+		if other := taken[o.address]; other != "" && !strings.HasSuffix(string(o.address), ":0") {
+			ps.add(l.Origins[o.path], o.path, "is the address of %s too (%s); give it a port of its own", other, l.Origins[other])
+		}
+		taken[o.address] = o.path
 	}
 }
 

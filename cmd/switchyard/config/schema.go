@@ -45,7 +45,7 @@ func (o *option) kind() string {
 		return "duration"
 	case Size:
 		return "size"
-	case Address:
+	case Address, MaybeAddress:
 		return "address"
 	case []string:
 		return "list"

@@ -101,6 +101,26 @@ func (a Address) AddrPort() string {
 	return string(a)
 }
 
+// MaybeAddress is an Address, or "off".
+type MaybeAddress string
+
+const off = "off"
+
+// UnmarshalText reads what Address does, and "off".
+func (m *MaybeAddress) UnmarshalText(text []byte) error {
+	var a Address
+	if string(text) != off {
+		if err := a.UnmarshalText(text); err != nil {
+			return fmt.Errorf("%w, or \"off\"", err)
+		}
+	}
+	*m = MaybeAddress(text)
+	return nil
+}
+
+// On returns the address, unless it is off.
+func (m MaybeAddress) On() (Address, bool) { return Address(m), m != off }
+
 // ParseNetwork reads an address, which is a network of its own, or a network with its prefix length.
 func ParseNetwork(s string) (netip.Prefix, error) {
 	p, err := netip.ParsePrefix(s)
