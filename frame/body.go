@@ -57,3 +57,44 @@ func AppendBody(dst []byte, v any) ([]byte, error) {
 
 // DecodeBody reads a body into a Go value as msgpack.Unmarshal does.
 func DecodeBody(body []byte, v any) error { return msgpack.Unmarshal(body, v) }
+
+// AppendTexts appends the texts in a body, without the keys of maps, each but the first behind a space. The body must be one that
+// CheckBody accepts; of other bytes it appends what it can read.
+func AppendTexts(dst, body []byte) []byte {
+	dst, _ = appendTexts(dst, len(dst), body, MaxDepth)
+	return dst
+}
+
+// appendTexts takes one value off b, and returns what follows it, or nil if it cannot be read. start is where the first text begins;
+// arrays and maps may nest depth deep.
+func appendTexts(dst []byte, start int, b []byte, depth int) (_, rest []byte) {
+	k, n, rest, err := readHead(b)
+	if err != nil || depth == 0 {
+		return dst, nil
+	}
+	switch k {
+	case kindStr, kindBin:
+		if n > uint64(len(rest)) {
+			return dst, nil
+		}
+		if k == kindStr && n > 0 {
+			if len(dst) > start {
+				dst = append(dst, ' ')
+			}
+			dst = append(dst, rest[:n]...)
+		}
+		return dst, rest[n:]
+	case kindArray:
+		for ; n > 0 && len(rest) > 0; n-- {
+			dst, rest = appendTexts(dst, start, rest, depth-1)
+		}
+	case kindMap:
+		for ; n > 0 && len(rest) > 0; n-- {
+			if rest, err = skipValue(rest); err != nil {
+				return dst, nil
+			}
+			dst, rest = appendTexts(dst, start, rest, depth-1)
+		}
+	}
+	return dst, rest
+}

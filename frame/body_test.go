@@ -1,6 +1,7 @@
 package frame
 
 import (
+	"bytes"
 	"errors"
 	"math"
 	"reflect"
@@ -51,4 +52,30 @@ func TestCheckBody(t *testing.T) {
 			t.Errorf("CheckBody(%s) = %v, want %v", hex, err, want)
 		}
 	}
+}
+
+func TestAppendTexts(t *testing.T) {
+	body, err := AppendBody(nil, map[string]any{"a": "one", "b": []any{1, "two", map[string]any{"deep": "three"}}, "c": []byte("bin"), "d": nil, "e": ""})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := string(AppendTexts([]byte("x"), body)); got != "xone two three" {
+		t.Errorf("AppendTexts = %q", got)
+	}
+	if got := string(AppendTexts(nil, AppendText(nil, "alone"))); got != "alone" {
+		t.Errorf("AppendTexts = %q", got)
+	}
+}
+
+// FuzzAppendTexts: whatever the bytes are, nothing is read beyond them, and what is appended is made of them.
+func FuzzAppendTexts(f *testing.F) {
+	f.Add([]byte{0x82, 0xa1, 'a', 0xa1, 'b', 0xa1, 'c', 0x91, 0xa1, 'd'})
+	f.Add(bytes.Repeat([]byte{0x91}, 1000))
+	f.Add([]byte{0xdf, 0xff, 0xff, 0xff, 0xff, 0xa1, 'a', 0xc0})
+	f.Fuzz(func(t *testing.T, body []byte) {
+		got := AppendTexts([]byte("keep"), body)
+		if !bytes.HasPrefix(got, []byte("keep")) || len(got) > 4+2*len(body) {
+			t.Errorf("AppendTexts(%x) = %q", body, got)
+		}
+	})
 }
