@@ -1,0 +1,164 @@
+package history
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/switchyard-im/switchyard/frame"
+)
+
+// Hot is the store on the local disk. Of each conversation it holds the newest messages, at least the last one, without holes; what it no longer holds
+// was shipped before. Its methods are sink.Store's.
+type Hot interface {
+	ReadAfter(dst []byte, conv frame.ID, after, upto uint64, maxCount, maxBytes int) (frames []byte, last uint64, count int, err error)
+	ReadBefore(dst []byte, conv frame.ID, before uint64, maxCount, maxBytes int) (frames []byte, count int, more bool, err error)
+}
+
+// Cold is where older messages are.
+type Cold interface {
+	// PageAfter appends the oldest messages with after < seq < before to dst, in ascending order: at most maxCount, and no more than maxBytes but for the
+	// first.
+	PageAfter(ctx context.Context, dst []byte, conv frame.ID, after, before uint64, maxCount, maxBytes int) (frames []byte, count int, err error)
+	// PageBefore appends the newest messages with seq < before to dst, in ascending order, within the same bounds; more tells whether older exist.
+	PageBefore(ctx context.Context, dst []byte, conv frame.ID, before uint64, maxCount, maxBytes int) (frames []byte, count int, more bool, err error)
+}
+
+// ErrGone is what ReadAfter returns when messages are asked for that no tier has any more: the retention of the history is over for them, or they are among
+// the dead letters.
+var ErrGone = errors.New("history: messages are neither in the store nor in the history any more")
+
+// PartialError is what ReadBefore returns, together with a valid page, when older messages belong into it and the history cannot be read now. The
+// page is complete from the sequence From on.
+type PartialError struct {
+	From uint64
+	Err  error
+}
+
+func (e *PartialError) Error() string {
+	return fmt.Sprintf("history: messages before sequence %d cannot be read now: %v", e.From, e.Err)
+}
+
+func (e *PartialError) Unwrap() error { return e.Err }
+
+// Reader reads conversations across both tiers as if they were one store. Safe for concurrent use; its methods block on the disk and on the
+// network, so they are called by pools.
+//
+// A message is never in the cold tier alone before it has been shipped, and the hot tier lets go of nothing else. So the seam is where the hot tier
+// begins: what is newer comes from it, and a reader sees its own writes; what is older comes from the cold one.
+type Reader struct {
+	Hot     Hot
+	Cold    Cold
+	Timeout time.Duration // of one read of the cold tier
+}
+
+// ReadAfter appends the messages with after < seq <= upto to dst in ascending order, within the bounds of Hot.ReadAfter. It leaves out nothing: where
+// messages cannot be read it fails.
+func (r *Reader) ReadAfter(dst []byte, conv frame.ID, after, upto uint64, maxCount, maxBytes int) (frames []byte, last uint64, count int, err error) {
+	start := len(dst)
+	dst, last, count, err = r.Hot.ReadAfter(dst, conv, after, upto, maxCount, maxBytes)
+	if err != nil || after >= upto {
+		return dst, last, count, err
+	}
+	seam := upto + 1
+	if count > 0 {
+		first, err := firstMessage(dst[start:])
+		if err != nil {
+			return dst[:start], after, 0, err
+		}
+		if first.Prev <= after {
+			return dst, last, count, nil
+		}
+		seam = first.Seq
+	}
+	return r.coldAfter(dst[:start], conv, after, seam, maxCount, maxBytes)
+}
+
+// coldAfter reads in front of the seam. What lies behind it is left to the next call.
+func (r *Reader) coldAfter(dst []byte, conv frame.ID, after, seam uint64, maxCount, maxBytes int) (frames []byte, last uint64, count int, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), r.Timeout)
+	defer cancel()
+	start := len(dst)
+	frames, count, err = r.Cold.PageAfter(ctx, dst, conv, after, seam, max(maxCount, 1), maxBytes)
+	if err != nil {
+		return dst, after, 0, err
+	}
+	last, err = chained(frames[start:], after)
+	if err == nil && count == 0 {
+		err = ErrGone
+	}
+	if err != nil {
+		return dst, after, 0, fmt.Errorf("conversation %s, after sequence %d: %w", conv, after, err)
+	}
+	return frames, last, count, nil
+}
+
+// chained checks that each message follows the one before, the first one after, and returns the last one's sequence.
+func chained(frames []byte, after uint64) (last uint64, err error) {
+	for last = after; len(frames) > 0; {
+		_, f, rest, err := frame.Next(frames)
+		var m frame.Message
+		if err == nil {
+			err = m.Parse(f)
+		}
+		if err != nil {
+			return after, err
+		}
+		if m.Prev > last {
+			return after, ErrGone
+		}
+		last, frames = m.Seq, rest
+	}
+	return last, nil
+}
+
+func firstMessage(frames []byte) (m frame.Message, err error) {
+	_, f, _, err := frame.Next(frames)
+	if err == nil {
+		err = m.Parse(f)
+	}
+	return m, err
+}
+
+// ReadBefore appends the newest messages with seq < before to dst in ascending order, within the bounds of Hot.ReadBefore; more tells whether
+// older exist. With a *PartialError the rest of the answer is valid.
+func (r *Reader) ReadBefore(dst []byte, conv frame.ID, before uint64, maxCount, maxBytes int) (frames []byte, count int, more bool, err error) {
+	hot, count, more, err := r.Hot.ReadBefore(nil, conv, before, maxCount, maxBytes)
+	if err != nil {
+		return dst, 0, false, err
+	}
+	seam := before
+	if count > 0 {
+		first, err := firstMessage(hot)
+		if err != nil {
+			return dst, 0, false, err
+		}
+		if first.Prev == 0 {
+			return append(dst, hot...), count, false, nil
+		}
+		seam = first.Seq
+	}
+	room := max(maxCount, 1) - count
+	if seam == 0 { // the hot tier has the last message of each conversation: there is none
+		return dst, 0, false, nil
+	}
+	if more || seam == 1 || room == 0 || count > 0 && len(hot) >= maxBytes {
+		return append(dst, hot...), count, seam > 1, nil
+	}
+	return r.coldBefore(dst, hot, count, conv, seam, room, maxBytes)
+}
+
+// coldBefore puts what is older than the seam in front of the hot part of a page.
+func (r *Reader) coldBefore(dst, hot []byte, count int, conv frame.ID, seam uint64, room, maxBytes int) (frames []byte, total int, more bool, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), r.Timeout)
+	defer cancel()
+	frames, older, more, err := r.Cold.PageBefore(ctx, dst, conv, seam, room, maxBytes-len(hot))
+	if err != nil {
+		return append(dst, hot...), count, true, &PartialError{From: seam, Err: err}
+	}
+	if count > 0 && len(frames)-len(dst)+len(hot) > maxBytes { // the one that is always returned
+		return append(dst, hot...), count, true, nil
+	}
+	return append(frames, hot...), older + count, more, nil
+}
