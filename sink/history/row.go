@@ -48,3 +48,6 @@ func (r *Row) setFrame(m *frame.Message, version uint64) {
 func (r *Row) Message() frame.Message {
 	return frame.Message{Conv: r.Conv, Seq: r.Seq, Prev: r.Prev, TimeMS: r.TimeMS, Sender: r.Sender, ID: r.ID, Kind: r.Kind, Body: r.Body}
 }
+
+// isEvent tells whether a row is in the table of events, too.
+func isEvent(r *Row) bool { return r.Kind == frame.KindEvent }

@@ -1,0 +1,36 @@
+package history
+
+import (
+	"context"
+	"errors"
+)
+
+// inserter inserts rows and finds those that ClickHouse does not want.
+type inserter struct {
+	// try calls insert until it ends well or the error is a Fault of ClassPoison; it may give up with any other error.
+	try func(ctx context.Context, insert func(context.Context) error) error
+	// reject keeps a row that was refused on its own.
+	reject func(ctx context.Context, table string, r *Row, err error) error
+	writer *writer
+}
+
+// insert writes all rows but those that are rejected. A batch with a row that is not wanted is halved until that row is alone, which
+// takes two inserts for each halving; the tokens of the halves are made from the whole's, so that after a crash all of it comes out the same.
+func (i *inserter) insert(ctx context.Context, c columns, rows []Row, token string) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	err := i.try(ctx, func(ctx context.Context) error { return i.writer.insert(ctx, c, rows, token) })
+	var fault *Fault
+	switch {
+	case !errors.As(err, &fault) || fault.Class != ClassPoison:
+		return err
+	case len(rows) == 1:
+		return i.reject(ctx, c.table(), &rows[0], fault.Err)
+	}
+	half := len(rows) / 2
+	if err := i.insert(ctx, c, rows[:half], halfToken(token, 0)); err != nil {
+		return err
+	}
+	return i.insert(ctx, c, rows[half:], halfToken(token, 1))
+}

@@ -1,0 +1,61 @@
+package history
+
+import (
+	"context"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+)
+
+// writer inserts rows, one insert at a time. It is not safe for concurrent use.
+type writer struct {
+	conn     driver.Conn
+	timeout  time.Duration
+	messages messageColumns
+	events   eventColumns
+}
+
+// insert writes rows into the table of c, all of them or none, unless rows were inserted under this token before: then it does nothing.
+// An error may mean either. The driver's batch is never sent twice: a second Send inserts the rows again and returns nil,
+// so after an error a new batch is made of the same rows.
+func (w *writer) insert(ctx context.Context, c columns, rows []Row, token string) error {
+	c.fill(rows)
+	return w.send(ctx, c.query(), token, c.appendTo)
+}
+
+// insertGaps writes what was given up.
+func (w *writer) insertGaps(ctx context.Context, source string, gaps []gapRow, token string) error {
+	return w.send(ctx, "INSERT INTO history_gaps (source, number, from_at, to_at, lost)", token, func(b driver.Batch) error {
+		for _, g := range gaps {
+			if err := b.Append(source, g.number, time.UnixMilli(int64(g.gap.FromMS)), time.UnixMilli(int64(g.gap.ToMS)), g.gap.Rows); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (w *writer) send(ctx context.Context, query, token string, fill func(driver.Batch) error) error {
+	ctx, cancel := context.WithTimeout(ctx, w.timeout)
+	defer cancel()
+	b, err := w.conn.PrepareBatch(insertSettings(ctx, token), query)
+	if err != nil {
+		return err
+	}
+	defer b.Close() // an unsent batch holds its connection; after Send this does nothing
+	if err := fill(b); err != nil {
+		return err
+	}
+	return b.Send()
+}
+
+// insertSettings makes an insert answer when its rows are written (the server's default is to collect inserts), and drop what came
+// under this token before.
+func insertSettings(ctx context.Context, token string) context.Context {
+	return clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{
+		"async_insert":               0,
+		"insert_deduplicate":         1,
+		"insert_deduplication_token": token,
+	}))
+}
