@@ -1,7 +1,9 @@
 package sink_test
 
 import (
+	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -45,6 +47,8 @@ type load struct {
 	convs   int  // conversations in a transaction
 	perConv int  // messages of each
 	split   bool // a record for each message, not for each conversation
+
+	beside func(context.Context, *sink.Outbox) error // runs meanwhile, if there is one
 }
 
 // fill adds messages of about 200 bytes; seq is the last sequence of all conversations before.
@@ -67,6 +71,16 @@ func (l load) fill(tx *sink.Tx, offset int, seq uint64, frames []byte) {
 func (l load) run(b *testing.B, cfg sink.Config) {
 	store := openFor(b, vfs.Default, cfg)
 	frames := storetest.Messages(frame.ID{1}, 1, uint64(l.perConv), 150)
+	ctx, cancel := context.WithCancel(context.Background())
+	var beside sync.WaitGroup
+	defer func() { cancel(); beside.Wait() }()
+	if l.beside != nil {
+		beside.Go(func() {
+			if err := l.beside(ctx, store.Outbox()); err != nil {
+				b.Error(err)
+			}
+		})
+	}
 	var c counter
 	c.wg.Add(b.N)
 	generation := store.Generation()
@@ -93,6 +107,47 @@ func BenchmarkTransaction(b *testing.B) {
 	for _, n := range []int{1, 64, 512} {
 		b.Run(fmt.Sprintf("messages=%d", n), func(b *testing.B) { load{convs: n, perConv: 1}.run(b, quiet(b.TempDir())) })
 	}
+}
+
+// BenchmarkOutbox is what the outbox costs: transactions of 16 messages, each in a conversation of its own, without it, with one that grows, as
+// nobody ships, and with one from which somebody reads everything and says that it is shipped.
+func BenchmarkOutbox(b *testing.B) {
+	for _, mode := range []string{"off", "grows", "shipped"} {
+		b.Run(mode, func(b *testing.B) {
+			cfg := quiet(b.TempDir())
+			cfg.Outbox = mode != "off"
+			cfg.MaxInFlight = 8
+			l := load{convs: 16, perConv: 1}
+			if mode == "shipped" {
+				l.beside = shipNothing
+			}
+			l.run(b, cfg)
+		})
+	}
+}
+
+// shipNothing reads about 10,000 rows at a time and says that they are shipped, until ctx ends.
+func shipNothing(ctx context.Context, o *sink.Outbox) error {
+	for ctx.Err() == nil {
+		var r sink.Range
+		rows := 0
+		err := o.Read(0, func(e sink.Entry) bool {
+			if rows == 0 {
+				r.First = e.Number
+			}
+			r.Last = e.Number
+			rows += e.Rows
+			return rows < 10_000
+		})
+		if err == nil && rows > 0 {
+			err = errors.Join(o.Freeze(ctx, r), o.Shipped(ctx, r))
+		}
+		if err != nil && ctx.Err() == nil {
+			return err
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return nil
 }
 
 // BenchmarkRecords compares one record for a conversation and transaction with one for each message.

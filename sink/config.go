@@ -47,10 +47,14 @@ type Config struct {
 	// PipelineDepth is how many batches may be applied and not yet synced, 1 to 8. Default 4.
 	PipelineDepth int
 
+	// Outbox makes each commit keep its messages a second time, in order, until they are shipped to where the history is (see Outbox). Off by
+	// default; then nothing of it is written.
+	Outbox bool
+
 	// CacheSize is the memory for blocks of the history, in bytes. Default 16 MiB.
 	CacheSize int64
 	// MemTableSize is the memory for what is not yet in tables, in bytes; up to four of them exist while one is flushed. It is
-	// also about the size of the journal that is replayed at start. Default 16 MiB.
+	// also about the size of the journal that is replayed at start. With an outbox both are twice that. Default 16 MiB.
 	MemTableSize int64
 
 	// TrimInterval is how often the store looks whether it is quiet, to give back the memory that a burst needed; two or three of them pass until

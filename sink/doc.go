@@ -13,9 +13,17 @@
 //	's' conv(16)                the state record of a conversation
 //	'o' conv(16)                empty; there is one for each conversation that is not closed
 //	'u' len(2) user conv(16)    empty; the user takes part in this open conversation
+//	'x' number(8)               what one commit put into the outbox: a head (see entry), then its Message frames in a row
+//	'z' name                    single records of the store: see keys.go
 //
 // Numbers in keys are big endian. One record per conversation and transaction, because keys, not bytes, are what costs CPU in the
 // engine. A seek to (conversation, after+1) finds the record that contains it.
+//
+// # Outbox
+//
+// With Config.Outbox each commit that has messages keeps them a second time, under one number, for whoever ships them to where the history is.
+// The transactions hold them once; the committer copies them from the batch that it has made of the transactions, so message and
+// entry are on the disk together or not at all. Nothing on the message path waits for the one who ships.
 //
 // # Goroutines
 //

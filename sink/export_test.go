@@ -2,3 +2,10 @@ package sink
 
 // OpenOn opens a store on another file system.
 var OpenOn = openOn
+
+// ShippedUpTo is the number of the last entry that was shipped.
+func (o *Outbox) ShippedUpTo() uint64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.shipped.number
+}

@@ -57,6 +57,20 @@ func (f faultyFS) GetDiskUsage(string) (vfs.DiskUsage, error) {
 	return vfs.DiskUsage{AvailBytes: f.faults.free.Load()}, nil
 }
 
+// holdSync holds up the next operation that makes something durable, and those that follow, until goOn is closed; syncing is closed when there is one.
+func (f faultyFS) holdSync() (syncing, goOn chan struct{}) {
+	syncing, goOn = make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	f.faults.set(func(op errorfs.Op) error {
+		if changes(op) && op.Kind != errorfs.OpFileWrite {
+			once.Do(func() { close(syncing) })
+			<-goOn
+		}
+		return nil
+	})
+	return syncing, goOn
+}
+
 func changes(op errorfs.Op) bool { return op.Kind.ReadOrWrite() == errorfs.OpIsWrite }
 
 // TestRandomFaults lets random operations fail for random times, under load, with power cuts in between. Nothing that was

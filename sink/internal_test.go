@@ -214,7 +214,12 @@ func (c *ignore) Committed(error) { c.wg.Done() }
 // TestAllocations counts over the whole store, engine and goroutines included: there is a new memtable now and then, and nothing
 // for each transaction.
 func TestAllocations(t *testing.T) {
-	s := openTest(t, func(c *Config) { c.SyncInterval = -1 })
+	t.Run("plain", func(t *testing.T) { allocations(t, func(c *Config) {}) })
+	t.Run("outbox", func(t *testing.T) { allocations(t, func(c *Config) { c.Outbox = true }) })
+}
+
+func allocations(t *testing.T, change func(*Config)) {
+	s := openTest(t, func(c *Config) { c.SyncInterval = -1; change(c) })
 	frames := make([]byte, 200)
 	var c ignore
 	seq := uint64(0)

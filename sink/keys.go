@@ -12,11 +12,21 @@ const (
 	keyState    = 's'
 	keyOpen     = 'o'
 	keyMember   = 'u'
+	keyOutbox   = 'x'
+	keyRecord   = 'z'
+)
+
+// The single records, named by the second byte of their keys.
+var (
+	recordSource  = []byte{keyRecord, 's'}
+	recordFrozen  = []byte{keyRecord, 'f'}
+	recordShipped = []byte{keyRecord, 'c'}
 )
 
 const (
 	convKeyLen     = 1 + len(frame.ID{})
 	messagesKeyLen = convKeyLen + 8
+	entryKeyLen    = 1 + 8
 )
 
 // maxUserLen is the longest user name a member key can hold.
@@ -32,6 +42,11 @@ func appendConvKey(dst []byte, kind byte, conv frame.ID) []byte {
 
 func appendMessagesKey(dst []byte, conv frame.ID, last uint64) []byte {
 	return binary.BigEndian.AppendUint64(appendConvKey(dst, keyMessages, conv), last)
+}
+
+// appendEntryKey appends the key of an entry that commit number wrote.
+func appendEntryKey(dst []byte, kind byte, number uint64) []byte {
+	return binary.BigEndian.AppendUint64(append(dst, kind), number)
 }
 
 // lastOf returns the last sequence of a record, from its key.

@@ -25,6 +25,8 @@ type group struct {
 	applied bool
 
 	messages int
+	frames   int   // bytes of the Message frames
+	entry    entry // what the batch put into the outbox, if it has messages
 	// claimed decides who hands the group on: the committer after apply, or the supervisor, if the committer is stuck in it.
 	claimed atomic.Bool
 }
@@ -35,7 +37,8 @@ func (g *group) reset() {
 	if cap(g.buf) > maxRetainedBatch {
 		g.buf = nil
 	}
-	g.ops, g.messages, g.applied = 0, 0, false
+	g.ops, g.messages, g.frames, g.applied = 0, 0, 0, false
+	g.entry = entry{}
 	g.claimed.Store(false)
 }
 
@@ -65,6 +68,7 @@ type pipeline struct {
 	lastStart time.Time // of a batch
 	trimmer   trimmer
 	trims     *time.Ticker // when to look for memory that nobody needs
+	entries   *entryWriter
 }
 
 func startPipeline(s *Store, e *engine) *pipeline {
@@ -78,6 +82,7 @@ func startPipeline(s *Store, e *engine) *pipeline {
 		committerDone: make(chan struct{}),
 		completerDone: make(chan struct{}),
 		trims:         time.NewTicker(s.cfg.TrimInterval),
+		entries:       newEntryWriter(s.cfg, e.kept),
 	}
 	for range depth {
 		p.free <- &group{batch: e.db.NewBatch()}
@@ -139,7 +144,7 @@ func (p *pipeline) collect(g *group) bool {
 	}
 	p.take(g, t)
 	p.linger()
-	for g.ops < p.store.cfg.MaxBatchOps && len(g.buf) < p.store.cfg.MaxBatchBytes {
+	for g.ops < p.store.cfg.MaxBatchOps && len(g.buf)+p.entries.size(g) < p.store.cfg.MaxBatchBytes {
 		select {
 		case t := <-p.store.queue:
 			p.take(g, t)
@@ -186,6 +191,7 @@ func (p *pipeline) take(g *group, t *Tx) {
 	g.ops += t.count
 	g.messages += t.messages
 	p.trimmer.written += len(t.ops)
+	g.frames += t.frames
 }
 
 // apply writes the group to the log and the memtable without waiting for the sync, and hands it to the completer. It returns
@@ -208,6 +214,7 @@ func (p *pipeline) apply(g *group) (ok bool) {
 	if g.ops == 0 {
 		return true
 	}
+	p.entries.write(g, time.Now())
 	g.batch.Reset() // clears the header
 	binary.LittleEndian.PutUint32(g.buf[8:], uint32(g.ops))
 	if err := g.batch.SetRepr(g.buf); err != nil {
@@ -245,6 +252,9 @@ func (p *pipeline) finish(g *group) {
 	}
 	failed := p.engine.fence.fallen.Load() // for an empty group too: it may stand on one that failed
 	p.store.metrics.batch(g)
+	if !failed {
+		p.store.outbox.synced(g.entry)
+	}
 	now := time.Now()
 	for _, t := range g.txs {
 		if failed {

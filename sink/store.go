@@ -38,6 +38,7 @@ type Store struct {
 	engine     atomic.Pointer[engine] // nil while there is none
 	low        atomic.Bool            // too little free space
 	recovery   atomic.Pointer[Recovery]
+	outbox     *Outbox // nil if it is off
 
 	closing   chan struct{} // closed by the first Close: Begin refuses
 	closeOnce sync.Once
@@ -91,6 +92,9 @@ func newStore(base vfs.FS, cfg Config) *Store {
 		s.pool <- &Tx{store: s}
 	}
 	s.generation.Store(1)
+	if cfg.Outbox {
+		s.outbox = newOutbox(s)
+	}
 	return s
 }
 
@@ -168,6 +172,9 @@ func (s *Store) Available() bool {
 // accepts tells whether a transaction may be written. The generation is raised when an interruption begins and when it ends, so
 // that of a shard's transactions none is accepted after one was refused.
 func (s *Store) accepts(t *Tx) bool {
+	if t.upkeep {
+		return t.generation == 0 || t.generation == s.generation.Load()
+	}
 	return t.generation == s.generation.Load() && !s.low.Load()
 }
 

@@ -156,6 +156,7 @@ func (s *Store) openOnce() (*engine, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.outbox.load(e.kept)
 	rec := r.done()
 	s.recovery.Store(&rec)
 	s.metrics.recovered(rec)

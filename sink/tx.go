@@ -19,6 +19,11 @@ type Tx struct {
 	ops      []byte
 	count    int // changes in ops
 	messages int
+	frames   int // bytes of the Message frames in ops
+
+	// upkeep is set for what the store changes by itself. It goes on while there is too little space or the outbox is full, because it is what
+	// makes room; and it stands on nothing that a shard believes, so a generation of 0 is good in any.
+	upkeep bool
 
 	done     Completion
 	commitAt time.Time
@@ -31,8 +36,9 @@ type Completion = interface{ Committed(err error) }
 
 // The kinds of a change, as Pebble encodes them in a batch.
 const (
-	opDelete = 0
-	opSet    = 1
+	opDelete      = 0
+	opSet         = 1
+	opDeleteRange = 15
 )
 
 // Messages adds the messages first..last of conv, which follow what is stored. Frames are their Message frames in a row, one for
@@ -51,6 +57,7 @@ func (t *Tx) Messages(conv frame.ID, first, last uint64, frames []byte) {
 	t.ops = append(t.ops, frames...)
 	t.count++
 	t.messages += int(last - first + 1)
+	t.frames += len(frames)
 }
 
 // Conversation puts the state record of conv; open keeps it in the index that OpenConversations reads, or takes it out.

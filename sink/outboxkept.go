@@ -1,0 +1,100 @@
+package sink
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/hex"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// kept is what the disk knows of the outbox when an engine is opened.
+type kept struct {
+	source  string
+	last    place // the last entry ever written
+	shipped place
+	frozen  Range // zero: none
+}
+
+// prepare reads what is kept, and gives a store without a name its name. It runs while the engine is opened, before anything is committed.
+func prepare(db *pebble.DB, cfg Config) (k kept, err error) {
+	if !cfg.Outbox {
+		return kept{}, nil
+	}
+	if k.source, err = nameSource(db); err != nil {
+		return kept{}, err
+	}
+	if k.frozen, err = loadFrozen(db); err != nil {
+		return kept{}, err
+	}
+	return k, k.loadPlaces(db)
+}
+
+// nameSource returns the name of the store, which it makes up if there is none.
+func nameSource(db *pebble.DB) (string, error) {
+	name, ok, err := get(db, recordSource)
+	if ok || err != nil {
+		return string(name), err
+	}
+	var random [8]byte
+	_, _ = rand.Read(random[:]) // never fails
+	made := hex.EncodeToString(random[:])
+	return made, db.Set(recordSource, []byte(made), pebble.Sync)
+}
+
+func loadFrozen(db *pebble.DB) (Range, error) {
+	b, ok, err := get(db, recordFrozen)
+	if !ok || err != nil {
+		return Range{}, err
+	}
+	if len(b) != 16 {
+		return Range{}, errDamaged
+	}
+	return Range{First: binary.BigEndian.Uint64(b), Last: binary.BigEndian.Uint64(b[8:])}, nil
+}
+
+func (r Range) append(dst []byte) []byte {
+	dst = binary.BigEndian.AppendUint64(dst, r.First)
+	return binary.BigEndian.AppendUint64(dst, r.Last)
+}
+
+// loadPlaces finds where the outbox begins and ends. Its entries tell; when all are shipped, the record of what is shipped does.
+func (k *kept) loadPlaces(db *pebble.DB) error {
+	b, ok, err := get(db, recordShipped)
+	if err != nil {
+		return err
+	}
+	if ok {
+		if k.shipped, err = parsePlace(b); err != nil {
+			return err
+		}
+	}
+	k.last = k.shipped
+	from := appendEntryKey(nil, keyOutbox, k.shipped.number+1) // deleted ranges need not be looked through
+	it, err := db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: []byte{keyOutbox + 1}})
+	if err != nil {
+		return err
+	}
+	defer it.Close()
+	if !it.First() {
+		return it.Error()
+	}
+	first, body, err := currentEntry(it)
+	if err != nil {
+		return err
+	}
+	k.shipped = first.before(len(body))
+	it.Last()
+	last, _, err := currentEntry(it)
+	k.last = last.upto
+	return err
+}
+
+// currentEntry reads the entry at which the iterator stands; body expires with its next move.
+func currentEntry(it *pebble.Iterator) (entry, []byte, error) {
+	value, err := it.ValueAndErr()
+	if err != nil {
+		return entry{}, nil, err
+	}
+	return parseEntry(it.Key(), value)
+}

@@ -1,0 +1,54 @@
+package sink
+
+import (
+	"context"
+	"encoding/binary"
+)
+
+// upkeep commits a change that the store makes to its own records, in line with all others, and waits until it is durable or ctx ends; with
+// the latter it may still come about. durable, which may be nil, is called on the completion goroutine when it has.
+func (s *Store) upkeep(ctx context.Context, fill func(*Tx), durable func()) error {
+	t := s.Begin(0)
+	t.upkeep = true
+	fill(t)
+	done := upkeepDone{durable: durable, ended: make(chan error, 1)}
+	t.Commit(done)
+	select {
+	case err := <-done.ended:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// upkeepDone is the completion of an upkeep.
+type upkeepDone struct {
+	durable func()
+	ended   chan error
+}
+
+func (d upkeepDone) Committed(err error) {
+	if err == nil && d.durable != nil {
+		d.durable()
+	}
+	d.ended <- err
+}
+
+// set, delete and deleteRange change single keys; deleteRange deletes from <= key < to.
+func (t *Tx) set(key, value []byte) { t.change(opSet, key, value) }
+
+func (t *Tx) deleteRange(from, to []byte) { t.change(opDeleteRange, from, to) }
+
+func (t *Tx) delete(key []byte) {
+	t.mark(false, len(key))
+	t.ops = append(t.ops, key...)
+}
+
+func (t *Tx) change(kind byte, key, value []byte) {
+	t.ops = append(t.ops, kind)
+	t.ops = binary.AppendUvarint(t.ops, uint64(len(key)))
+	t.ops = append(t.ops, key...)
+	t.ops = binary.AppendUvarint(t.ops, uint64(len(value)))
+	t.ops = append(t.ops, value...)
+	t.count++
+}
