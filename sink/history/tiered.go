@@ -47,17 +47,40 @@ func (e *PartialError) Unwrap() error { return e.Err }
 //
 // A message is never in the cold tier alone before it has been shipped, and the hot tier lets go of nothing else. So the seam is where the hot tier
 // begins: what is newer comes from it, and a reader sees its own writes; what is older comes from the cold one.
+//
+// The cold tier may hang, and those who call share their goroutines with readers of the hot one. So at most so many reads of it are under way as
+// NewReader is told; one more fails at once with ErrBusy, and each ends after the timeout.
 type Reader struct {
-	Hot     Hot
-	Cold    Cold
-	Timeout time.Duration // of one read of the cold tier
+	hot     Hot
+	cold    Cold
+	slots   chan struct{} // one for each read of the cold tier
+	timeout time.Duration
+}
+
+// ErrBusy is why a cold message cannot be read while too many are being read.
+var ErrBusy = errors.New("history: too many old messages are being read; ask again")
+
+// NewReader joins the tiers; reads is how many of the cold tier may be under way, timeout how long each may take.
+func NewReader(hot Hot, cold Cold, reads int, timeout time.Duration) *Reader {
+	return &Reader{hot: hot, cold: cold, slots: make(chan struct{}, reads), timeout: timeout}
+}
+
+// begin takes a slot for a read of the cold tier; end gives it back.
+func (r *Reader) begin() (ctx context.Context, end func(), err error) {
+	select {
+	case r.slots <- struct{}{}:
+	default:
+		return nil, nil, ErrBusy
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), r.timeout)
+	return ctx, func() { cancel(); <-r.slots }, nil
 }
 
 // ReadAfter appends the messages with after < seq <= upto to dst in ascending order, within the bounds of Hot.ReadAfter. It leaves out nothing: where
 // messages cannot be read it fails.
 func (r *Reader) ReadAfter(dst []byte, conv frame.ID, after, upto uint64, maxCount, maxBytes int) (frames []byte, last uint64, count int, err error) {
 	start := len(dst)
-	dst, last, count, err = r.Hot.ReadAfter(dst, conv, after, upto, maxCount, maxBytes)
+	dst, last, count, err = r.hot.ReadAfter(dst, conv, after, upto, maxCount, maxBytes)
 	if err != nil || after >= upto {
 		return dst, last, count, err
 	}
@@ -77,10 +100,13 @@ func (r *Reader) ReadAfter(dst []byte, conv frame.ID, after, upto uint64, maxCou
 
 // coldAfter reads in front of the seam. What lies behind it is left to the next call.
 func (r *Reader) coldAfter(dst []byte, conv frame.ID, after, seam uint64, maxCount, maxBytes int) (frames []byte, last uint64, count int, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), r.Timeout)
-	defer cancel()
+	ctx, end, err := r.begin()
+	if err != nil {
+		return dst, after, 0, err
+	}
+	defer end()
 	start := len(dst)
-	frames, count, err = r.Cold.PageAfter(ctx, dst, conv, after, seam, max(maxCount, 1), maxBytes)
+	frames, count, err = r.cold.PageAfter(ctx, dst, conv, after, seam, max(maxCount, 1), maxBytes)
 	if err != nil {
 		return dst, after, 0, err
 	}
@@ -124,7 +150,7 @@ func firstMessage(frames []byte) (m frame.Message, err error) {
 // ReadBefore appends the newest messages with seq < before to dst in ascending order, within the bounds of Hot.ReadBefore; more tells whether
 // older exist. With a *PartialError the rest of the answer is valid.
 func (r *Reader) ReadBefore(dst []byte, conv frame.ID, before uint64, maxCount, maxBytes int) (frames []byte, count int, more bool, err error) {
-	hot, count, more, err := r.Hot.ReadBefore(nil, conv, before, maxCount, maxBytes)
+	hot, count, more, err := r.hot.ReadBefore(nil, conv, before, maxCount, maxBytes)
 	if err != nil {
 		return dst, 0, false, err
 	}
@@ -151,9 +177,12 @@ func (r *Reader) ReadBefore(dst []byte, conv frame.ID, before uint64, maxCount, 
 
 // coldBefore puts what is older than the seam in front of the hot part of a page.
 func (r *Reader) coldBefore(dst, hot []byte, count int, conv frame.ID, seam uint64, room, maxBytes int) (frames []byte, total int, more bool, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), r.Timeout)
-	defer cancel()
-	frames, older, more, err := r.Cold.PageBefore(ctx, dst, conv, seam, room, maxBytes-len(hot))
+	ctx, end, err := r.begin()
+	if err != nil {
+		return append(dst, hot...), count, true, &PartialError{From: seam, Err: err}
+	}
+	defer end()
+	frames, older, more, err := r.cold.PageBefore(ctx, dst, conv, seam, room, maxBytes-len(hot))
 	if err != nil {
 		return append(dst, hot...), count, true, &PartialError{From: seam, Err: err}
 	}

@@ -89,7 +89,7 @@ func tiers(n, trimmed, shipped int) (all *plain, hot, cold *plain, r *Reader) {
 		all.messages = append(all.messages, frame.Message{Conv: frame.ID{1}, Seq: seq, Prev: seq - 1, Body: frame.AppendText(nil, string(make([]byte, i%7)))})
 	}
 	hot, cold = &plain{messages: all.messages[trimmed:]}, &plain{messages: all.messages[:shipped]}
-	return all, hot, cold, &Reader{Hot: hot, Cold: cold, Timeout: time.Second}
+	return all, hot, cold, NewReader(hot, cold, 1, time.Second)
 }
 
 // TestPagesOverTheSeam reads from both ends with random bounds, wherever the seam lies: what is put together is the conversation.
@@ -167,5 +167,46 @@ func TestGoneMessages(t *testing.T) {
 	}
 	if _, count, more, err := r.ReadBefore(nil, frame.ID{1}, 10, 9, 1<<20); err != nil || count != 3 || more {
 		t.Errorf("a page: %d messages, more %v, %v", count, more, err)
+	}
+}
+
+// stuckTier takes reads and ends them with their context.
+type stuckTier struct {
+	*plain
+	begun chan struct{}
+}
+
+func (s stuckTier) PageBefore(ctx context.Context, dst []byte, _ frame.ID, _ uint64, _, _ int) ([]byte, int, bool, error) {
+	s.begun <- struct{}{}
+	<-ctx.Done()
+	return dst, 0, false, ctx.Err()
+}
+
+// TestHangingColdTier: only so many callers wait for it as are allowed to, and those not for ever. All others go on.
+func TestHangingColdTier(t *testing.T) {
+	_, hot, cold, _ := tiers(10, 6, 8)
+	stuck := stuckTier{cold, make(chan struct{}, 1)}
+	r := NewReader(hot, stuck, 1, 300*time.Millisecond)
+	first := make(chan error)
+	go func() { // ends with the timeout, awaited below
+		_, _, _, err := r.ReadBefore(nil, frame.ID{1}, 7, 5, 1<<20)
+		first <- err
+	}()
+	<-stuck.begun
+	var partial *PartialError
+	if _, count, _, err := r.ReadBefore(nil, frame.ID{1}, 10, 5, 1<<20); !errors.Is(err, ErrBusy) || !errors.As(err, &partial) || count != 3 {
+		t.Errorf("while one waits: %d messages, %v", count, err)
+	}
+	if _, _, _, err := r.ReadAfter(nil, frame.ID{1}, 2, 10, 5, 1<<20); !errors.Is(err, ErrBusy) {
+		t.Errorf("a replay while one waits: %v", err)
+	}
+	if _, _, count, err := r.ReadAfter(nil, frame.ID{1}, 7, 10, 5, 1<<20); err != nil || count != 3 {
+		t.Errorf("a hot read while one waits: %d, %v", count, err)
+	}
+	if err := <-first; !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("the one that waits: %v", err)
+	}
+	if _, _, count, err := r.ReadAfter(nil, frame.ID{1}, 2, 10, 5, 1<<20); err != nil || count != 4 {
+		t.Errorf("after it: %d, %v", count, err)
 	}
 }
