@@ -79,10 +79,6 @@ func (b *batch) add(e Entry) {
 		b.oldestMS = e.TimeMS
 	}
 	b.span.Last = e.Number
-	if e.Gap != nil {
-		b.gaps = append(b.gaps, gapRow{e.Number, *e.Gap})
-		return
-	}
 	b.frames = append(b.frames, e.Frames...)
 	b.entries = append(b.entries, entryEnd{e.Number, len(b.frames)})
 }

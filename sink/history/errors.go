@@ -76,8 +76,8 @@ func classifyConnection(cfg Config, err error) *Fault {
 	)
 	addresses := strings.Join(cfg.Addresses, ", ")
 	switch {
-	case errors.As(err, &dns) && dns.IsNotFound:
-		return &Fault{ClassOperator, fmt.Sprintf("no such host: check the addresses of ClickHouse (%s) and the name server", addresses), err}
+	case errors.As(err, &dns):
+		return &Fault{ClassOperator, fmt.Sprintf("the host's name cannot be resolved: check the addresses of ClickHouse (%s) and the name server", addresses), err}
 	case errors.As(err, &authority), errors.As(err, &host), errors.As(err, &invalid):
 		return &Fault{ClassOperator, "ClickHouse's certificate is not trusted: check the certificate authority and the name in the addresses", err}
 	case errors.As(err, &record):

@@ -1,22 +1,16 @@
 package history
 
-// Range, Entry, Gap and Backlog are those of the outbox.
+import "github.com/switchyard-im/switchyard/sink"
+
+// What a Feed is made of; see package sink.
 type (
-	Range struct{ First, Last uint64 }
-	Entry struct {
-		Number uint64
-		TimeMS uint64
-		Rows   int
-		Frames []byte
-		Gap    *Gap
-	}
-	Gap struct {
-		Rows         uint64
-		FromMS, ToMS uint64
-	}
-	Backlog struct {
-		Entries, Rows uint64
-		Bytes         uint64
-		OldestMS      uint64
-	}
+	Range   = sink.Range
+	Entry   = sink.Entry
+	Backlog = sink.Backlog
 )
+
+// Gap is history that was given up.
+type Gap struct {
+	Rows         uint64
+	FromMS, ToMS uint64
+}

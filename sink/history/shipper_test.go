@@ -264,22 +264,6 @@ func TestFeedThatFails(t *testing.T) {
 	}
 }
 
-func TestGapsAreRecorded(t *testing.T) {
-	c := open(t, shipping(t))
-	feed := &memoryFeed{}
-	feed.put(chat(1, 1))
-	feed.putEntry(history.Entry{Gap: &history.Gap{Rows: 1000, FromMS: startMS, ToMS: startMS + 5000}})
-	feed.put(chat(1, 2))
-	run(t, c, feed)
-	shipped(t, feed)
-	if got := count(t, c, "SELECT sum(lost * 1000000 + toUInt64(date_diff('ms', from_at, to_at))) FROM history_gaps FINAL WHERE source = '0123456789abcdef' AND number = 2"); got != 1000*1000000+5000 {
-		t.Errorf("the gap is %d", got)
-	}
-	if got := distinct(t, c); got != 2 {
-		t.Errorf("%d messages", got)
-	}
-}
-
 func TestNewShipperRefusesWhatCannotWork(t *testing.T) {
 	cfg := shipping(t)
 	for _, path := range []string{"", "/does/not/exist/dead.jsonl"} {

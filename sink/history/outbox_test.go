@@ -1,0 +1,141 @@
+package history_test
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/switchyard-im/switchyard/frame"
+	"github.com/switchyard-im/switchyard/sink"
+	"github.com/switchyard-im/switchyard/sink/history"
+)
+
+// openStore opens a store with an outbox, as the server does.
+func openStore(t testing.TB, dir string) (s *sink.Store, closeStore func()) {
+	t.Helper()
+	s, err := sink.Open(sink.Config{Dir: dir, Outbox: true, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var once sync.Once
+	closeStore = func() {
+		once.Do(func() {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			defer cancel()
+			if err := s.Close(ctx); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	t.Cleanup(closeStore)
+	return s, closeStore
+}
+
+// committed is told how a transaction ended.
+type committed chan error
+
+func (c committed) Committed(err error) { c <- err }
+
+// accept stores a message and waits until it is durable.
+func accept(t testing.TB, s *sink.Store, m frame.Message) {
+	t.Helper()
+	done := make(committed, 1)
+	tx := s.Begin(s.Generation())
+	tx.Messages(m.Conv, m.Seq, m.Seq, m.Append(nil))
+	tx.Commit(done)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+}
+
+// load accepts messages in conversations of its own, each from one goroutine, until stop is called, which returns how many each got.
+func load(t testing.TB, s *sink.Store, conversations int) (stop func() []uint64) {
+	heads := make([]uint64, conversations)
+	ctx, cancel := context.WithCancel(context.Background())
+	var all sync.WaitGroup
+	for i := range heads {
+		all.Go(func() { // until stop, which waits
+			for ctx.Err() == nil {
+				accept(t, s, chat(i, heads[i]+1))
+				heads[i]++
+			}
+		})
+	}
+	var once sync.Once
+	stop = func() []uint64 {
+		once.Do(func() { cancel(); all.Wait() })
+		return heads
+	}
+	t.Cleanup(func() { stop() })
+	return stop
+}
+
+// exactly checks that the history has the messages 1..heads[i] of each conversation i, each once, and byte for byte those of the load.
+func exactly(t testing.TB, c *history.Client, heads []uint64) {
+	t.Helper()
+	for i, head := range heads {
+		var want []byte
+		for seq := range head {
+			m := chat(i, seq+1)
+			want = m.Append(want)
+		}
+		if got := stored(t, c, i); string(got) != string(want) {
+			t.Errorf("conversation %d: %d messages were accepted, and the history has others: %d bytes instead of %d", i, head, len(got), len(want))
+		}
+	}
+}
+
+func TestStoreToHistory(t *testing.T) {
+	c := open(t, shipping(t))
+	s, _ := openStore(t, t.TempDir())
+	run(t, c, s.Outbox())
+	stop := load(t, s, 8)
+	time.Sleep(200 * time.Millisecond)
+	heads := stop()
+	shipped(t, s.Outbox())
+	exactly(t, c, heads)
+}
+
+// TestRestartsMidLoad: the shipper ends at random moments, with the store or alone, and another one goes on.
+func TestRestartsMidLoad(t *testing.T) {
+	c := migrated(t, shipping(t))
+	dir := t.TempDir()
+	heads := make([]uint64, 4)
+	for range 3 {
+		s, closeStore := openStore(t, dir)
+		for range 3 {
+			_, stopShipper := run(t, c, s.Outbox())
+			for range 50 {
+				i := rand.IntN(len(heads))
+				heads[i]++
+				accept(t, s, chat(i, heads[i]))
+			}
+			time.Sleep(rand.N(30 * time.Millisecond))
+			stopShipper()
+		}
+		closeStore()
+	}
+	s, _ := openStore(t, dir)
+	run(t, c, s.Outbox())
+	shipped(t, s.Outbox())
+	exactly(t, c, heads)
+}
+
+// TestStatusAndBacklog: what waits shows while ClickHouse is not there, and the message path is not delayed: messages are accepted.
+func TestStatusAndBacklog(t *testing.T) {
+	cfg := shipping(t)
+	cfg.Addresses = []string{"127.0.0.1:1"} // nobody listens there
+	c := open(t, cfg)
+	s, _ := openStore(t, t.TempDir())
+	shipper, _ := run(t, c, s.Outbox())
+	for seq := range uint64(10) {
+		accept(t, s, chat(1, seq+1))
+	}
+	fault := failing(t, shipper)
+	if st := shipper.Status(); fault.Class != history.ClassTransient || st.Backlog.Rows != 10 || st.Since.IsZero() || st.Shipped != 0 {
+		t.Errorf("%+v", st)
+	}
+}
