@@ -21,6 +21,16 @@ const (
 	DurabilityUnsafeNoFsync Durability = "unsafe-no-fsync"
 )
 
+// OutboxFull tells what happens while the outbox is full.
+type OutboxFull string
+
+const (
+	// OutboxRefuse refuses transactions, as too little free space does. Nothing is lost.
+	OutboxRefuse OutboxFull = "refuse"
+	// OutboxDrop is dangerous: chat goes on, and its messages do not get into the history. An entry in the outbox says how many and when (see Gap).
+	OutboxDrop OutboxFull = "drop"
+)
+
 // Config says where the store is and what it may use. Only Dir is required; zero values mean the defaults.
 type Config struct {
 	// Dir is the directory of the store. It is created if it does not exist.
@@ -51,6 +61,12 @@ type Config struct {
 	// default; then nothing of it is written.
 	Outbox bool
 
+	// OutboxMax is how many bytes of messages may wait in the outbox. From 80 % of it on there is an alarm. At it, OutboxFull decides, until less than
+	// 95 % of it wait. A little more may wait than this: what was under way. Default 16 GiB, which is an hour at 10,000 messages/s of 450 bytes.
+	OutboxMax int64
+	// OutboxFull is OutboxRefuse by default.
+	OutboxFull OutboxFull
+
 	// CacheSize is the memory for blocks of the history, in bytes. Default 16 MiB.
 	CacheSize int64
 	// MemTableSize is the memory for what is not yet in tables, in bytes; up to four of them exist while one is flushed. It is
@@ -69,6 +85,9 @@ type Config struct {
 	ReopenMin time.Duration
 	ReopenMax time.Duration
 
+	// reclaim is how long ranges that were deleted may wait before they go to the disk, where they make room. Default 1 minute; tests change it.
+	reclaim time.Duration
+
 	// Logger gets what an operator should know. Default slog.Default().
 	Logger *slog.Logger
 	// Registerer gets the metrics. Nil registers none.
@@ -84,12 +103,15 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.MaxBatchBytes, 4<<20)
 	setDefault(&c.SyncInterval, time.Millisecond)
 	setDefault(&c.PipelineDepth, 4)
+	setDefault(&c.OutboxMax, 16<<30)
+	setDefault(&c.OutboxFull, OutboxRefuse)
 	setDefault(&c.CacheSize, 16<<20)
 	setDefault(&c.MemTableSize, 16<<20)
 	setDefault(&c.TrimInterval, 4*time.Second)
 	if c.Release == nil {
 		c.Release = func([]byte) {}
 	}
+	setDefault(&c.reclaim, time.Minute)
 	setDefault(&c.ReopenMin, 50*time.Millisecond)
 	setDefault(&c.ReopenMax, 5*time.Second)
 	if c.Logger == nil {
@@ -137,6 +159,12 @@ func (c Config) validate() error {
 	}
 	if c.PipelineDepth < 1 || c.PipelineDepth > maxPipelineDepth {
 		bad("PipelineDepth", c.PipelineDepth, fmt.Sprintf("use 1 to %d", maxPipelineDepth))
+	}
+	if c.OutboxMax < 0 {
+		bad("OutboxMax", c.OutboxMax, "use 0 for the default, or a number of bytes")
+	}
+	if c.OutboxFull != OutboxRefuse && c.OutboxFull != OutboxDrop {
+		bad("OutboxFull", c.OutboxFull, fmt.Sprintf("use %q or %q", OutboxRefuse, OutboxDrop))
 	}
 	if c.CacheSize < 0 {
 		bad("CacheSize", c.CacheSize, "use 0 for the default, or a number of bytes")

@@ -179,6 +179,7 @@ func pebbleOptions(f *fence, cfg Config, cache *pebble.Cache) *pebble.Options {
 		Cache:                       cache,
 		MemTableSize:                uint64(memTableSize(cfg)),
 		MemTableStopWritesThreshold: stopWritesMemTables,
+		FlushDelayDeleteRange:       cfg.reclaim,
 		CompactionConcurrencyRange:  func() (int, int) { return 1, 1 },
 		L0CompactionThreshold:       4,
 		L0StopWritesThreshold:       stopWritesLevels,

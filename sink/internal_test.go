@@ -253,6 +253,8 @@ func TestConfig(t *testing.T) {
 		"MaxBatchBytes": func(c *Config) { c.MaxBatchBytes = -1 },
 		"SyncInterval":  func(c *Config) { c.SyncInterval = time.Minute },
 		"PipelineDepth": func(c *Config) { c.PipelineDepth = 9 },
+		"OutboxMax":     func(c *Config) { c.OutboxMax = -1 },
+		"OutboxFull":    func(c *Config) { c.OutboxFull = "maybe" },
 		"CacheSize":     func(c *Config) { c.CacheSize = -1 },
 		"MemTableSize":  func(c *Config) { c.MemTableSize = 1 },
 		"TrimInterval":  func(c *Config) { c.TrimInterval = 1 },

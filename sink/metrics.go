@@ -2,6 +2,7 @@ package sink
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -53,7 +54,7 @@ func newMetrics(s *Store) (*metrics, error) {
 
 		recoverySeconds: gauge("recovery_seconds", "Time of the last recovery."),
 	}
-	for _, c := range append(m.own(), observed(s)...) {
+	for _, c := range slices.Concat(m.own(), observed(s), s.outbox.observed()) {
 		if err := m.register(c); err != nil {
 			return nil, errors.Join(err, m.unregister())
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 )
@@ -16,14 +17,19 @@ import (
 // All methods are safe for concurrent use, but only one may ship.
 type Outbox struct {
 	store *Store
+	cap   capacity // fixed
 
 	mu      sync.Mutex
 	source  string        // guarded by mu, as all below; fixed once the store is open
 	durable place         // up to here the disk has it
+	visible uint64        // up to this number entries are read: durable, but for a gap that is still open
 	shipped place         // up to here it was deleted; durable
 	frozen  Range         // durable; zero: none
-	wake    chan struct{} // closed when durable advances; nil if nobody waits
+	wake    chan struct{} // closed when visible advances; nil if nobody waits
 	oldest  oldest
+	alarm   bool      // nearly full
+	dropped uint64    // messages given up since the start
+	told    time.Time // when the operator was last told of them
 }
 
 // oldest is the time of the first entry after a number, kept until more is shipped.
@@ -41,19 +47,23 @@ type Entry struct {
 	TimeMS uint64 // when it was committed, Unix milliseconds
 	Rows   int    // messages
 	Frames []byte // their Message frames in a row; expires when the function that was given the entry returns
+	Gap    *Gap   // nil, but where messages are missing: then Rows is 0 and there are no frames
 }
 
 // Backlog is what is durable and not yet shipped.
 type Backlog struct {
-	Entries, Rows uint64
-	Bytes         uint64 // of Message frames
-	OldestMS      uint64 // when the oldest was committed, Unix milliseconds; 0 if there is none, or if it cannot be read
+	Entries  uint64 // at most
+	Rows     uint64
+	Bytes    uint64 // of Message frames
+	OldestMS uint64 // when the oldest was committed, Unix milliseconds; 0 if there is none, or if it cannot be read
 }
 
 // ErrNotFrozen is what Shipped ends with for a range that is not the frozen one, and Freeze while another is frozen.
 var ErrNotFrozen = errors.New("sink: the range is not the frozen one")
 
-func newOutbox(s *Store) *Outbox { return &Outbox{store: s} }
+func newOutbox(s *Store) *Outbox {
+	return &Outbox{store: s, cap: capacity{max: uint64(s.cfg.OutboxMax)}}
+}
 
 // Outbox returns the outbox, or nil if it is off.
 func (s *Store) Outbox() *Outbox { return s.outbox }
@@ -65,22 +75,29 @@ func (o *Outbox) load(k kept) {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.source, o.shipped, o.frozen = k.source, k.shipped, k.frozen
-	o.advanceLocked(k.last)
+	o.source, o.shipped, o.durable, o.frozen = k.source, k.shipped, k.last, k.frozen
+	o.showLocked(k.last.number)
+	o.checkCapLocked()
 }
 
-// synced is called by the completer when a batch is durable, before anybody is told.
-func (o *Outbox) synced(e entry) {
+// synced is called by the completer when a batch with so many messages is durable, before anybody is told.
+func (o *Outbox) synced(e entry, messages int) {
 	if o == nil || e.kind == 0 {
 		return
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.advanceLocked(e.upto)
+	o.durable = e.upto
+	if e.kind == entryGap {
+		o.noteGapLocked(messages)
+		return
+	}
+	o.showLocked(e.upto.number)
+	o.checkCapLocked()
 }
 
-func (o *Outbox) advanceLocked(p place) {
-	o.durable = p
+func (o *Outbox) showLocked(number uint64) {
+	o.visible = number
 	if o.wake != nil {
 		close(o.wake)
 		o.wake = nil
@@ -108,7 +125,7 @@ func (o *Outbox) Frozen() (r Range, ok bool, err error) {
 // more. Fn must not wait for anything that may take long: it holds up the reopening of a store that failed.
 func (o *Outbox) Read(from uint64, fn func(Entry) (more bool)) error {
 	o.mu.Lock()
-	from, upto := max(from, o.shipped.number+1), o.durable.number
+	from, upto := max(from, o.shipped.number+1), o.visible
 	o.mu.Unlock()
 	if from > upto {
 		return nil
@@ -125,30 +142,43 @@ func readEntries(db *pebble.DB, from, upto uint64, fn func(Entry) bool) error {
 		return err
 	}
 	for ok := it.First(); ok; ok = it.Next() {
-		e, body, err := currentEntry(it)
+		e, err := readEntry(it)
 		if err != nil {
 			return errors.Join(err, it.Close())
 		}
-		if !fn(Entry{Number: e.upto.number, TimeMS: e.timeMS, Rows: int(e.rows), Frames: body}) {
+		if !fn(e) {
 			break
 		}
 	}
 	return errors.Join(it.Error(), it.Close())
 }
 
+func readEntry(it *pebble.Iterator) (Entry, error) {
+	e, body, err := currentEntry(it)
+	if err != nil {
+		return Entry{}, err
+	}
+	public := Entry{Number: e.upto.number, TimeMS: e.timeMS, Rows: int(e.rows), Frames: body}
+	if e.kind == entryGap {
+		public.Frames = nil
+		public.Gap, err = parseGap(body)
+	}
+	return public, err
+}
+
 // Freeze keeps the range as the one that is being sent, and returns when that is durable. Its entries were read, the first of all that are
 // not shipped among them. After an error it may or may not be frozen: ask Frozen.
 func (o *Outbox) Freeze(ctx context.Context, r Range) error {
 	o.mu.Lock()
-	frozen, shipped, durable := o.frozen, o.shipped.number, o.durable.number
+	frozen, shipped, visible := o.frozen, o.shipped.number, o.visible
 	o.mu.Unlock()
 	switch {
 	case frozen == r:
 		return nil
 	case frozen != Range{}:
 		return fmt.Errorf("%w: freeze %d..%d while %d..%d is frozen", ErrNotFrozen, r.First, r.Last, frozen.First, frozen.Last)
-	case r.First > r.Last || r.First <= shipped || r.Last > durable:
-		panic(fmt.Sprintf("BUG: sink: freeze %d..%d of %d..%d", r.First, r.Last, shipped+1, durable))
+	case r.First > r.Last || r.First <= shipped || r.Last > visible:
+		panic(fmt.Sprintf("BUG: sink: freeze %d..%d of %d..%d", r.First, r.Last, shipped+1, visible))
 	}
 	return o.store.upkeep(ctx, func(t *Tx) { t.set(recordFrozen, r.append(nil)) }, func() {
 		o.mu.Lock()
@@ -181,6 +211,7 @@ func (o *Outbox) Shipped(ctx context.Context, r Range) error {
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		o.shipped, o.frozen = upto, Range{}
+		o.checkCapLocked()
 	})
 }
 
@@ -203,7 +234,7 @@ func (o *Outbox) placeOf(number uint64) (p place, err error) {
 func (o *Outbox) Wait(ctx context.Context, after uint64) error {
 	for {
 		o.mu.Lock()
-		if o.durable.number > after {
+		if o.visible > after {
 			o.mu.Unlock()
 			return nil
 		}

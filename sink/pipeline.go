@@ -82,7 +82,7 @@ func startPipeline(s *Store, e *engine) *pipeline {
 		committerDone: make(chan struct{}),
 		completerDone: make(chan struct{}),
 		trims:         time.NewTicker(s.cfg.TrimInterval),
-		entries:       newEntryWriter(s.cfg, e.kept),
+		entries:       newEntryWriter(s.outbox, e.kept),
 	}
 	for range depth {
 		p.free <- &group{batch: e.db.NewBatch()}
@@ -253,7 +253,7 @@ func (p *pipeline) finish(g *group) {
 	failed := p.engine.fence.fallen.Load() // for an empty group too: it may stand on one that failed
 	p.store.metrics.batch(g)
 	if !failed {
-		p.store.outbox.synced(g.entry)
+		p.store.outbox.synced(g.entry, g.messages)
 	}
 	now := time.Now()
 	for _, t := range g.txs {

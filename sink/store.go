@@ -37,6 +37,7 @@ type Store struct {
 	generation atomic.Uint64
 	engine     atomic.Pointer[engine] // nil while there is none
 	low        atomic.Bool            // too little free space
+	full       atomic.Bool            // the outbox is full, and refuses
 	recovery   atomic.Pointer[Recovery]
 	outbox     *Outbox // nil if it is off
 
@@ -166,7 +167,7 @@ func (s *Store) Generation() uint64 { return s.generation.Load() }
 // Available tells whether a commit could succeed now.
 func (s *Store) Available() bool {
 	e := s.engine.Load()
-	return e != nil && !e.fence.fallen.Load() && !s.low.Load()
+	return e != nil && !e.fence.fallen.Load() && !s.low.Load() && !s.full.Load()
 }
 
 // accepts tells whether a transaction may be written. The generation is raised when an interruption begins and when it ends, so
@@ -175,7 +176,7 @@ func (s *Store) accepts(t *Tx) bool {
 	if t.upkeep {
 		return t.generation == 0 || t.generation == s.generation.Load()
 	}
-	return t.generation == s.generation.Load() && !s.low.Load()
+	return t.generation == s.generation.Load() && !s.low.Load() && !s.full.Load()
 }
 
 // enqueue is Commit.
