@@ -10,7 +10,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 BUILD := CGO_ENABLED=0 go build -trimpath -ldflags '-w -X main.version=$(VERSION)'
-SOURCES := bench cmd dispatch frame netserver sdk sink
+SOURCES := bench cmd dispatch frame netserver sdk sink tools
 GENERATED := docs/configuration.md docs/codes.md frame/codes_gen.go
 FUZZTIME ?= 30s
 TESTFLAGS ?= -count=1 -timeout 10m
@@ -22,7 +22,7 @@ export GOFLAGS := -buildvcs=false
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## Build bin/switchyard and bin/switchyard-bench (static)
@@ -38,6 +38,13 @@ test: deps format vet generated ## Install what the tests need and run them all,
 	go test $(TESTFLAGS) ./...
 	go test $(TESTFLAGS) -run TestKillUnderLoad ./cmd/switchyard -kill.pairs 500 -kill.rate 20000
 	CGO_ENABLED=1 go test -race $(TESTFLAGS) ./...
+
+# Each test binary starts a ClickHouse of its own, which .ci/deps has installed; SWITCHYARD_TEST_CLICKHOUSE=HOST:PORT names another one.
+CLICKHOUSE_TESTS := ./sink/history/...
+
+.PHONY: test-clickhouse
+test-clickhouse: deps ## Run the tests that need a ClickHouse, alone
+	go test $(TESTFLAGS) $(CLICKHOUSE_TESTS)
 
 .PHONY: quick
 quick: format vet ## Run the tests once, with cached results, without -race
@@ -97,9 +104,10 @@ burst: ## Watch the memory return after 15,000 connections sent 60 KiB at once, 
 	go test $(TESTFLAGS) -v -run TestMemoryReturnsAfterABurst/serve ./cmd/switchyard -burst.conns 15000
 
 .PHONY: lint
-lint: vet test-peers ## Vet, and staticcheck of a pinned version; bench/peers too
+lint: vet test-peers ## Vet, and staticcheck of a pinned version; bench/peers and tools too
 	go run $(STATICCHECK) ./...
 	cd bench/peers && go run $(STATICCHECK) ./...
+	cd tools/clickhouse && CGO_ENABLED=0 go vet ./... && CGO_ENABLED=0 go run $(STATICCHECK) ./...
 
 .PHONY: vet
 vet:
