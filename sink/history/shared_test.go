@@ -2,10 +2,7 @@ package history_test
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
-	"math/rand/v2"
-	"os"
 	"testing"
 	"time"
 
@@ -13,19 +10,20 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"github.com/switchyard-im/switchyard/sink/history"
+	"github.com/switchyard-im/switchyard/sink/history/chtest"
 )
 
 // inDatabase is a configuration for a database of the test's own, which does not exist yet.
 func inDatabase(t testing.TB) history.Config {
 	t.Helper()
+	server := chtest.Shared(t)
 	cfg := history.Config{
-		Addresses: []string{os.Getenv("SWITCHYARD_TEST_CLICKHOUSE")},
-		Database:  fmt.Sprintf("history_%016x", rand.Uint64()),
+		Addresses: []string{server.Addr},
+		Database:  server.Database(t),
 		Logger:    slog.New(slog.DiscardHandler),
 		RetryMin:  time.Millisecond,
 		RetryMax:  20 * time.Millisecond,
 	}
-	t.Cleanup(func() { exec(t, administer(t, cfg), "DROP DATABASE IF EXISTS "+cfg.Database+" SYNC") })
 	return cfg
 }
 
