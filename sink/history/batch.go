@@ -8,6 +8,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/switchyard-im/switchyard/frame"
+	"github.com/switchyard-im/switchyard/sink"
 )
 
 // batch is what is inserted together: the rows of a range of the outbox. The builder owns it while it fills it, then the shipper until the
@@ -42,7 +43,7 @@ type rowKey struct {
 
 type gapRow struct {
 	number uint64
-	gap    Gap
+	gap    sink.Gap
 }
 
 // reset makes the batch empty. Memory that one large batch needed and this one did not is let go.
@@ -79,6 +80,10 @@ func (b *batch) add(e Entry) {
 		b.oldestMS = e.TimeMS
 	}
 	b.span.Last = e.Number
+	if e.Gap != nil {
+		b.gaps = append(b.gaps, gapRow{e.Number, *e.Gap})
+		return
+	}
 	b.frames = append(b.frames, e.Frames...)
 	b.entries = append(b.entries, entryEnd{e.Number, len(b.frames)})
 }

@@ -1,6 +1,10 @@
 package history
 
-import "context"
+import (
+	"context"
+
+	"github.com/switchyard-im/switchyard/sink"
+)
 
 // Feed is where the rows come from: the store's outbox. The methods are its own; see there.
 type Feed interface {
@@ -12,3 +16,10 @@ type Feed interface {
 	Wait(ctx context.Context, after uint64) error
 	Backlog() Backlog
 }
+
+// What a Feed is made of; see package sink.
+type (
+	Range   = sink.Range
+	Entry   = sink.Entry
+	Backlog = sink.Backlog
+)

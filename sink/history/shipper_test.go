@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/switchyard-im/switchyard/frame"
+	"github.com/switchyard-im/switchyard/sink"
 	"github.com/switchyard-im/switchyard/sink/history"
 )
 
@@ -260,6 +261,22 @@ func TestFeedThatFails(t *testing.T) {
 	run(t, c, feed)
 	shipped(t, feed)
 	if got := distinct(t, c); got != 1 {
+		t.Errorf("%d messages", got)
+	}
+}
+
+func TestGapsAreRecorded(t *testing.T) {
+	c := open(t, shipping(t))
+	feed := &memoryFeed{}
+	feed.put(chat(1, 1))
+	feed.putEntry(history.Entry{Gap: &sink.Gap{Rows: 1000, FromMS: startMS, ToMS: startMS + 5000}})
+	feed.put(chat(1, 2))
+	run(t, c, feed)
+	shipped(t, feed)
+	if got := count(t, c, "SELECT sum(lost * 1000000 + toUInt64(date_diff('ms', from_at, to_at))) FROM history_gaps FINAL WHERE source = '0123456789abcdef' AND number = 2"); got != 1000*1000000+5000 {
+		t.Errorf("the gap is %d", got)
+	}
+	if got := distinct(t, c); got != 2 {
 		t.Errorf("%d messages", got)
 	}
 }
