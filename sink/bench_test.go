@@ -110,15 +110,19 @@ func BenchmarkTransaction(b *testing.B) {
 }
 
 // BenchmarkOutbox is what the outbox costs: transactions of 16 messages, each in a conversation of its own, without it, with one that grows, as
-// nobody ships, and with one from which somebody reads everything and says that it is shipped.
+// nobody ships, and with one from which somebody reads everything and says that it is shipped, the last also
+// with a retention that deletes all but 64 MiB.
 func BenchmarkOutbox(b *testing.B) {
-	for _, mode := range []string{"off", "grows", "shipped"} {
+	for _, mode := range []string{"off", "grows", "shipped", "retained"} {
 		b.Run(mode, func(b *testing.B) {
 			cfg := quiet(b.TempDir())
 			cfg.Outbox = mode != "off"
 			cfg.MaxInFlight = 8
 			l := load{convs: 16, perConv: 1}
-			if mode == "shipped" {
+			if mode == "retained" {
+				cfg.RetentionBytes = 64 << 20
+			}
+			if mode == "shipped" || mode == "retained" {
 				l.beside = shipNothing
 			}
 			l.run(b, cfg)

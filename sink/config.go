@@ -67,6 +67,12 @@ type Config struct {
 	// OutboxFull is OutboxRefuse by default.
 	OutboxFull OutboxFull
 
+	// Retention and RetentionBytes are how long, and up to how many bytes, messages are kept; 0 for no bound. Older ones are deleted, if there is an
+	// outbox only after they are shipped. The last message of each conversation is always kept, and so are the states. Bytes are those of
+	// the messages before compression.
+	Retention      time.Duration
+	RetentionBytes int64
+
 	// CacheSize is the memory for blocks of the history, in bytes. Default 16 MiB.
 	CacheSize int64
 	// MemTableSize is the memory for what is not yet in tables, in bytes; up to four of them exist while one is flushed. It is
@@ -87,6 +93,9 @@ type Config struct {
 
 	// reclaim is how long ranges that were deleted may wait before they go to the disk, where they make room. Default 1 minute; tests change it.
 	reclaim time.Duration
+	// pruneInterval is how often the pruner looks, pruneStep how many records it looks at in one go. Defaults 1 s and 16,384; tests change them.
+	pruneInterval time.Duration
+	pruneStep     int
 
 	// Logger gets what an operator should know. Default slog.Default().
 	Logger *slog.Logger
@@ -112,6 +121,8 @@ func (c Config) withDefaults() Config {
 		c.Release = func([]byte) {}
 	}
 	setDefault(&c.reclaim, time.Minute)
+	setDefault(&c.pruneInterval, time.Second)
+	setDefault(&c.pruneStep, 16<<10)
 	setDefault(&c.ReopenMin, 50*time.Millisecond)
 	setDefault(&c.ReopenMax, 5*time.Second)
 	if c.Logger == nil {
@@ -159,6 +170,12 @@ func (c Config) validate() error {
 	}
 	if c.PipelineDepth < 1 || c.PipelineDepth > maxPipelineDepth {
 		bad("PipelineDepth", c.PipelineDepth, fmt.Sprintf("use 1 to %d", maxPipelineDepth))
+	}
+	if c.Retention < 0 {
+		bad("Retention", c.Retention, "use 0 to keep messages, or a duration")
+	}
+	if c.RetentionBytes < 0 {
+		bad("RetentionBytes", c.RetentionBytes, "use 0 for no bound, or a number of bytes")
 	}
 	if c.OutboxMax < 0 {
 		bad("OutboxMax", c.OutboxMax, "use 0 for the default, or a number of bytes")

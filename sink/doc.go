@@ -14,6 +14,7 @@
 //	'o' conv(16)                empty; there is one for each conversation that is not closed
 //	'u' len(2) user conv(16)    empty; the user takes part in this open conversation
 //	'x' number(8)               what one commit put into the outbox: a head (see entry), then its Message frames in a row
+//	'y' number(8)               which records that commit wrote, and when, for the retention (see agingEntry)
 //	'z' name                    single records of the store: see keys.go
 //
 // Numbers in keys are big endian. One record per conversation and transaction, because keys, not bytes, are what costs CPU in the
@@ -30,6 +31,7 @@
 //	the committer     takes all transactions that wait, makes one batch of them and applies it, while the last one still syncs
 //	the completer     waits for the sync, then tells the transactions how they ended
 //	the supervisor    starts the two above, winds them down after a failure, refuses what comes in the meantime, opens the store again
+//	the pruner        deletes old messages, if there is a retention
 //	the space watch   looks at the free space, so that sends are refused before the disk is really full
 //
 // # Failure

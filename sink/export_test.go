@@ -1,19 +1,33 @@
 package sink
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // OpenOn opens a store on another file system.
 var OpenOn = openOn
 
 // ShippedUpTo is the number of the last entry that was shipped.
-func (o *Outbox) ShippedUpTo() uint64 {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.shipped.number
+func (o *Outbox) ShippedUpTo() uint64 { return o.shippedUpTo().number }
+
+// Pruning is cfg with another rhythm of the pruner.
+func Pruning(cfg Config, interval time.Duration, step int) Config {
+	cfg.pruneInterval, cfg.pruneStep = interval, step
+	return cfg
 }
 
 // Reclaim is cfg with another time after which deleted ranges go to the disk.
 func Reclaim(cfg Config, after time.Duration) Config {
 	cfg.reclaim = after
 	return cfg
+}
+
+// Prune deletes what is due now.
+func (s *Store) Prune() error {
+	for {
+		if more, err := s.retention.step(context.Background()); !more || err != nil {
+			return err
+		}
+	}
 }

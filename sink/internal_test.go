@@ -216,6 +216,7 @@ func (c *ignore) Committed(error) { c.wg.Done() }
 func TestAllocations(t *testing.T) {
 	t.Run("plain", func(t *testing.T) { allocations(t, func(c *Config) {}) })
 	t.Run("outbox", func(t *testing.T) { allocations(t, func(c *Config) { c.Outbox = true }) })
+	t.Run("retention", func(t *testing.T) { allocations(t, func(c *Config) { c.Outbox, c.RetentionBytes = true, 1<<40 }) })
 }
 
 func allocations(t *testing.T, change func(*Config)) {
@@ -244,21 +245,23 @@ func allocations(t *testing.T, change func(*Config)) {
 
 func TestConfig(t *testing.T) {
 	for name, change := range map[string]func(*Config){
-		"Dir":           func(c *Config) { c.Dir = "" },
-		"Durability":    func(c *Config) { c.Durability = "maybe" },
-		"MinFree":       func(c *Config) { c.MinFree = -1 },
-		"SpaceInterval": func(c *Config) { c.SpaceInterval = 1 },
-		"MaxInFlight":   func(c *Config) { c.MaxInFlight = -1 },
-		"MaxBatchOps":   func(c *Config) { c.MaxBatchOps = -1 },
-		"MaxBatchBytes": func(c *Config) { c.MaxBatchBytes = -1 },
-		"SyncInterval":  func(c *Config) { c.SyncInterval = time.Minute },
-		"PipelineDepth": func(c *Config) { c.PipelineDepth = 9 },
-		"OutboxMax":     func(c *Config) { c.OutboxMax = -1 },
-		"OutboxFull":    func(c *Config) { c.OutboxFull = "maybe" },
-		"CacheSize":     func(c *Config) { c.CacheSize = -1 },
-		"MemTableSize":  func(c *Config) { c.MemTableSize = 1 },
-		"TrimInterval":  func(c *Config) { c.TrimInterval = 1 },
-		"ReopenMax":     func(c *Config) { c.ReopenMax = 1 },
+		"Dir":            func(c *Config) { c.Dir = "" },
+		"Durability":     func(c *Config) { c.Durability = "maybe" },
+		"MinFree":        func(c *Config) { c.MinFree = -1 },
+		"SpaceInterval":  func(c *Config) { c.SpaceInterval = 1 },
+		"MaxInFlight":    func(c *Config) { c.MaxInFlight = -1 },
+		"MaxBatchOps":    func(c *Config) { c.MaxBatchOps = -1 },
+		"MaxBatchBytes":  func(c *Config) { c.MaxBatchBytes = -1 },
+		"SyncInterval":   func(c *Config) { c.SyncInterval = time.Minute },
+		"PipelineDepth":  func(c *Config) { c.PipelineDepth = 9 },
+		"Retention":      func(c *Config) { c.Retention = -1 },
+		"RetentionBytes": func(c *Config) { c.RetentionBytes = -1 },
+		"OutboxMax":      func(c *Config) { c.OutboxMax = -1 },
+		"OutboxFull":     func(c *Config) { c.OutboxFull = "maybe" },
+		"CacheSize":      func(c *Config) { c.CacheSize = -1 },
+		"MemTableSize":   func(c *Config) { c.MemTableSize = 1 },
+		"ReopenMax":      func(c *Config) { c.ReopenMax = 1 },
+		"TrimInterval":   func(c *Config) { c.TrimInterval = 1 },
 	} {
 		cfg := Config{Dir: "d"}.withDefaults()
 		if err := cfg.validate(); err != nil {

@@ -13,6 +13,7 @@ const (
 	keyOpen     = 'o'
 	keyMember   = 'u'
 	keyOutbox   = 'x'
+	keyAging    = 'y'
 	keyRecord   = 'z'
 )
 
@@ -21,6 +22,7 @@ var (
 	recordSource  = []byte{keyRecord, 's'}
 	recordFrozen  = []byte{keyRecord, 'f'}
 	recordShipped = []byte{keyRecord, 'c'}
+	recordPruned  = []byte{keyRecord, 'p'}
 )
 
 const (

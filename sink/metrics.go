@@ -54,7 +54,7 @@ func newMetrics(s *Store) (*metrics, error) {
 
 		recoverySeconds: gauge("recovery_seconds", "Time of the last recovery."),
 	}
-	for _, c := range slices.Concat(m.own(), observed(s), s.outbox.observed()) {
+	for _, c := range slices.Concat(m.own(), observed(s), s.outbox.observed(), s.retention.observed()) {
 		if err := m.register(c); err != nil {
 			return nil, errors.Join(err, m.unregister())
 		}

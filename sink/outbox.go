@@ -130,27 +130,25 @@ func (o *Outbox) Read(from uint64, fn func(Entry) (more bool)) error {
 	if from > upto {
 		return nil
 	}
-	return o.store.read(func(db *pebble.DB) error { return readEntries(db, from, upto, fn) })
+	return o.store.read(func(db *pebble.DB) error {
+		return scanEntries(db, keyOutbox, from, upto, func(it *pebble.Iterator) (bool, error) {
+			e, err := readEntry(it)
+			return err == nil && fn(e), err
+		})
+	})
 }
 
-func readEntries(db *pebble.DB, from, upto uint64, fn func(Entry) bool) error {
-	it, err := db.NewIter(&pebble.IterOptions{
-		LowerBound: appendEntryKey(nil, keyOutbox, from),
-		UpperBound: appendEntryKey(nil, keyOutbox, upto+1),
-	})
+// scanEntries runs fn for each entry from..upto, until it wants no more.
+func scanEntries(db *pebble.DB, kind byte, from, upto uint64, fn func(*pebble.Iterator) (more bool, err error)) error {
+	it, err := db.NewIter(&pebble.IterOptions{LowerBound: appendEntryKey(nil, kind, from), UpperBound: appendEntryKey(nil, kind, upto+1)})
 	if err != nil {
 		return err
 	}
-	for ok := it.First(); ok; ok = it.Next() {
-		e, err := readEntry(it)
-		if err != nil {
-			return errors.Join(err, it.Close())
-		}
-		if !fn(e) {
-			break
-		}
+	more := true
+	for ok := it.First(); ok && more && err == nil; ok = it.Next() {
+		more, err = fn(it)
 	}
-	return errors.Join(it.Error(), it.Close())
+	return errors.Join(err, it.Error(), it.Close())
 }
 
 func readEntry(it *pebble.Iterator) (Entry, error) {

@@ -65,8 +65,8 @@ func (o *Outbox) noteGapLocked(rows int) {
 	}
 }
 
-func (o *Outbox) shippedBytes() uint64 {
+func (o *Outbox) shippedUpTo() place {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.shipped.bytes
+	return o.shipped
 }

@@ -28,7 +28,7 @@ func (w *entryWriter) dropping() bool {
 	if w.outbox.store.cfg.OutboxFull != OutboxDrop {
 		return false
 	}
-	waiting := w.last.bytes - w.outbox.shippedBytes()
+	waiting := w.last.bytes - w.outbox.shippedUpTo().bytes
 	return w.outbox.cap.full(waiting, w.gap != nil)
 }
 
@@ -39,12 +39,11 @@ func (w *entryWriter) writeGap(g *group, nowMS uint64) {
 		w.gap = &Gap{FromMS: nowMS}
 	} else {
 		g.buf = append(g.buf, opDelete, entryKeyLen)
-		g.buf = appendEntryKey(g.buf, keyOutbox, w.last.number)
+		g.buf = appendEntryKey(g.buf, keyOutbox, w.last.number-1)
 		g.ops++
 	}
 	w.gap.Rows += uint64(g.messages)
 	w.gap.ToMS = nowMS
-	w.last.number++
 	g.entry = entry{kind: entryGap, timeMS: w.gap.FromMS, upto: w.last}
 
 	g.buf = append(g.buf, opSet, entryKeyLen)

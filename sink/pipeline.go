@@ -27,6 +27,7 @@ type group struct {
 	messages int
 	frames   int   // bytes of the Message frames
 	entry    entry // what the batch put into the outbox, if it has messages
+	aged     age   // up to what it is noted for the retention, if it has messages
 	// claimed decides who hands the group on: the committer after apply, or the supervisor, if the committer is stuck in it.
 	claimed atomic.Bool
 }
@@ -38,7 +39,7 @@ func (g *group) reset() {
 		g.buf = nil
 	}
 	g.ops, g.messages, g.frames, g.applied = 0, 0, 0, false
-	g.entry = entry{}
+	g.entry, g.aged = entry{}, age{}
 	g.claimed.Store(false)
 }
 
@@ -82,7 +83,7 @@ func startPipeline(s *Store, e *engine) *pipeline {
 		committerDone: make(chan struct{}),
 		completerDone: make(chan struct{}),
 		trims:         time.NewTicker(s.cfg.TrimInterval),
-		entries:       newEntryWriter(s.outbox, e.kept),
+		entries:       newEntryWriter(s, e.kept),
 	}
 	for range depth {
 		p.free <- &group{batch: e.db.NewBatch()}
@@ -254,6 +255,7 @@ func (p *pipeline) finish(g *group) {
 	p.store.metrics.batch(g)
 	if !failed {
 		p.store.outbox.synced(g.entry, g.messages)
+		p.store.retention.synced(g.aged)
 	}
 	now := time.Now()
 	for _, t := range g.txs {

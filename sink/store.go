@@ -39,7 +39,8 @@ type Store struct {
 	low        atomic.Bool            // too little free space
 	full       atomic.Bool            // the outbox is full, and refuses
 	recovery   atomic.Pointer[Recovery]
-	outbox     *Outbox // nil if it is off
+	outbox     *Outbox    // nil if it is off
+	retention  *retention // nil if everything is kept
 
 	closing   chan struct{} // closed by the first Close: Begin refuses
 	closeOnce sync.Once
@@ -74,6 +75,9 @@ func openOn(base vfs.FS, cfg Config) (*Store, error) {
 	s.checkSpace()
 	go s.supervise(e) // until drained; Close waits
 	go s.watchSpace() // until stopped; Close waits
+	if s.retention != nil {
+		go s.retention.run() // until closing; Close waits
+	}
 	return s, nil
 }
 
@@ -95,6 +99,9 @@ func newStore(base vfs.FS, cfg Config) *Store {
 	s.generation.Store(1)
 	if cfg.Outbox {
 		s.outbox = newOutbox(s)
+	}
+	if cfg.Retention > 0 || cfg.RetentionBytes > 0 {
+		s.retention = newRetention(s)
 	}
 	return s
 }
@@ -215,5 +222,8 @@ func (s *Store) Close(ctx context.Context) error {
 	})
 	<-s.stopped
 	<-s.watched
+	if s.retention != nil {
+		<-s.retention.done
+	}
 	return s.closeErr
 }

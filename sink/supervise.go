@@ -157,6 +157,7 @@ func (s *Store) openOnce() (*engine, error) {
 		return nil, err
 	}
 	s.outbox.load(e.kept)
+	s.retention.load(e.kept)
 	rec := r.done()
 	s.recovery.Store(&rec)
 	s.metrics.recovered(rec)

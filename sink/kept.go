@@ -4,30 +4,74 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// kept is what the disk knows of the outbox when an engine is opened.
+// kept is what the disk knows of the outbox and of the retention when an engine is opened.
 type kept struct {
 	source  string
-	last    place // the last entry ever written
+	last    place // the last entry of the outbox ever written; its number is that of the last commit, whichever entry it wrote
 	shipped place
 	frozen  Range // zero: none
+
+	aged   age // the last aging entry ever written
+	pruned age
 }
 
 // prepare reads what is kept, and gives a store without a name its name. It runs while the engine is opened, before anything is committed.
 func prepare(db *pebble.DB, cfg Config) (k kept, err error) {
-	if !cfg.Outbox {
+	if !cfg.Outbox && cfg.Retention == 0 && cfg.RetentionBytes == 0 {
 		return kept{}, nil
 	}
-	if k.source, err = nameSource(db); err != nil {
-		return kept{}, err
+	if cfg.Outbox {
+		if k.source, err = nameSource(db); err != nil {
+			return kept{}, err
+		}
 	}
 	if k.frozen, err = loadFrozen(db); err != nil {
 		return kept{}, err
 	}
-	return k, k.loadPlaces(db)
+	if err := errors.Join(k.loadPlaces(db), k.loadAges(db)); err != nil {
+		return kept{}, err
+	}
+	waits := k.last.number > k.shipped.number
+	k.last.number = max(k.last.number, k.aged.number)
+	if !waits {
+		k.shipped.number = k.last.number
+	}
+	return k, nil
+}
+
+// loadAges finds the last aging entry.
+func (k *kept) loadAges(db *pebble.DB) error {
+	b, ok, err := get(db, recordPruned)
+	if err != nil {
+		return err
+	}
+	if ok {
+		if k.pruned, err = parseAge(b); err != nil {
+			return err
+		}
+	}
+	k.aged = k.pruned
+	from := appendEntryKey(nil, keyAging, k.pruned.number+1)
+	it, err := db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: []byte{keyAging + 1}})
+	if err != nil {
+		return err
+	}
+	defer it.Close()
+	if !it.Last() {
+		return it.Error()
+	}
+	value, err := it.ValueAndErr()
+	if err != nil {
+		return err
+	}
+	last, err := parseAging(it.Key(), value)
+	k.aged = last.upto
+	return err
 }
 
 // nameSource returns the name of the store, which it makes up if there is none.
