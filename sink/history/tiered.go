@@ -65,15 +65,29 @@ func NewReader(hot Hot, cold Cold, reads int, timeout time.Duration) *Reader {
 	return &Reader{hot: hot, cold: cold, slots: make(chan struct{}, reads), timeout: timeout}
 }
 
-// begin takes a slot for a read of the cold tier; end gives it back.
-func (r *Reader) begin() (ctx context.Context, end func(), err error) {
+// fromCold runs a read of the cold tier, and returns when it has ended, or its time is over. A read that does not end with its context, as one may that waits
+// for a connection, is left behind, and keeps its slot until it ends.
+func (r *Reader) fromCold(read func(context.Context) error) error {
 	select {
 	case r.slots <- struct{}{}:
 	default:
-		return nil, nil, ErrBusy
+		return ErrBusy
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), r.timeout)
-	return ctx, func() { cancel(); <-r.slots }, nil
+	ended := make(chan error, 1)
+	go func() { // ends with the read, which ends with the connection at the latest
+		err := read(ctx)
+		<-r.slots
+		ended <- err
+		cancel()
+	}()
+	<-ctx.Done()
+	select {
+	case err := <-ended:
+		return err
+	default:
+		return context.DeadlineExceeded
+	}
 }
 
 // ReadAfter appends the messages with after < seq <= upto to dst in ascending order, within the bounds of Hot.ReadAfter. It leaves out nothing: where
@@ -100,24 +114,29 @@ func (r *Reader) ReadAfter(dst []byte, conv frame.ID, after, upto uint64, maxCou
 
 // coldAfter reads in front of the seam. What lies behind it is left to the next call.
 func (r *Reader) coldAfter(dst []byte, conv frame.ID, after, seam uint64, maxCount, maxBytes int) (frames []byte, last uint64, count int, err error) {
-	ctx, end, err := r.begin()
+	type page struct {
+		frames []byte
+		count  int
+	}
+	read := make(chan page, 1)
+	err = r.fromCold(func(ctx context.Context) (err error) {
+		var p page
+		p.frames, p.count, err = r.cold.PageAfter(ctx, nil, conv, after, seam, max(maxCount, 1), maxBytes)
+		read <- p
+		return err
+	})
 	if err != nil {
 		return dst, after, 0, err
 	}
-	defer end()
-	start := len(dst)
-	frames, count, err = r.cold.PageAfter(ctx, dst, conv, after, seam, max(maxCount, 1), maxBytes)
-	if err != nil {
-		return dst, after, 0, err
-	}
-	last, err = chained(frames[start:], after)
-	if err == nil && count == 0 {
+	p := <-read
+	last, err = chained(p.frames, after)
+	if err == nil && p.count == 0 {
 		err = ErrGone
 	}
 	if err != nil {
 		return dst, after, 0, fmt.Errorf("conversation %s, after sequence %d: %w", conv, after, err)
 	}
-	return frames, last, count, nil
+	return append(dst, p.frames...), last, p.count, nil
 }
 
 // chained checks that each message follows the one before, the first one after, and returns the last one's sequence.
@@ -177,17 +196,24 @@ func (r *Reader) ReadBefore(dst []byte, conv frame.ID, before uint64, maxCount, 
 
 // coldBefore puts what is older than the seam in front of the hot part of a page.
 func (r *Reader) coldBefore(dst, hot []byte, count int, conv frame.ID, seam uint64, room, maxBytes int) (frames []byte, total int, more bool, err error) {
-	ctx, end, err := r.begin()
+	type page struct {
+		frames []byte
+		count  int
+		more   bool
+	}
+	read := make(chan page, 1)
+	err = r.fromCold(func(ctx context.Context) (err error) {
+		var p page
+		p.frames, p.count, p.more, err = r.cold.PageBefore(ctx, nil, conv, seam, room, maxBytes-len(hot))
+		read <- p
+		return err
+	})
 	if err != nil {
 		return append(dst, hot...), count, true, &PartialError{From: seam, Err: err}
 	}
-	defer end()
-	frames, older, more, err := r.cold.PageBefore(ctx, dst, conv, seam, room, maxBytes-len(hot))
-	if err != nil {
-		return append(dst, hot...), count, true, &PartialError{From: seam, Err: err}
-	}
-	if count > 0 && len(frames)-len(dst)+len(hot) > maxBytes { // the one that is always returned
+	p := <-read
+	if count > 0 && len(p.frames)+len(hot) > maxBytes { // the one that is always returned
 		return append(dst, hot...), count, true, nil
 	}
-	return append(frames, hot...), older + count, more, nil
+	return append(append(dst, p.frames...), hot...), p.count + count, p.more, nil
 }
