@@ -177,3 +177,95 @@ func TestWhoMayReadOverHTTP(t *testing.T) {
 		}
 	}
 }
+
+// answerOf asks and decodes into v.
+func (c *apiClient) answerOf(path string, v any) {
+	c.t.Helper()
+	r, err := http.NewRequest(http.MethodGet, c.base+path, nil)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+c.token)
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if err := json.NewDecoder(answer.Body).Decode(v); err != nil || answer.StatusCode != http.StatusOK {
+		c.t.Fatalf("%s: %d, %v", path, answer.StatusCode, err)
+	}
+}
+
+// found is the answer to a search, line that to a report.
+type (
+	foundMessages struct {
+		Messages []struct{ Sender, Body string }
+		Next     string
+		Complete bool
+	}
+	reportTable struct {
+		Lines []struct {
+			Key   string
+			Count int
+			P99   int
+		}
+		Unit     string
+		Complete bool
+	}
+)
+
+// checkQueries asks about what converse left behind.
+func checkQueries(t *testing.T, i *installation, base string) {
+	t.Helper()
+	sue := i.as(base, "sue", frame.RoleSupervisor, devGroup)
+	var found foundMessages
+	sue.answerOf("/v1/search?q=GOOD+day", &found)
+	if len(found.Messages) != 1 || found.Messages[0].Body != "good day" || found.Messages[0].Sender != "bob" || !found.Complete || found.Next != "" {
+		t.Errorf("found %+v", found)
+	}
+	sue.answerOf("/v1/search?q=good&to=2020-01-01", &found)
+	if len(found.Messages) != 0 {
+		t.Errorf("found %+v before it was written", found)
+	}
+	for _, measure := range []string{"queue", "first-reply"} {
+		var table reportTable
+		sue.answerOf("/v1/reports/"+measure+"?by=agent&group="+devGroup, &table)
+		if len(table.Lines) != 1 || table.Lines[0].Key != "bob" || table.Lines[0].Count != 1 || table.Unit != "ms" || !table.Complete {
+			t.Errorf("%s: %+v", measure, table)
+		}
+	}
+	var none foundMessages
+	i.as(base, "sam", frame.RoleSupervisor, "elsewhere").answerOf("/v1/search?q=good", &none)
+	if len(none.Messages) != 0 {
+		t.Errorf("a supervisor of another group found %+v", none)
+	}
+}
+
+func TestQueriesOverHTTP(t *testing.T) {
+	i, base := startWithAPI(t)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	converse(ctx, t, i)
+	checkQueries(t, i, base)
+	sue := i.as(base, "sue", frame.RoleSupervisor, devGroup)
+	for _, c := range []struct {
+		name   string
+		client *apiClient
+		path   string
+		status int
+	}{
+		{"an agent searches", i.as(base, "bob", frame.RoleAgent, devGroup), "/v1/search?q=good", 403},
+		{"a visitor reports", i.as(base, "ann", frame.RoleVisitor), "/v1/reports/queue", 403},
+		{"another group", sue, "/v1/search?q=good&group=elsewhere", 403},
+		{"no words", sue, "/v1/search", 400},
+		{"a time that is none", sue, "/v1/search?q=good&from=yesterday", 400},
+		{"an empty time", sue, "/v1/search?q=good&from=2026-02-01&to=2026-01-01", 400},
+		{"a forged cursor", sue, "/v1/search?q=good&cursor=1.2.3", 400},
+		{"no such report", sue, "/v1/reports/x", 404},
+		{"no such dimension", sue, "/v1/reports/queue?by=x", 400},
+	} {
+		if status, p := c.client.get(c.path); status != c.status || p.Error.Text == "" {
+			t.Errorf("%s: %d %+v", c.name, status, p.Error)
+		}
+	}
+}

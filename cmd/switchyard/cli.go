@@ -30,6 +30,7 @@ type cli struct {
 	Serve   serveCmd   `cmd:"" help:"Run the server."`
 	Echo    echoCmd    `cmd:"" help:"Run a WebSocket echo server on the same event loops, for conformance suites and comparisons."`
 	Signal  signalCmd  `cmd:"" help:"Stop, drain or upgrade a running server."`
+	History historyCmd `cmd:"" help:"The history in ClickHouse: its tables, its state, its dead letters."`
 	Token   tokenCmd   `cmd:"" help:"Sign a token for a user."`
 	Config  configCmd  `cmd:"" help:"Print or check the configuration."`
 	Version versionCmd `cmd:"" help:"Print the version."`

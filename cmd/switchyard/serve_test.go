@@ -31,6 +31,7 @@ type installation struct {
 	args   []string
 	front  *haproxy // what clients connect to; nil: the server itself
 	binary string   // of serve; empty: this test
+	admin  string   // the URL of the admin listener, once it was started
 	api    string   // the address of the interface for applications, once it was started; or off
 }
 
@@ -48,8 +49,8 @@ func (i *installation) start() (p *process, base string) {
 	if i.listen == "127.0.0.1:0" { // only then, since clients may be reading it
 		i.listen = line["address"].(string)
 	}
-	i.api = line["api"].(string)
-	return p, "http://" + line["admin"].(string)
+	i.api, i.admin = line["api"].(string), "http://"+line["admin"].(string)
+	return p, i.admin
 }
 
 func (i *installation) options(user string, role frame.Role) switchyard.Options {

@@ -16,8 +16,11 @@ import (
 	"github.com/switchyard-im/switchyard/cmd/switchyard/quiet"
 	"github.com/switchyard-im/switchyard/dispatch"
 	"github.com/switchyard-im/switchyard/dispatch/auth"
+	"github.com/switchyard-im/switchyard/dispatch/core"
+	"github.com/switchyard-im/switchyard/frame"
 	"github.com/switchyard-im/switchyard/netserver"
 	"github.com/switchyard-im/switchyard/sink"
+	"github.com/switchyard-im/switchyard/sink/history"
 )
 
 // phase is where the server is between start and end; /readyz shows it.
@@ -41,6 +44,7 @@ type server struct {
 
 	phase    atomic.Int32                  // of type phase
 	store    atomic.Pointer[sink.Store]    // nil until it is open; atomic, because admin looks at it during the start
+	history  atomic.Pointer[shipping]      // nil without ClickHouse, and until it is opened; atomic for the same reason
 	upgrades atomic.Pointer[failedUpgrade] // the last that did not take place, or nil; atomic, because admin shows it
 
 	admin   *admin.Server     // the rest is nil until its start
@@ -77,6 +81,27 @@ func (s *server) openStore() error {
 	return err
 }
 
+// startHistory does not wait for ClickHouse, which may be away.
+func (s *server) startHistory() error {
+	if len(s.cfg.History.Clickhouse) == 0 {
+		return nil
+	}
+	h, err := startShipping(s.cfg, s.store.Load(), s.log, s.metrics.parts)
+	if err == nil {
+		s.history.Store(h)
+	}
+	return err
+}
+
+// reads is the store, with the history behind it if there is one. Of so many goroutines that read, at most half wait for the history.
+func (s *server) reads(goroutines int) store {
+	st := store{Store: s.store.Load()}
+	if h := s.history.Load(); h != nil {
+		st.tiers = history.NewReader(st.Store, h.client, max(1, goroutines/2), time.Duration(s.cfg.History.QueryTimeout))
+	}
+	return st
+}
+
 func (s *server) openNet() (err error) {
 	s.handler = &handler{log: s.log, retry: time.Duration(s.cfg.Conversations.RetryAfter)}
 	c := netserverConfig(s.cfg)
@@ -93,7 +118,7 @@ func (s *server) startCenter(verifier *auth.Verifier) (err error) {
 	s.log.Info("memory limit", "bytes", limit.Bytes, "from", limit.From)
 	c := dispatchConfig(s.cfg, s.net.Loops())
 	c.Memory = memory.NewGauge(limit).Used
-	s.center, err = dispatch.New(c, store{s.store.Load()}, conns{s.net}, verifier, s.log, s.metrics.parts)
+	s.center, err = dispatch.New(c, s.reads(s.cfg.Pools.Reads.Workers), conns{s.net}, verifier, s.log, s.metrics.parts)
 	if err != nil {
 		return err
 	}
@@ -107,9 +132,30 @@ func (s *server) startAPI(verifier *auth.Verifier) (err error) {
 	if !on {
 		return nil
 	}
-	c.Listener, c.Verifier, c.Store, c.Log = s.given.api, verifier, store{s.store.Load()}, s.log
+	c.Listener, c.Verifier, c.Store, c.Log = s.given.api, verifier, s.reads(s.cfg.API.Requests), s.log
+	c.Queries = s.queries()
 	s.api, err = api.Start(c)
 	return err
+}
+
+// queries is ClickHouse, or without it the store.
+func (s *server) queries() history.Queries {
+	if h := s.history.Load(); h != nil {
+		return h.client
+	}
+	st := store{Store: s.store.Load()}
+	group := func(conv frame.ID) (string, error) {
+		state, tail, _, err := st.LoadConversation(conv, 1)
+		if err != nil {
+			return "", err
+		}
+		access, err := core.DecodeAccess(conv, state, tail)
+		if err != nil {
+			return "", err
+		}
+		return access.Group(), nil
+	}
+	return history.NewEmbedded(st, group, time.Duration(s.cfg.API.Timeout)*3/4)
 }
 
 // apiAddr is where applications connect, or "off".
@@ -152,6 +198,9 @@ func (s *server) ready() admin.Readiness {
 	} else if !available {
 		checks["store"] = "unavailable: the disk is full or failed, see the log; sends are refused until it recovers"
 	}
+	if h := s.history.Load(); h != nil {
+		checks["history"] = h.check() // and ready all the same: messages do not wait for it
+	}
 	return admin.Readiness{Ready: p == serving && available, Checks: checks}
 }
 
@@ -160,6 +209,9 @@ func (s *server) vars() map[string]any {
 	v := map[string]any{"phase": phaseNames[s.phase.Load()]}
 	if u := s.upgrades.Load(); u != nil {
 		v["upgrade_failed"] = map[string]any{"at": u.at.UTC().Format(time.RFC3339Nano), "error": u.err.Error()}
+	}
+	if h := s.history.Load(); h != nil {
+		v["history"] = h.vars()
 	}
 	if st := s.store.Load(); st != nil {
 		r := st.Recovery()
@@ -185,6 +237,9 @@ func (s *server) stop(patience config.Duration) error {
 	}
 	if s.center != nil {
 		err = errors.Join(err, s.center.Close(ctx))
+	}
+	if h := s.history.Load(); h != nil {
+		err = errors.Join(err, h.stop())
 	}
 	if st := s.store.Load(); st != nil {
 		err = errors.Join(err, st.Close(ctx))

@@ -33,6 +33,14 @@ type running struct {
 		At    time.Time `json:"at"`
 		Error string    `json:"error"`
 	} `json:"upgrade_failed"`
+	History *struct {
+		BacklogRows  uint64 `json:"backlog_rows"`
+		BacklogBytes uint64 `json:"backlog_bytes"`
+		ShippedRows  uint64 `json:"shipped_rows"`
+		DeadRows     uint64 `json:"dead_rows"`
+		Error        string `json:"error"`
+		Since        string `json:"since"`
+	} `json:"history"`
 }
 
 // drains tells whether the server ignores an upgrade. One that stops may do so in order to upgrade.
@@ -45,7 +53,7 @@ func (r *running) noUpgrade() error {
 // Run finds the process by its admin address and sends the signal. There is no file with its number: that would outlive a crash and could
 // name another process.
 func (c *signalCmd) Run(env *environment) error {
-	before, err := c.ask()
+	before, err := askVarz(c.Admin)
 	if err != nil {
 		return err
 	}
@@ -66,16 +74,16 @@ func (c *signalCmd) Run(env *environment) error {
 	return c.awaitUpgrade(env.stdout, before)
 }
 
-// ask reads /varz.
-func (c *signalCmd) ask() (r running, err error) {
+// askVarz reads /varz.
+func askVarz(admin config.Address) (r running, err error) {
 	client := http.Client{Timeout: askTimeout, Transport: &http.Transport{DisableKeepAlives: true, DialContext: dialHere}}
-	answer, err := client.Get("http://" + c.Admin.AddrPort() + "/varz")
+	answer, err := client.Get("http://" + admin.AddrPort() + "/varz")
 	if err != nil {
-		return r, fmt.Errorf("no server answers at %s: %w; give its admin.listen with --admin", c.Admin, err)
+		return r, fmt.Errorf("no server answers at %s: %w; give its admin.listen with --admin", admin, err)
 	}
 	defer answer.Body.Close()
 	if err = json.NewDecoder(io.LimitReader(answer.Body, 1<<20)).Decode(&r); err != nil || r.PID <= 0 {
-		return r, fmt.Errorf("what answers at %s is not the admin address of a server; give its admin.listen with --admin", c.Admin)
+		return r, fmt.Errorf("what answers at %s is not the admin address of a server; give its admin.listen with --admin", admin)
 	}
 	return r, nil
 }
@@ -100,7 +108,7 @@ func sameMachine(from, to net.IP) bool { return to.IsLoopback() || to.Equal(from
 // awaitUpgrade waits until another start serves, or the server says why not. In between nothing may answer.
 func (c *signalCmd) awaitUpgrade(out io.Writer, before running) error {
 	for deadline := time.Now().Add(c.Timeout); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
-		now, err := c.ask()
+		now, err := askVarz(c.Admin)
 		switch {
 		case err != nil && errors.Is(syscall.Kill(before.PID, 0), syscall.ESRCH):
 			return fmt.Errorf("%s has ended and was not upgraded; its log tells why", before.ServerID)

@@ -16,6 +16,7 @@ import (
 	"github.com/switchyard-im/switchyard/frame"
 	"github.com/switchyard-im/switchyard/netserver"
 	"github.com/switchyard-im/switchyard/sink"
+	"github.com/switchyard-im/switchyard/sink/history"
 )
 
 // The functions below give each part its own configuration. Nothing but they knows both sides, so an option that no line here
@@ -80,18 +81,23 @@ func proxyNetworks(list []string) []netip.Prefix {
 
 func sinkConfig(c *config.Config, log *slog.Logger, reg prometheus.Registerer) sink.Config {
 	return sink.Config{
-		Dir:           c.Store.Dir,
-		Durability:    sink.Durability(c.Store.Durability),
-		MinFree:       int64(c.Store.MinFree),
-		MaxInFlight:   c.Store.MaxInFlight,
-		MaxBatchBytes: int(c.Store.MaxBatch),
-		SyncInterval:  noneIsNegative(c.Store.SyncEvery),
-		CacheSize:     int64(c.Store.Cache),
-		MemTableSize:  int64(c.Store.Memtable),
-		ReopenMax:     time.Duration(c.Store.ReopenMax),
-		Release:       memory.Release,
-		Logger:        log,
-		Registerer:    reg,
+		Dir:            c.Store.Dir,
+		Durability:     sink.Durability(c.Store.Durability),
+		MinFree:        int64(c.Store.MinFree),
+		MaxInFlight:    c.Store.MaxInFlight,
+		MaxBatchBytes:  int(c.Store.MaxBatch),
+		SyncInterval:   noneIsNegative(c.Store.SyncEvery),
+		CacheSize:      int64(c.Store.Cache),
+		MemTableSize:   int64(c.Store.Memtable),
+		ReopenMax:      time.Duration(c.Store.ReopenMax),
+		Outbox:         len(c.History.Clickhouse) > 0,
+		OutboxMax:      int64(c.History.MaxBacklog),
+		OutboxFull:     sink.OutboxFull(c.History.WhenFull),
+		Retention:      time.Duration(c.Store.Retention),
+		RetentionBytes: int64(c.Store.RetentionSize),
+		Release:        memory.Release,
+		Logger:         log,
+		Registerer:     reg,
 	}
 }
 
@@ -143,7 +149,18 @@ func poolConfig(p config.Pool) dispatch.PoolConfig {
 
 // store shows a sink.Store as a dispatch.Store. The two packages do not know each other; what differs is the name of the
 // interface that Begin returns and of the error.
-type store struct{ *sink.Store }
+type store struct {
+	*sink.Store
+	tiers *history.Reader // what is read comes from here; nil: from the store
+}
+
+// messages is where messages are read from.
+func (s store) messages() history.Hot {
+	if s.tiers != nil {
+		return s.tiers
+	}
+	return s.Store
+}
 
 func (s store) Begin(generation uint64) dispatch.Tx { return tx{s.Store.Begin(generation)} }
 
@@ -153,12 +170,12 @@ func (s store) LoadConversation(conv frame.ID, tail int) (state, messages []byte
 }
 
 func (s store) ReadAfter(dst []byte, conv frame.ID, after, upto uint64, maxCount, maxBytes int) (frames []byte, last uint64, count int, err error) {
-	frames, last, count, err = s.Store.ReadAfter(dst, conv, after, upto, maxCount, maxBytes)
+	frames, last, count, err = s.messages().ReadAfter(dst, conv, after, upto, maxCount, maxBytes)
 	return frames, last, count, translate(err)
 }
 
 func (s store) ReadBefore(dst []byte, conv frame.ID, before uint64, maxCount, maxBytes int) (frames []byte, count int, more bool, err error) {
-	frames, count, more, err = s.Store.ReadBefore(dst, conv, before, maxCount, maxBytes)
+	frames, count, more, err = s.messages().ReadBefore(dst, conv, before, maxCount, maxBytes)
 	return frames, count, more, translate(err)
 }
 
@@ -200,6 +217,10 @@ func (u unavailable) Error() string { return u.cause.Error() }
 func (u unavailable) Unwrap() []error { return []error{u.cause, dispatch.ErrUnavailable} }
 
 func translate(err error) error {
+	var partial *history.PartialError
+	if errors.As(err, &partial) {
+		return &dispatch.PartialError{From: partial.From, Err: partial.Err}
+	}
 	if errors.Is(err, sink.ErrUnavailable) {
 		return unavailable{err}
 	}

@@ -25,12 +25,15 @@ var elsewhere = map[string]string{
 	"log.level":              "TestLogger",
 	"log.format":             "TestLogger",
 	"overload.memory_limit":  "TestMemoryLimitShedsConnections",
+	"history.ca_file":        "TestClickhouseFiles",
+	"history.query_timeout":  "TestHistoryThatHangs",
 }
 
 // TestEveryOptionArrives changes one option after another and looks for a change in what the parts are given.
 func TestEveryOptionArrives(t *testing.T) {
 	given := func(c *config.Config) string {
-		return fmt.Sprintf("%+v %+v %+v", netserverConfig(c), sinkConfig(c, nil, nil), dispatchConfig(c, 1)) + fmt.Sprintln(apiConfig(c))
+		h, err := historyConfig(c, nil, nil)
+		return fmt.Sprintf("%+v %+v %+v", netserverConfig(c), sinkConfig(c, nil, nil), dispatchConfig(c, 1)) + fmt.Sprintln(apiConfig(c)) + fmt.Sprintf("%+v %v", h, err)
 	}
 	def := config.Default()
 	before, count := given(&def), 0

@@ -150,6 +150,9 @@ func DecodeAccess(conv frame.ID, state, tail []byte) (*Access, error) {
 	return a, err
 }
 
+// Group is the group that the conversation belongs to.
+func (a *Access) Group() string { return a.conv.group }
+
 // MayRead tells whether the identity may read the conversation, by the rule of attach and history.
 func (a *Access) MayRead(who *Identity) bool {
 	_, ok := a.conv.mayFollow(who)

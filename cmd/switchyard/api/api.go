@@ -22,6 +22,7 @@ import (
 	"github.com/switchyard-im/switchyard/dispatch/auth"
 	"github.com/switchyard-im/switchyard/dispatch/core"
 	"github.com/switchyard-im/switchyard/frame"
+	"github.com/switchyard-im/switchyard/sink/history"
 )
 
 // Store is where conversations are read from. Its methods are dispatch.Store's.
@@ -41,6 +42,7 @@ type Config struct {
 	Timeout  time.Duration
 	Verifier *auth.Verifier
 	Store    Store
+	Queries  history.Queries
 	Log      *slog.Logger
 }
 
@@ -65,6 +67,8 @@ func Start(cfg Config) (*Server, error) {
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /v1/conversations/{id}/messages", s.handler(s.messages))
+	mux.Handle("GET /v1/search", s.handler(s.search))
+	mux.Handle("GET /v1/reports/{measure}", s.handler(s.report))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, &problem{http.StatusNotFound, "not_found", "there is no such path, or not with this method", 0})
 	})
@@ -136,7 +140,9 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	var p *problem
 	switch {
 	case errors.As(err, &p):
-	case errors.Is(err, dispatch.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, history.ErrBusy):
+		p = &problem{http.StatusServiceUnavailable, "overloaded", "too much of the history is being read; ask again", time.Second}
+	case errors.Is(err, dispatch.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.As(err, new(*history.Fault)):
 		p = &problem{http.StatusServiceUnavailable, "unavailable", "the history cannot be read now; ask again", time.Second}
 	case r.Context().Err() != nil:
 		return // the client is gone

@@ -50,18 +50,26 @@ func newMessages(frames []byte) ([]message, error) {
 		if err != nil {
 			return nil, err
 		}
-		body, err := frame.AppendBodyJSON(nil, m.Body)
+		one, err := newMessage(&m)
 		if err != nil {
 			return nil, err
-		}
-		one := message{Conv: m.Conv.String(), Seq: m.Seq, Prev: m.Prev, TimeMS: m.TimeMS, Sender: string(m.Sender), Kind: kinds[m.Kind], Body: body}
-		if !m.ID.IsZero() {
-			id := m.ID.String()
-			one.ID = &id
 		}
 		all, frames = append(all, one), rest
 	}
 	return all, nil
+}
+
+func newMessage(m *frame.Message) (message, error) {
+	body, err := frame.AppendBodyJSON(nil, m.Body)
+	if err != nil {
+		return message{}, err
+	}
+	one := message{Conv: m.Conv.String(), Seq: m.Seq, Prev: m.Prev, TimeMS: m.TimeMS, Sender: string(m.Sender), Kind: kinds[m.Kind], Body: body}
+	if !m.ID.IsZero() {
+		id := m.ID.String()
+		one.ID = &id
+	}
+	return one, nil
 }
 
 // messages answers GET /v1/conversations/{id}/messages with the newest messages before a sequence, or the oldest after one.

@@ -17,6 +17,7 @@ type Config struct {
 	Reconnect     Reconnect     `name:"reconnect" doc:"What clients are told about coming back after a lost connection. The first try is at once."`
 	Auth          Auth          `name:"auth" doc:"Who may connect."`
 	Store         Store         `name:"store" doc:"The journal and the history on the local disk."`
+	History       History       `name:"history" doc:"The history in ClickHouse. Without history.clickhouse the store on the disk is the history, for store.retention."`
 	Conversations Conversations `name:"conversations" doc:"The message center: order, deduplication, replay."`
 	Routing       Routing       `name:"routing" doc:"How conversations find agents."`
 	Overload      Overload      `name:"overload" doc:"What is given up under pressure: typing first, then presence, history, new connections; messages only when they would wait too long."`
@@ -102,15 +103,37 @@ type Auth struct {
 
 // Store is the embedded engine.
 type Store struct {
-	Dir         string   `name:"dir" default:"data" doc:"The directory of the store; made if it does not exist."`
-	Durability  string   `name:"durability" default:"sync" one_of:"sync unsafe-no-fsync" doc:"What accepted means. sync: the message survives the loss of power. unsafe-no-fsync: it survives the end of the process only, and a loss of power may damage the store."`
-	Cache       Size     `name:"cache" default:"16MiB" min:"1MiB" max:"64GiB" doc:"Memory for blocks that were read from disk."`
-	Memtable    Size     `name:"memtable" default:"16MiB" min:"1MiB" max:"1GiB" doc:"Memory for what is not yet in a table, and about the size of the journal that is replayed at start."`
-	MinFree     Size     `name:"min_free" default:"256MiB" min:"1MiB" max:"1TiB" doc:"New messages are refused while the disk has less free space than this."`
-	MaxInFlight int      `name:"max_in_flight" default:"256" min:"1" max:"65536" doc:"Transactions handed to the store and not yet durable; further ones wait."`
-	MaxBatch    Size     `name:"max_batch" default:"4MiB" min:"64KiB" max:"1GiB" doc:"Bytes of transactions that share one fsync."`
-	SyncEvery   Duration `name:"sync_interval" default:"1ms" min:"0s" max:"1s" doc:"The least time between the starts of two fsyncs; what comes meanwhile shares the next one. An idle store does not wait. At 10,000 messages/s 1ms saves about a quarter of the CPU and makes a message wait about half a millisecond longer."`
-	ReopenMax   Duration `name:"reopen_max" default:"5s" min:"100ms" max:"5m" doc:"The longest wait before the store is opened again after the disk failed."`
+	Dir           string   `name:"dir" default:"data" doc:"The directory of the store; made if it does not exist."`
+	Durability    string   `name:"durability" default:"sync" one_of:"sync unsafe-no-fsync" doc:"What accepted means. sync: the message survives the loss of power. unsafe-no-fsync: it survives the end of the process only, and a loss of power may damage the store."`
+	Cache         Size     `name:"cache" default:"16MiB" min:"1MiB" max:"64GiB" doc:"Memory for blocks that were read from disk."`
+	Memtable      Size     `name:"memtable" default:"16MiB" min:"1MiB" max:"1GiB" doc:"Memory for what is not yet in a table, and about the size of the journal that is replayed at start."`
+	MinFree       Size     `name:"min_free" default:"256MiB" min:"1MiB" max:"1TiB" doc:"New messages are refused while the disk has less free space than this."`
+	MaxInFlight   int      `name:"max_in_flight" default:"256" min:"1" max:"65536" doc:"Transactions handed to the store and not yet durable; further ones wait."`
+	MaxBatch      Size     `name:"max_batch" default:"4MiB" min:"64KiB" max:"1GiB" doc:"Bytes of transactions that share one fsync."`
+	SyncEvery     Duration `name:"sync_interval" default:"1ms" min:"0s" max:"1s" doc:"The least time between the starts of two fsyncs; what comes meanwhile shares the next one. An idle store does not wait. At 10,000 messages/s 1ms saves about a quarter of the CPU and makes a message wait about half a millisecond longer."`
+	Retention     Duration `name:"retention" default:"0s" min:"0s" max:"876000h" doc:"How long messages stay on this disk; the last one of each conversation always does. With history.clickhouse only those that it has are removed, and it serves them from then on; without it they are gone. 0s: for ever."`
+	RetentionSize Size     `name:"retention_size" default:"0B" min:"0B" max:"1024TiB" doc:"Bytes of messages (before compression) above which the oldest are removed, whatever their age, by the same rule. 0B: no bound."`
+	ReopenMax     Duration `name:"reopen_max" default:"5s" min:"100ms" max:"5m" doc:"The longest wait before the store is opened again after the disk failed."`
+}
+
+// History is ClickHouse, and the way there.
+type History struct {
+	Clickhouse   []string `name:"clickhouse" doc:"HOST:PORT of ClickHouse's native protocol (9000, with TLS 9440); several are tried in order. None: there is no ClickHouse."`
+	Database     string   `name:"database" default:"switchyard" doc:"The database; history.migrate creates it if the user may."`
+	User         string   `name:"user" default:"default" doc:"The user; it needs SELECT, INSERT, CREATE and ALTER on the database."`
+	PasswordFile string   `name:"password_file" doc:"A file with the user's password. Empty: no password."`
+	TLS          bool     `name:"tls" default:"false" doc:"Encrypts the connection and checks the server's certificate."`
+	CAFile       string   `name:"ca_file" doc:"A file with the certificates (PEM) of who may sign ClickHouse's. Empty: those that the system trusts."`
+	Migrate      bool     `name:"migrate" default:"true" doc:"Creates and upgrades the tables at the start; else run switchyard history migrate. Until the tables are as they should be nothing is shipped, and nothing is lost."`
+	Retention    Duration `name:"retention" default:"0s" min:"0s" max:"876000h" doc:"How long ClickHouse keeps messages and events; it drops them a month at a time. 0s: for ever."`
+	BatchRows    int      `name:"batch_rows" default:"10000" min:"1" max:"500000" doc:"Rows of an insert at most."`
+	BatchBytes   Size     `name:"batch_bytes" default:"8MiB" min:"64KiB" max:"256MiB" doc:"Bytes of an insert at most; two are in memory."`
+	BatchDelay   Duration `name:"batch_delay" default:"1s" min:"10ms" max:"1h" doc:"How long a row waits for an insert to fill."`
+	CatchUpRate  int      `name:"catch_up_rate" default:"200000" min:"0" max:"100000000" doc:"Rows a second at most after an outage, so that messages keep their processors. 0: no bound."`
+	MaxBacklog   Size     `name:"max_backlog" default:"64GiB" min:"1MiB" max:"1024TiB" doc:"Bytes on the disk that wait for ClickHouse. At 80 % of it an alarm is raised; what then happens is history.when_full. An hour of 10,000 messages/s of 200 bytes takes about 10 GiB."`
+	WhenFull     string   `name:"when_full" default:"refuse" one_of:"refuse drop" doc:"refuse: new messages are refused with a retry time until there is room; nothing is lost. drop (dangerous): chat goes on, and what is sent meanwhile never reaches the history; the gap is recorded in the table history_gaps."`
+	DeadLetters  string   `name:"dead_letters" doc:"The file for rows that ClickHouse does not take, as JSON lines; see switchyard history replay-dead. Empty: dead-letters.jsonl in store.dir."`
+	QueryTimeout Duration `name:"query_timeout" default:"5s" min:"100ms" max:"5m" doc:"How long a page of old messages may take; then what is on the disk is answered, as a partial page."`
 }
 
 // Conversations is the message center.
