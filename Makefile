@@ -40,11 +40,12 @@ test: deps format vet generated ## Install what the tests need and run them all,
 	CGO_ENABLED=1 go test -race $(TESTFLAGS) ./...
 
 # Each test binary starts a ClickHouse of its own, which .ci/deps has installed; SWITCHYARD_TEST_CLICKHOUSE=HOST:PORT names another one.
-CLICKHOUSE_TESTS := ./sink/history/...
+CLICKHOUSE_TESTS := ./sink/history/... ./sink/sinkbench
 
 .PHONY: test-clickhouse
 test-clickhouse: deps ## Run the tests that need a ClickHouse, alone
 	go test $(TESTFLAGS) $(CLICKHOUSE_TESTS)
+	go test $(TESTFLAGS) -run 'TestSink' ./cmd/switchyard-bench
 
 .PHONY: quick
 quick: format vet ## Run the tests once, with cached results, without -race
@@ -97,6 +98,16 @@ overload: build ## Offer a server twice what it can do, and tell what it accepts
 	until curl -fs http://$(OVERLOAD_ADMIN)/readyz > /dev/null; do kill -0 $$pid || { cat $$dir/log; exit 1; }; sleep 0.1; done; \
 	bin/switchyard-bench overload --url ws://$(OVERLOAD_ADDRESS)/v1/ws --key $$dir/data/token.key --server-pid $$pid || code=$$?; \
 	curl -fs http://$(OVERLOAD_ADMIN)/metrics | grep -E '^switchyard_(shed_total|pressure_level|frames_overloaded_total|latency_seconds.*quantile="0.99".*accept)'; exit $${code:-0}
+
+SINK_PORT ?= 18900
+
+.PHONY: bench-sink
+bench-sink: build deps ## Measure the journal, and the way from it to a ClickHouse that this starts; SINK="--rounds 1" for a try
+	cd tools/clickhouse && $(BUILD) -o ../../bin/clickhouse .
+	@dir=$$(mktemp -d); trap 'rm -rf $$dir' EXIT; \
+	coproc bin/clickhouse -dir $$dir/clickhouse -tcp-port $(SINK_PORT) -http-port $$(($(SINK_PORT) + 1)); \
+	read -r -t 60 -u $${COPROC[0]}; \
+	bin/switchyard-bench sink --clickhouse 127.0.0.1:$(SINK_PORT) $(SINK)
 
 .PHONY: burst
 burst: ## Watch the memory return after 15,000 connections sent 60 KiB at once, to echo and to serve (0.5 GB for a moment, 2 GB of disk)
