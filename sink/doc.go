@@ -31,7 +31,7 @@
 //	the committer     takes all transactions that wait, makes one batch of them and applies it, while the last one still syncs
 //	the completer     waits for the sync, then tells the transactions how they ended
 //	the supervisor    starts the two above, winds them down after a failure, refuses what comes in the meantime, opens the store again
-//	the pruner        deletes old messages, if there is a retention
+//	the upkeep        puts messages into the outbox that were stored without one; deletes old messages, if there is a retention
 //	the space watch   looks at the free space, so that sends are refused before the disk is really full
 //
 // # Failure

@@ -18,12 +18,14 @@ type kept struct {
 
 	aged   age // the last aging entry ever written
 	pruned age
+
+	backfill []byte // where a backfill begins; nil: there is none to do
 }
 
 // prepare reads what is kept, and gives a store without a name its name. It runs while the engine is opened, before anything is committed.
 func prepare(db *pebble.DB, cfg Config) (k kept, err error) {
-	if !cfg.Outbox && cfg.Retention == 0 && cfg.RetentionBytes == 0 {
-		return kept{}, nil
+	if err := k.prepareBackfill(db, cfg); err != nil || cfg.notes() == 0 {
+		return kept{}, err
 	}
 	if cfg.Outbox {
 		if k.source, err = nameSource(db); err != nil {
@@ -35,6 +37,11 @@ func prepare(db *pebble.DB, cfg Config) (k kept, err error) {
 	}
 	if err := errors.Join(k.loadPlaces(db), k.loadAges(db)); err != nil {
 		return kept{}, err
+	}
+	if len(k.backfill) == 1 && cfg.notes()&notedAging != 0 {
+		if err := k.forgetAges(db); err != nil {
+			return kept{}, err
+		}
 	}
 	waits := k.last.number > k.shipped.number
 	k.last.number = max(k.last.number, k.aged.number)

@@ -23,6 +23,9 @@ var (
 	recordFrozen  = []byte{keyRecord, 'f'}
 	recordShipped = []byte{keyRecord, 'c'}
 	recordPruned  = []byte{keyRecord, 'p'}
+
+	recordNoted    = []byte{keyRecord, 'n'}
+	recordBackfill = []byte{keyRecord, 'b'}
 )
 
 const (

@@ -25,7 +25,7 @@ type Outbox struct {
 	visible uint64        // up to this number entries are read: durable, but for a gap that is still open
 	shipped place         // up to here it was deleted; durable
 	frozen  Range         // durable; zero: none
-	wake    chan struct{} // closed when visible advances; nil if nobody waits
+	wake    chan struct{} // closed when visible or shipped advances; nil if nobody waits
 	oldest  oldest
 	alarm   bool      // nearly full
 	dropped uint64    // messages given up since the start
@@ -98,6 +98,10 @@ func (o *Outbox) synced(e entry, messages int) {
 
 func (o *Outbox) showLocked(number uint64) {
 	o.visible = number
+	o.wakeLocked()
+}
+
+func (o *Outbox) wakeLocked() {
 	if o.wake != nil {
 		close(o.wake)
 		o.wake = nil
@@ -209,6 +213,7 @@ func (o *Outbox) Shipped(ctx context.Context, r Range) error {
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		o.shipped, o.frozen = upto, Range{}
+		o.wakeLocked()
 		o.checkCapLocked()
 	})
 }
@@ -230,9 +235,22 @@ func (o *Outbox) placeOf(number uint64) (p place, err error) {
 
 // Wait waits until an entry with a number greater than after is durable, until ctx ends, or until the store is closed (ErrUnavailable).
 func (o *Outbox) Wait(ctx context.Context, after uint64) error {
+	return o.await(ctx, func() bool { return o.visible > after })
+}
+
+// WaitShipped waits until everything is shipped that was durable when it was called, or as Wait.
+func (o *Outbox) WaitShipped(ctx context.Context) error {
+	o.mu.Lock()
+	upto := o.visible
+	o.mu.Unlock()
+	return o.await(ctx, func() bool { return o.shipped.number >= upto })
+}
+
+// await waits until a condition holds, which is asked with mu held.
+func (o *Outbox) await(ctx context.Context, holdsLocked func() bool) error {
 	for {
 		o.mu.Lock()
-		if o.visible > after {
+		if holdsLocked() {
 			o.mu.Unlock()
 			return nil
 		}

@@ -26,7 +26,6 @@ import (
 type retention struct {
 	// Fixed after construction.
 	store *Store
-	done  chan struct{} // closed when run returns
 	// deleted counts records; safe for concurrent use.
 	deleted prometheus.Counter
 
@@ -39,7 +38,7 @@ type retention struct {
 const pruneOps = 256
 
 func newRetention(s *Store) *retention {
-	return &retention{store: s, done: make(chan struct{}), deleted: prometheus.NewCounter(prometheus.CounterOpts{
+	return &retention{store: s, deleted: prometheus.NewCounter(prometheus.CounterOpts{
 		Namespace: namespace, Subsystem: subsystem, Name: "pruned_total",
 		Help: "Records of messages that were deleted because they are older, or more, than what is kept.",
 	})}
@@ -80,14 +79,8 @@ func (r *retention) synced(a age) {
 	r.durable = a
 }
 
-// run prunes until the store is closed. While the store is unavailable it waits.
-func (r *retention) run() {
-	defer close(r.done)
-	ctx, cancel := context.WithCancel(context.Background())
-	go func() { // until closing, which always comes
-		<-r.store.closing
-		cancel()
-	}()
+// run prunes until ctx ends. While the store is unavailable it waits.
+func (r *retention) run(ctx context.Context) {
 	for pause := r.store.cfg.pruneInterval; sleep(ctx, pause); {
 		began := time.Now()
 		more, err := r.step(ctx)
@@ -100,20 +93,10 @@ func (r *retention) run() {
 	}
 }
 
-// sleep waits for d and tells whether ctx goes on.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
 // step deletes what some commits stored; more tells that there may be more to delete.
 func (r *retention) step(ctx context.Context) (more bool, err error) {
+	r.store.changing.Lock()
+	defer r.store.changing.Unlock()
 	d, err := r.due(time.Now())
 	if err != nil || d.upto.number == 0 {
 		return false, err

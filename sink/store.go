@@ -41,13 +41,16 @@ type Store struct {
 	recovery   atomic.Pointer[Recovery]
 	outbox     *Outbox    // nil if it is off
 	retention  *retention // nil if everything is kept
+	// changing is held by whoever changes or deletes messages that are stored, from reading them until the change is durable.
+	changing sync.Mutex
 
 	closing   chan struct{} // closed by the first Close: Begin refuses
 	closeOnce sync.Once
-	drained   chan struct{} // closed by Close when all transactions are home, or its patience is over
-	stopped   chan struct{} // closed when the supervisor is done
-	watched   chan struct{} // closed when the space watch is done
-	closeErr  error         // valid after stopped
+	drained   chan struct{}  // closed by Close when all transactions are home, or its patience is over
+	stopped   chan struct{}  // closed when the supervisor is done
+	watched   chan struct{}  // closed when the space watch is done
+	beside    sync.WaitGroup // the upkeep
+	closeErr  error          // valid after stopped
 }
 
 // Open opens the store in cfg.Dir, or creates it, and recovers what was acknowledged. It takes as long as replaying the
@@ -73,11 +76,9 @@ func openOn(base vfs.FS, cfg Config) (*Store, error) {
 	}
 	s.engine.Store(e)
 	s.checkSpace()
-	go s.supervise(e) // until drained; Close waits
-	go s.watchSpace() // until stopped; Close waits
-	if s.retention != nil {
-		go s.retention.run() // until closing; Close waits
-	}
+	go s.supervise(e)                                            // until drained; Close waits
+	go s.watchSpace()                                            // until stopped; Close waits
+	s.beside.Go(func() { s.upkeepUntilClosed(e.kept.backfill) }) // until closing; Close waits
 	return s, nil
 }
 
@@ -222,8 +223,6 @@ func (s *Store) Close(ctx context.Context) error {
 	})
 	<-s.stopped
 	<-s.watched
-	if s.retention != nil {
-		<-s.retention.done
-	}
+	s.beside.Wait()
 	return s.closeErr
 }

@@ -3,7 +3,27 @@ package sink
 import (
 	"context"
 	"encoding/binary"
+	"time"
 )
+
+// upkeepUntilClosed does what the store has to do beside the message path: first the backfill, if there is one to do, then the pruning, because what is not
+// noted yet may not be shipped yet.
+func (s *Store) upkeepUntilClosed(backfill []byte) {
+	if backfill == nil && s.retention == nil {
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() { // until closing, which always comes
+		<-s.closing
+		cancel()
+	}()
+	if backfill != nil && !s.backfill(ctx, backfill) {
+		return
+	}
+	if s.retention != nil {
+		s.retention.run(ctx)
+	}
+}
 
 // upkeep commits a change that the store makes to its own records, in line with all others, and waits until it is durable or ctx ends; with
 // the latter it may still come about. durable, which may be nil, is called on the completion goroutine when it has.
@@ -51,4 +71,16 @@ func (t *Tx) change(kind byte, key, value []byte) {
 	t.ops = binary.AppendUvarint(t.ops, uint64(len(value)))
 	t.ops = append(t.ops, value...)
 	t.count++
+}
+
+// sleep waits for d and tells whether ctx goes on.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }

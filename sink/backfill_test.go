@@ -1,0 +1,84 @@
+package sink_test
+
+import (
+	"math"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/switchyard-im/switchyard/dispatch/storetest"
+	"github.com/switchyard-im/switchyard/frame"
+	"github.com/switchyard-im/switchyard/sink"
+)
+
+// TestBackfill configures an outbox and a retention for a store that has messages. They get into the outbox once each, over a restart in the middle, and
+// none is deleted before; after that nothing comes again.
+func TestBackfill(t *testing.T) {
+	fs := vfs.NewMem()
+	plain := quiet("store")
+	store := openFor(t, fs, plain)
+	const convs = 5000
+	id := func(i int) frame.ID { return frame.ID{byte(i >> 8), byte(i), 3} }
+	fill(t, store, convs, id, 1)
+	fill(t, store, convs, id, 2)
+	closeStore(t, store)
+
+	cfg := sink.Pruning(withOutbox(plain), time.Millisecond, 1000)
+	cfg.RetentionBytes = 1
+	store = openFor(t, fs, cfg)
+	waitFor(t, "the beginning", func() bool { return store.Outbox().Backlog().Rows > 0 })
+	closeStore(t, store)
+	store = openFor(t, fs, cfg)
+	began := store.Outbox().Backlog().Rows
+	waitFor(t, "all messages in the outbox", func() bool { return store.Outbox().Backlog().Rows >= 2*convs })
+	all, err := take(store.Outbox(), 0, math.MaxInt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := map[frame.ID]uint64{}
+	for _, m := range all.messages {
+		if next[m.conv]++; next[m.conv] != m.seq {
+			t.Fatalf("message %d of %x came as number %d", m.seq, m.conv[:2], next[m.conv])
+		}
+	}
+	t.Logf("%d of %d messages before the restart", began, 2*convs)
+	if len(all.messages) != 2*convs || began == 0 || began == 2*convs {
+		t.Errorf("%d messages in the outbox, want %d; %d before the restart", len(all.messages), 2*convs, began)
+	}
+	if r, err := extent(store, id(77)); err != nil || r.first != 1 {
+		t.Errorf("before anything was shipped %+v was left, %v", r, err)
+	}
+	shipAll(t, store.Outbox())
+	waitFor(t, "pruning", func() bool { r, err := extent(store, id(convs-1)); return err == nil && r.first == 2 })
+	closeStore(t, store)
+
+	store = openFor(t, fs, cfg)
+	time.Sleep(20 * time.Millisecond)
+	if b := store.Outbox().Backlog(); b.Rows > 0 {
+		t.Errorf("after it is done and shipped, %d messages came again", b.Rows)
+	}
+	closeStore(t, store)
+
+	// What is stored while the outbox is off gets into it as well, later.
+	store = openFor(t, fs, plain)
+	fill(t, store, 10, id, 3)
+	closeStore(t, store)
+	cfg.RetentionBytes = 0
+	store = openFor(t, fs, cfg)
+	waitFor(t, "what was stored without an outbox", func() bool { return store.Outbox().Backlog().Rows >= convs+10 })
+}
+
+// fill commits message seq of all conversations.
+func fill(t *testing.T, store *sink.Store, convs int, id func(int) frame.ID, seq uint64) {
+	t.Helper()
+	w := storetest.NewWaiter(1)
+	tx := store.Begin(store.Generation())
+	for i := range convs {
+		tx.Messages(id(i), seq, seq, storetest.Messages(id(i), seq, seq, 30))
+	}
+	tx.Commit(w)
+	if err := w.Wait(t); err != nil {
+		t.Fatal(err)
+	}
+}
