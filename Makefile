@@ -45,7 +45,7 @@ CLICKHOUSE_TESTS := ./sink/history/... ./sink/sinkbench
 .PHONY: test-clickhouse
 test-clickhouse: deps ## Run the tests that need a ClickHouse, alone
 	go test $(TESTFLAGS) $(CLICKHOUSE_TESTS)
-	go test $(TESTFLAGS) -run 'TestSink' ./cmd/switchyard-bench
+	go test $(TESTFLAGS) -run 'Sink|History|Click[hH]ouse|Seam' ./cmd/switchyard ./cmd/switchyard-bench
 
 .PHONY: quick
 quick: format vet ## Run the tests once, with cached results, without -race
