@@ -170,6 +170,7 @@ var operatorCodes = map[int]string{
 	194:                 "user {user} needs a password: configure it",
 	201:                 "the quota of user {user} is used up: raise it",
 	242:                 "the table is read-only: check ClickHouse's disks and Keeper",
+	774:                 "the table is read-only: check its settings and ClickHouse's disks",
 	497:                 "user {user} may not do this: give it SELECT, INSERT, CREATE, ALTER on database {database}",
 	516:                 "user {user} or its password is wrong: check both",
 }
