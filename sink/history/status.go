@@ -18,7 +18,7 @@ type Status struct {
 // condition is what a Shipper says of itself, and when it last told the log. Safe for concurrent use.
 type condition struct {
 	mu            sync.Mutex
-	fault         *Fault // guarded by mu, as all below
+	fault         *Fault // guarded by mu, as all below; written by Run alone
 	since, logged time.Time
 	shipped, dead uint64
 }
@@ -34,31 +34,36 @@ func (s *Shipper) Status() Status {
 	return Status{Backlog: b, Fault: s.condition.fault, Since: s.condition.since, Shipped: s.condition.shipped, Dead: s.condition.dead}
 }
 
-// report notes how an attempt ended: nil is well. The first failure is logged, and then one a minute, and the end of it.
+// report notes how an attempt ended: nil is well. The first failure is logged, and then one a minute, and the end of it. Only Run calls it; log
+// and metrics come first, so that whoever sees the new Status finds them.
 func (s *Shipper) report(fault *Fault) {
 	now := time.Now()
 	c := &s.condition
-	c.mu.Lock()
-	before, since := c.fault, c.since
-	c.fault = fault
-	if before == nil {
-		c.since = now
-	}
-	speak := fault != nil && (before == nil || before.Class != fault.Class || now.Sub(c.logged) >= logInterval)
-	if speak {
-		c.logged = now
-	}
-	c.mu.Unlock()
-
+	before, since, logged := c.fault, c.since, c.logged // only this goroutine writes them
 	s.metrics.failing(fault)
 	switch {
-	case speak && fault.Class == ClassOperator:
-		s.cfg.Logger.Error("history: nothing is shipped to ClickHouse until somebody does something", "cause", fault.Err, "remedy", fault.Remedy)
-	case speak:
-		s.cfg.Logger.Warn("history: nothing is shipped to ClickHouse at present", "cause", fault.Err, "remedy", fault.Remedy)
-	case fault == nil && before != nil:
+	case fault == nil && before == nil:
+		return
+	case fault == nil:
 		s.cfg.Logger.Info("history: ClickHouse takes rows again", "after", now.Sub(since).Round(time.Millisecond))
+	case before == nil || before.Class != fault.Class || now.Sub(logged) >= logInterval:
+		s.complain(fault)
+		logged = now
 	}
+	if before == nil {
+		since = now
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.fault, c.since, c.logged = fault, since, logged
+}
+
+func (s *Shipper) complain(fault *Fault) {
+	if fault.Class == ClassOperator {
+		s.cfg.Logger.Error("history: nothing is shipped to ClickHouse until somebody does something", "cause", fault.Err, "remedy", fault.Remedy)
+		return
+	}
+	s.cfg.Logger.Warn("history: nothing is shipped to ClickHouse at present", "cause", fault.Err, "remedy", fault.Remedy)
 }
 
 func (s *Shipper) countShipped(rows int) {
