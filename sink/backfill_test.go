@@ -1,7 +1,9 @@
 package sink_test
 
 import (
+	"errors"
 	"math"
+	"slices"
 	"testing"
 	"time"
 
@@ -81,4 +83,48 @@ func fill(t *testing.T, store *sink.Store, convs int, id func(int) frame.ID, seq
 	if err := w.Wait(t); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestBackfillBeforePruning lets a conversation go on whose old messages are not in the outbox yet. They must get there before they are deleted.
+func TestBackfillBeforePruning(t *testing.T) {
+	fs := vfs.NewMem()
+	store := openFor(t, fs, quiet("store"))
+	const convs = 5000
+	id := func(i int) frame.ID { return frame.ID{byte(i >> 8), byte(i), 3} }
+	fill(t, store, convs, id, 1)
+	closeStore(t, store)
+
+	cfg := sink.Pruning(withOutbox(quiet("store")), time.Millisecond, 1000)
+	cfg.RetentionBytes = 1
+	cfg.OutboxMax = int64(2 * 800 * len(storetest.Messages(id(0), 1, 1, 30))) // a step is 1,024 records, so the next one waits
+	store = openFor(t, fs, cfg)
+	o, last := store.Outbox(), id(convs-1)
+	waitFor(t, "the first step", func() bool { return o.Backlog().Rows > 0 })
+	if err := put(t, store, last, 2, 2); err != nil {
+		t.Fatal(err)
+	}
+	var seqs []uint64
+	seen := 0
+	waitFor(t, "all messages", func() bool {
+		b, err := take(o, 0, math.MaxInt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range b.messages {
+			if m.conv == last {
+				seqs = append(seqs, m.seq)
+			}
+		}
+		seen += len(b.messages)
+		if b.First > 0 {
+			if err := errors.Join(o.Freeze(t.Context(), b.Range), o.Shipped(t.Context(), b.Range)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return slices.Contains(seqs, 1) || seen > convs
+	})
+	if len(seqs) < 2 || !slices.Equal(seqs[:2], []uint64{2, 1}) { // the backfill may put the new one again
+		t.Errorf("of the conversation that went on came %v, want the new message, then the old one", seqs)
+	}
+	waitFor(t, "pruning", func() bool { r, err := extent(store, last); return err == nil && r.first == 2 })
 }

@@ -65,7 +65,7 @@ func TestRetentionModel(t *testing.T) {
 	fs := vfs.NewMem()
 	cfg := sink.Pruning(withOutbox(quiet("store")), time.Hour, 1+rng.IntN(50))
 	m := &retentionModel{limit: 20_000, kept: map[frame.ID][]modelRecord{}}
-	cfg.RetentionBytes = int64(m.limit)
+	cfg.RetentionBytes, cfg.SyncInterval = int64(m.limit), -1
 	store := openFor(t, fs, cfg)
 	heads := map[frame.ID]uint64{}
 	for range 40 {
