@@ -107,11 +107,17 @@ func TestRestartsMidLoad(t *testing.T) {
 	for range 3 {
 		s, closeStore := openStore(t, dir)
 		for range 3 {
-			_, stopShipper := run(t, c, s.Outbox())
-			for range 50 {
+			shipper, stopShipper := run(t, c, s.Outbox())
+			some := func() {
 				i := rand.IntN(len(heads))
 				heads[i]++
 				accept(t, s, chat(i, heads[i]))
+			}
+			some()
+			// The tests' ClickHouse ends itself when a connection ends in the handshake, so the shipper may have its own first.
+			eventually(t, "the shipper is connected", func() bool { return shipper.Status().Shipped > 0 })
+			for range 50 {
+				some()
 			}
 			time.Sleep(rand.N(30 * time.Millisecond))
 			stopShipper()
