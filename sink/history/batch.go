@@ -2,6 +2,7 @@ package history
 
 import (
 	"fmt"
+	"runtime"
 	"strconv"
 	"time"
 
@@ -99,6 +100,7 @@ func (b *batch) finish() {
 	for _, e := range b.entries {
 		b.parse(b.frames[start:e.end], e.number)
 		start = e.end
+		runtime.Gosched() // a batch takes milliseconds, and messages do not wait for the history
 	}
 	for i := range b.rows {
 		if isEvent(&b.rows[i]) {

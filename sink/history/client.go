@@ -49,7 +49,9 @@ func (c Config) options(database string, connections int, readTimeout time.Durat
 		MaxIdleConns:    connections,
 		ConnMaxLifetime: time.Hour,
 		Compression:     &clickhouse.Compression{Method: clickhouse.CompressionLZ4},
-		ClientInfo:      clickhouse.ClientInfo{Products: []struct{ Name, Version string }{{Name: "switchyard", Version: "1"}}},
+		// An insert goes out in pieces, or the connection would hold a buffer as large as the largest insert for ever.
+		MaxCompressionBuffer: 512 << 10,
+		ClientInfo:           clickhouse.ClientInfo{Products: []struct{ Name, Version string }{{Name: "switchyard", Version: "1"}}},
 	}
 }
 

@@ -2,6 +2,7 @@ package history_test
 
 import (
 	"context"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -248,5 +249,21 @@ func TestNoAccess(t *testing.T) {
 	shipped(t, feed)
 	if got := distinct(t, c); got != 1 {
 		t.Errorf("%d messages", got)
+	}
+}
+
+// TestClickHouseThatHangs: one that takes connections and never answers is given up after InsertTimeout, and tried again.
+func TestClickHouseThatHangs(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	cfg := shipping(t)
+	cfg.Addresses = []string{silent.Addr().String()}
+	cfg.InsertTimeout = 50 * time.Millisecond
+	shipper, _ := run(t, open(t, cfg), &memoryFeed{})
+	if fault := failing(t, shipper); fault.Class != history.ClassTransient {
+		t.Errorf("%s: %v", fault.Class, fault)
 	}
 }

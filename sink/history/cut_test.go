@@ -1,0 +1,151 @@
+package history_test
+
+import (
+	"io"
+	"net"
+	"sync"
+	"testing"
+
+	"github.com/switchyard-im/switchyard/sink/history"
+)
+
+// cutProxy passes connections on to a server. Once armed it lets the server's side of a connection get a large request, and when the first answer
+// to it comes, it closes the connection instead: the client does not learn how its insert ended.
+type cutProxy struct {
+	listener net.Listener
+	server   string
+	wait     sync.WaitGroup
+
+	mu    sync.Mutex
+	armed int // connections to cut; guarded by mu, as all below
+	cut   int
+	conns []net.Conn
+}
+
+// largeRequest is more than an insert takes to prepare, and less than its rows.
+const largeRequest = 20_000
+
+func newCutProxy(t testing.TB, server string) *cutProxy {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &cutProxy{listener: l, server: server}
+	p.wait.Go(p.accept) // until the listener is closed
+	t.Cleanup(func() {
+		l.Close()
+		p.mu.Lock()
+		for _, c := range p.conns {
+			c.Close()
+		}
+		p.mu.Unlock()
+		p.wait.Wait()
+	})
+	return p
+}
+
+func (p *cutProxy) accept() {
+	for {
+		client, err := p.listener.Accept()
+		if err != nil {
+			return
+		}
+		server, err := net.Dial("tcp", p.server)
+		if err != nil {
+			client.Close()
+			continue
+		}
+		p.mu.Lock()
+		p.conns = append(p.conns, client, server)
+		p.mu.Unlock()
+		c := &cutConn{proxy: p, client: client, server: server}
+		p.wait.Go(c.up) // both until either side is closed
+		p.wait.Go(c.down)
+	}
+}
+
+// cutConn is one connection through the proxy.
+type cutConn struct {
+	proxy          *cutProxy
+	client, server net.Conn
+
+	mu   sync.Mutex
+	sent int // bytes from the client since the server last answered; guarded by mu
+}
+
+func (c *cutConn) up() {
+	defer c.server.Close()
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := c.client.Read(buf)
+		c.mu.Lock()
+		c.sent += n
+		c.mu.Unlock()
+		if _, e := c.server.Write(buf[:n]); err != nil || e != nil {
+			return
+		}
+	}
+}
+
+func (c *cutConn) down() {
+	defer c.client.Close()
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := c.server.Read(buf)
+		if err != nil && err != io.EOF || n == 0 {
+			return
+		}
+		c.mu.Lock()
+		large := c.sent > largeRequest
+		c.sent = 0
+		c.mu.Unlock()
+		if large && c.proxy.takeCut() {
+			return
+		}
+		if _, err := c.client.Write(buf[:n]); err != nil {
+			return
+		}
+	}
+}
+
+// takeCut tells whether a connection is to be cut.
+func (p *cutProxy) takeCut() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.armed == 0 {
+		return false
+	}
+	p.armed--
+	p.cut++
+	return true
+}
+
+func (p *cutProxy) cuts() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.cut
+}
+
+// TestAnswerThatIsLost: the rows are inserted and the connection breaks before the answer, several times. The insert is repeated under its token and
+// does nothing then.
+func TestAnswerThatIsLost(t *testing.T) {
+	cfg := shipping(t)
+	c := migrated(t, cfg)
+	exec(t, c.Reads(), "SYSTEM STOP MERGES messages") // so that a second copy would be seen
+	proxy := newCutProxy(t, cfg.Addresses[0])
+	proxy.armed = 3
+	cfg.Addresses = []string{proxy.listener.Addr().String()}
+	cfg.Migrate = false
+	feed := &memoryFeed{}
+	for _, frames := range benchEntries(10) {
+		feed.putEntry(history.Entry{Rows: 100, Frames: frames})
+	}
+	run(t, open(t, cfg), feed)
+	shipped(t, feed)
+	if proxy.cuts() != 3 {
+		t.Fatalf("%d answers were lost", proxy.cuts())
+	}
+	if raw, distinct := raw(t, c), distinct(t, c); raw != 1000 || distinct != 1000 {
+		t.Errorf("%d rows, %d messages; want 1,000 of each", raw, distinct)
+	}
+}
