@@ -60,11 +60,11 @@ func (rep sinkOutcome) Rows() []report.Row {
 	rows := []report.Row{
 		{Name: "journal, group commit", Value: sinkAccepted(j.Batched)},
 		{Name: "journal, single writes", Value: sinkAccepted(j.Single)},
-		{Name: "  group commit / single", Value: fmt.Sprintf("%.1f of the messages/s, %.2f of the mean latency", j.Ratio, j.Latency)},
+		{Name: "  group commit / single", Value: fmt.Sprintf("%v of the messages/s, %v of the mean latency", j.Ratio, j.Latency)},
 	}
 	for _, i := range rep.Inserts {
 		name := fmt.Sprintf("%d rows an insert", i.BatchRows)
-		value := fmt.Sprintf("journal %s; bare %s; ratio %.2f", sinkSpeed(i.Journal), sinkSpeed(i.Bare), i.Ratio)
+		value := fmt.Sprintf("journal %s; bare %s; ratio %v", sinkSpeed(i.Journal), sinkSpeed(i.Bare), i.Ratio)
 		if over := rep.OverSingle(i.BatchRows); i.BatchRows > 1 && over > 0 {
 			value += fmt.Sprintf("; %.0f times a bare insert for each row", over)
 		}

@@ -103,6 +103,7 @@ func ship(ctx context.Context, cfg Config, db *database, n, batch int) (speed Sp
 	if err != nil {
 		return Speed{}, err
 	}
+	settle()
 	watch := startWatch()
 	if err := emptied(ctx, store.Outbox(), shipper); err != nil {
 		return Speed{}, err
@@ -161,6 +162,7 @@ func insertBare(ctx context.Context, cfg Config, db *database, n, batch int) (Sp
 	for first := 0; first < n; first += batch {
 		inserts = append(inserts, r.columns(first, first+batch).all())
 	}
+	settle()
 	watch := startWatch()
 	for _, columns := range inserts {
 		if err := insertColumns(ctx, db.conn, columns); err != nil {

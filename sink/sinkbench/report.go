@@ -1,12 +1,14 @@
 package sinkbench
 
 import (
+	"fmt"
+	"runtime"
 	"slices"
 	"syscall"
 	"time"
 )
 
-// Report is what was measured. Figures are medians of the rounds, and ratios medians of the ratios of each round.
+// Report is what was measured. Figures are medians of the rounds, and ratios are made in each round, of what was measured in turns.
 type Report struct {
 	BodyBytes int      `json:"body_bytes"`
 	Rounds    int      `json:"rounds"`
@@ -21,13 +23,23 @@ type Speed struct {
 	CPUMicros     float64 `json:"cpu_us_per_row"`
 }
 
+// Ratio is the median of the rounds' ratios, with the least and the greatest.
+type Ratio struct {
+	Median float64 `json:"median"`
+	Least  float64 `json:"least"`
+	Most   float64 `json:"most"`
+}
+
+// String is for tables.
+func (r Ratio) String() string { return fmt.Sprintf("%.2f (%.2f-%.2f)", r.Median, r.Least, r.Most) }
+
 // Insert is one size of batches.
 type Insert struct {
-	BatchRows int     `json:"batch_rows"`
-	Rows      int     `json:"rows"`
-	Journal   Speed   `json:"journal"` // from the outbox of the store by the shipper
-	Bare      Speed   `json:"bare"`    // by a loop of nothing but the driver
-	Ratio     float64 `json:"ratio"`   // journal / bare, rows per second
+	BatchRows int   `json:"batch_rows"`
+	Rows      int   `json:"rows"`
+	Journal   Speed `json:"journal"` // from the outbox of the store by the shipper
+	Bare      Speed `json:"bare"`    // by a loop of nothing but the driver
+	Ratio     Ratio `json:"ratio"`   // journal / bare, rows per second
 }
 
 // Accepted is how many messages a second the journal made durable, and how long each took on average.
@@ -41,8 +53,8 @@ type Accepted struct {
 type Journal struct {
 	Batched Accepted `json:"batched"`
 	Single  Accepted `json:"single"`
-	Ratio   float64  `json:"ratio"`         // batched / single, messages per second
-	Latency float64  `json:"latency_ratio"` // batched / single, mean latency
+	Ratio   Ratio    `json:"ratio"`         // batched / single, messages per second
+	Latency Ratio    `json:"latency_ratio"` // batched / single, mean latency
 }
 
 // OverSingle is how many times more rows a second the journal's batches of so many rows bring to ClickHouse than a bare loop with one row an insert;
@@ -65,15 +77,15 @@ func (r *Report) OverSingle(batchRows int) float64 {
 
 func newInsert(batch, rows int, journal, bare []Speed) Insert {
 	i := Insert{BatchRows: batch, Rows: rows, Journal: medianSpeed(journal), Bare: medianSpeed(bare)}
-	i.Ratio = medianRatio(journal, bare, func(s Speed) float64 { return s.RowsPerSecond })
+	i.Ratio = ratio(journal, bare, func(s Speed) float64 { return s.RowsPerSecond })
 	return i
 }
 
 func newJournal(batched, single []Accepted) Journal {
 	return Journal{
 		Batched: medianAccepted(batched), Single: medianAccepted(single),
-		Ratio:   medianRatio(batched, single, func(a Accepted) float64 { return a.PerSecond }),
-		Latency: medianRatio(batched, single, func(a Accepted) float64 { return a.MeanMS }),
+		Ratio:   ratio(batched, single, func(a Accepted) float64 { return a.PerSecond }),
+		Latency: ratio(batched, single, func(a Accepted) float64 { return a.MeanMS }),
 	}
 }
 
@@ -101,13 +113,13 @@ func median[T any](all []T, of func(T) float64) float64 {
 	return (values[(len(values)-1)/2] + values[len(values)/2]) / 2
 }
 
-// medianRatio divides what belongs to one round.
-func medianRatio[T any](a, b []T, of func(T) float64) float64 {
+// ratio divides what belongs to one round.
+func ratio[T any](a, b []T, of func(T) float64) Ratio {
 	var ratios []float64
 	for i := range a {
 		ratios = append(ratios, of(a[i])/of(b[i]))
 	}
-	return median(ratios, func(v float64) float64 { return v })
+	return Ratio{median(ratios, func(v float64) float64 { return v }), slices.Min(ratios), slices.Max(ratios)}
 }
 
 // watch measures time and the CPU of this process.
@@ -122,6 +134,19 @@ func (w watch) speed(rows int) Speed {
 	return Speed{
 		RowsPerSecond: float64(rows) / time.Since(w.start).Seconds(),
 		CPUMicros:     float64((cpu() - w.cpu).Nanoseconds()) / 1e3 / float64(rows),
+	}
+}
+
+// settle waits until this process is idle, for 10 s at most: what the store writes behind, and what garbage there is, belongs to what came before.
+func settle() {
+	const look = 50 * time.Millisecond
+	runtime.GC()
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
+		before := cpu()
+		time.Sleep(look)
+		if cpu()-before < look/20 {
+			return
+		}
 	}
 }
 

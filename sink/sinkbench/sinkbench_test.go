@@ -36,7 +36,7 @@ func TestRun(t *testing.T) {
 			t.Errorf("insert %d is %+v, not %+v", i, got, want)
 		}
 		for name, v := range map[string]float64{"journal": got.Journal.RowsPerSecond, "its CPU": got.Journal.CPUMicros,
-			"bare": got.Bare.RowsPerSecond, "its CPU ": got.Bare.CPUMicros, "ratio": got.Ratio} {
+			"bare": got.Bare.RowsPerSecond, "its CPU ": got.Bare.CPUMicros, "ratio": got.Ratio.Least} {
 			if v <= 0 {
 				t.Errorf("%d rows an insert: %s is %v", want.batch, name, v)
 			}
@@ -126,7 +126,7 @@ func TestInterrupted(t *testing.T) {
 
 func TestMedians(t *testing.T) {
 	j := newJournal([]Accepted{{90, 1, 3}, {30, 2, 1}, {60, 3, 2}}, []Accepted{{10, 10, 1}, {10, 4, 1}, {10, 30, 1}})
-	if want := (Journal{Accepted{60, 2, 2}, Accepted{10, 10, 1}, 6, 0.1}); j != want {
+	if want := (Journal{Accepted{60, 2, 2}, Accepted{10, 10, 1}, Ratio{6, 3, 9}, Ratio{0.1, 0.1, 0.5}}); j != want {
 		t.Errorf("%+v, not %+v", j, want)
 	}
 	if got := median([]int{1, 2, 4, 7}, func(v int) float64 { return float64(v) }); got != 3 {
