@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -151,6 +152,28 @@ func (c *Center) Close(ctx context.Context) error {
 		return fmt.Errorf("dispatch: the shards did not finish in time: %w", ctx.Err())
 	}
 }
+
+// Erase takes the name of a user out of closed conversations that are in memory, after their stored records were rewritten. When it returns, no further
+// transaction brings the name back; those before it were committed in front of any that the caller begins then.
+func (c *Center) Erase(ctx context.Context, user string, convs []frame.ID) error {
+	for some := range slices.Chunk(convs, eraseAtOnce) {
+		done := make(chan struct{}, len(some))
+		for _, conv := range some {
+			c.owner(conv).inbox.put(control{kind: ctlErase, conv: conv, agent: user, done: done})
+		}
+		for range some {
+			select {
+			case <-done:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+	}
+	return nil
+}
+
+// eraseAtOnce bounds what Erase puts into the mailboxes.
+const eraseAtOnce = 256
 
 // owner returns the runner of a conversation.
 func (c *Center) owner(conv frame.ID) *runner { return c.runners[slotOf(conv)*len(c.runners)/slots] }

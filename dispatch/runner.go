@@ -57,6 +57,7 @@ type control struct {
 	seq    uint64 // ctlReplayed: last; ctlLookedUp: upto; ctlHandedOver: ticket
 	seen   []core.Seen
 	err    error
+	done   chan<- struct{} // ctlErase; has room
 }
 
 type controlKind uint8
@@ -72,6 +73,7 @@ const (
 	ctlLoaded
 	ctlLookedUp
 	ctlReplayed
+	ctlErase
 	ctlHandedOver
 )
 
@@ -196,6 +198,9 @@ func (r *runner) control(e *control) {
 		m.Loaded(e.conv, e.state, e.frames, e.ok, e.err)
 	case ctlLookedUp:
 		m.LookedUp(e.conv, e.after, e.seq, e.seen, e.err)
+	case ctlErase:
+		m.Erase(e.conv, e.agent)
+		e.done <- struct{}{}
 	case ctlHandedOver:
 		m.HandedOver(e.conv, e.conn, e.seq)
 	case ctlReplayed:

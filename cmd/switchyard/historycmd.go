@@ -17,6 +17,7 @@ type historyCmd struct {
 	Migrate    historyMigrateCmd `cmd:"" help:"Create or upgrade the tables in ClickHouse, and set the retention."`
 	Status     historyStatusCmd  `cmd:"" help:"Tell what waits for ClickHouse, and why if it does not move."`
 	ReplayDead historyReplayCmd  `cmd:"" name:"replay-dead" help:"Insert the rows of the dead letters again; those that are refused again stay there."`
+	Erase      historyEraseCmd   `cmd:"" help:"Erase a user everywhere, for a privacy request, and look whether anything is left."`
 }
 
 type historyMigrateCmd struct {

@@ -53,6 +53,8 @@ type server struct {
 	center  *dispatch.Center
 	api     *api.Server // nil too if it is off
 
+	erasing erasing // what erasures are under way
+
 	cancel  context.CancelFunc // ends the goroutines below
 	running sync.WaitGroup     // percentiles, loops
 }
@@ -69,6 +71,7 @@ func (s *server) startAdmin() (err error) {
 	s.admin, err = admin.Start(admin.Config{
 		Listen: s.cfg.Admin.Listen.AddrPort(), Listener: s.given.admin, ServerID: s.cfg.Server.ID, Version: version,
 		Gatherer: s.metrics.gatherer(), Ready: s.ready, Vars: s.vars, Log: s.log,
+		Actions: map[string]admin.Action{erasePath: s.erase},
 	})
 	return err
 }
@@ -229,6 +232,7 @@ func (s *server) stop(patience config.Duration) error {
 	s.phase.Store(int32(stopping))
 	s.log.Info("stopping", "patience", patience.String())
 	begin := time.Now()
+	s.erasing.stop()
 	err := s.stopNet(time.Duration(patience))
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()

@@ -161,6 +161,7 @@ type parked struct {
 	frame   []byte
 	arrived int64
 	assign  *Assignment // parkedAssign
+	user    string      // parkedErase
 	leaves  bool        // the connection is detached when this is handled
 }
 
@@ -170,6 +171,7 @@ const (
 	parkedFrame parkedKind = iota
 	parkedAssign
 	parkedShow
+	parkedErase
 )
 
 // waitingMax bounds what waits for one load; more is answered overloaded. An assignment always finds room, since nobody would repeat it. A

@@ -154,7 +154,7 @@ func (m *Machine) deliver(c *conversation, p parked) {
 		c.load = loading
 		m.out.Jobs = append(m.out.Jobs, Job{Op: JobLoad, Conv: c.id})
 	}
-	if len(c.waiting()) >= waitingMax && p.kind != parkedAssign {
+	if len(c.waiting()) >= waitingMax && p.kind != parkedAssign && p.kind != parkedErase {
 		if p.typ == frame.TypeDetach {
 			m.leave(c, p.from.Conn)
 		}
@@ -189,6 +189,8 @@ func (m *Machine) handle(c *conversation, p parked) {
 	switch p.kind {
 	case parkedAssign:
 		m.assign(c, p.assign)
+	case parkedErase:
+		c.erase(p.user)
 	case parkedShow:
 		from := len(m.out.Targets)
 		m.show(c, p.from.Conn, 0)

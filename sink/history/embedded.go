@@ -41,20 +41,9 @@ func (e *Embedded) scan(ctx context.Context, fn func(*frame.Message) error) (com
 		return false, ErrBusy
 	}
 	deadline := time.Now().Add(e.limit)
-	var m frame.Message
 	err = e.store.ScanMessages(ctx, func(_ frame.ID, frames []byte) error {
-		for len(frames) > 0 {
-			_, f, rest, err := frame.Next(frames)
-			if err == nil {
-				err = m.Parse(f)
-			}
-			if err == nil {
-				err = fn(&m)
-			}
-			if err != nil {
-				return err
-			}
-			frames = rest
+		if err := eachMessage(frames, fn); err != nil {
+			return err
 		}
 		if time.Now().After(deadline) {
 			return errEnough

@@ -20,12 +20,15 @@ type Replayed struct {
 	Kept     int // lines that are dead letters still
 }
 
+// replayingSuffix is what the name of the file has while it is replayed.
+const replayingSuffix = ".replaying"
+
 // ReplayDead inserts the rows of the file of dead letters, Config.DeadLetters. What is not wanted still stays in the file with its new error. It
 // does not wait for a ClickHouse that is away: it ends with the error, and nothing is lost. It may run beside the server, and a
 // second time after it was interrupted.
 func (c *Client) ReplayDead(ctx context.Context) (Replayed, error) {
 	file := deadFile{c.cfg.DeadLetters}
-	taken := c.cfg.DeadLetters + ".replaying"
+	taken := c.cfg.DeadLetters + replayingSuffix
 	if _, err := os.Stat(taken); errors.Is(err, fs.ErrNotExist) { // else a replay was interrupted: its file comes first
 		if _, err := os.Stat(file.path); errors.Is(err, fs.ErrNotExist) {
 			return Replayed{}, nil

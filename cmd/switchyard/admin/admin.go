@@ -6,8 +6,10 @@
 package admin
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/pprof"
@@ -28,7 +30,10 @@ type Readiness struct {
 	Checks map[string]string `json:"checks"` // part -> "ok" or what is wrong with it
 }
 
-// Config says what is shown. All fields are required but Listener and Vars.
+// Action does something on the server. It gets the body of the request, and returns the status and the answer; it may take long, until ctx ends.
+type Action func(ctx context.Context, body []byte) (code int, answer map[string]any)
+
+// Config says what is shown. All fields are required but Listener, Vars and Actions.
 type Config struct {
 	Listen   string // IP:PORT
 	Listener int    // a listening socket to take over instead of opening one at Listen; 0: none
@@ -37,6 +42,7 @@ type Config struct {
 	Gatherer prometheus.Gatherer
 	Ready    func() Readiness
 	Vars     func() map[string]any // further figures of /varz, snake_case
+	Actions  map[string]Action     // path -> what a POST there does
 	Log      *slog.Logger
 }
 
@@ -74,6 +80,9 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	mux.HandleFunc("POST /debug/collect", collect)
+	for path, action := range s.cfg.Actions {
+		mux.HandleFunc("POST "+path, s.act(action))
+	}
 	mux.HandleFunc("GET /{$}", s.index)
 	return mux
 }
@@ -108,6 +117,26 @@ func (s *Server) vars(w http.ResponseWriter, _ *http.Request) {
 		}
 	}
 	s.answer(w, http.StatusOK, v)
+}
+
+// maxBody bounds what an action is sent.
+const maxBody = 64 << 10
+
+// act insists on JSON, because a page of another site cannot make a browser send that here.
+func (s *Server) act(action Action) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Content-Type") != "application/json" {
+			s.answer(w, http.StatusUnsupportedMediaType, map[string]any{"error": "send JSON, with Content-Type: application/json"})
+			return
+		}
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+		if err != nil {
+			s.answer(w, http.StatusBadRequest, map[string]any{"error": err.Error()})
+			return
+		}
+		code, answer := action(r.Context(), body)
+		s.answer(w, code, answer)
+	}
 }
 
 // collect collects the garbage and gives free memory back to the system, which the runtime does by itself in minutes. So measurements of
