@@ -252,7 +252,7 @@ func TestNoAccess(t *testing.T) {
 	}
 }
 
-// TestClickHouseThatHangs: one that takes connections and never answers is given up after InsertTimeout, and tried again.
+// TestClickHouseThatHangs: one that takes connections and never answers is given up after DialTimeout and InsertTimeout, and tried again.
 func TestClickHouseThatHangs(t *testing.T) {
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -261,7 +261,7 @@ func TestClickHouseThatHangs(t *testing.T) {
 	defer silent.Close()
 	cfg := shipping(t)
 	cfg.Addresses = []string{silent.Addr().String()}
-	cfg.InsertTimeout = 50 * time.Millisecond
+	cfg.InsertTimeout, cfg.DialTimeout = 50*time.Millisecond, 50*time.Millisecond
 	shipper, _ := run(t, open(t, cfg), &memoryFeed{})
 	if fault := failing(t, shipper); fault.Class != history.ClassTransient {
 		t.Errorf("%s: %v", fault.Class, fault)
