@@ -163,7 +163,7 @@ var operatorCodes = map[int]string{
 	16:                  "a column is missing in the tables of database {database}: run switchyard history migrate",
 	codeUnknownTable:    "a table is missing in database {database}: run switchyard history migrate; if the table was dropped, what it held is lost, and what was not shipped is kept and follows",
 	codeUnknownDatabase: "database {database} does not exist: create it, or run switchyard history migrate as a user who may",
-	115:                 "this ClickHouse is too old: use version 25.8 or newer",
+	115:                 "this ClickHouse is too old: use version 26.7 or newer",
 	164:                 "user {user} may only read: give it INSERT on database {database}",
 	192:                 "user {user} does not exist: create it, or check the configured user",
 	193:                 "the password of user {user} is wrong: check the configured password",
