@@ -2,7 +2,12 @@ package history_test
 
 import (
 	"context"
+	"crypto/tls"
+	"io"
+	"log"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -265,5 +270,27 @@ func TestClickHouseThatHangs(t *testing.T) {
 	shipper, _ := run(t, open(t, cfg), &memoryFeed{})
 	if fault := failing(t, shipper); fault.Class != history.ClassTransient {
 		t.Errorf("%s: %v", fault.Class, fault)
+	}
+}
+
+// TestTLSThatCannotWork: encryption that one side does not speak, and a certificate that nobody vouches for.
+func TestTLSThatCannotWork(t *testing.T) {
+	untrusted := httptest.NewUnstartedServer(http.NotFoundHandler())
+	untrusted.Config.ErrorLog = log.New(io.Discard, "", 0)
+	untrusted.StartTLS()
+	defer untrusted.Close()
+	plain := httptest.NewServer(http.NotFoundHandler())
+	defer plain.Close()
+	for address, remedy := range map[string]string{
+		untrusted.Listener.Addr().String(): "certificate is not trusted",
+		plain.Listener.Addr().String():     "does not speak TLS there",
+	} {
+		cfg := shipping(t)
+		cfg.Addresses, cfg.TLS = []string{address}, &tls.Config{ServerName: "clickhouse"}
+		shipper, stop := run(t, open(t, cfg), &memoryFeed{})
+		if fault := failing(t, shipper); fault.Class != history.ClassOperator || !strings.Contains(fault.Remedy, remedy) {
+			t.Errorf("%s: %v", fault.Class, fault)
+		}
+		stop()
 	}
 }

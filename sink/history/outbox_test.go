@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -143,5 +144,34 @@ func TestStatusAndBacklog(t *testing.T) {
 	fault := failing(t, shipper)
 	if st := shipper.Status(); fault.Class != history.ClassTransient || st.Backlog.Rows != 10 || st.Since.IsZero() || st.Shipped != 0 {
 		t.Errorf("%+v", st)
+	}
+}
+
+// TestDroppedHistoryIsRecorded: with an outbox that drops when it is full, messages and gaps in ClickHouse add up to what was accepted.
+func TestDroppedHistoryIsRecorded(t *testing.T) {
+	c := migrated(t, shipping(t))
+	s, err := sink.Open(sink.Config{Dir: t.TempDir(), Outbox: true, OutboxMax: 1 << 20, OutboxFull: sink.OutboxDrop, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := s.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	}()
+	const accepted = 40
+	for seq := range uint64(accepted) {
+		m := chat(1, seq+1)
+		m.Body = frame.AppendText(nil, strings.Repeat("x", 50_000))
+		accept(t, s, m)
+	}
+	_, stop := run(t, c, s.Outbox())
+	defer stop()
+	eventually(t, "there is room again", func() bool { return distinct(t, c) > 10 && s.Outbox().Backlog().Rows == 0 })
+	accept(t, s, chat(2, 1)) // which ends the gap
+	shipped(t, s.Outbox())
+	kept, lost := distinct(t, c), count(t, c, "SELECT sum(lost) FROM history_gaps FINAL")
+	if kept+lost != accepted+1 || lost < 10 || count(t, c, "SELECT countIf(from_at > to_at OR source != '"+s.Outbox().Source()+"') FROM history_gaps FINAL") != 0 {
+		t.Errorf("%d in the history and %d in gaps, of %d", kept, lost, accepted+1)
 	}
 }
