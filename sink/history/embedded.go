@@ -256,3 +256,22 @@ func tabulate(samples map[string][]uint64, complete bool) Table {
 	slices.SortFunc(t.Lines, func(a, b Line) int { return cmp.Compare(a.Key, b.Key) })
 	return t
 }
+
+// eachMessage calls fn with each message of a row of frames; it expires when fn returns.
+func eachMessage(frames []byte, fn func(*frame.Message) error) error {
+	var m frame.Message
+	for len(frames) > 0 {
+		_, f, rest, err := frame.Next(frames)
+		if err == nil {
+			err = m.Parse(f)
+		}
+		if err == nil {
+			err = fn(&m)
+		}
+		if err != nil {
+			return err
+		}
+		frames = rest
+	}
+	return nil
+}
