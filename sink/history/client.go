@@ -1,7 +1,6 @@
 package history
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -57,11 +56,6 @@ func (c Config) options(database string, connections int, readTimeout time.Durat
 
 // Reads returns the pool of connections for queries.
 func (c *Client) Reads() driver.Conn { return c.read }
-
-// Ping tells whether ClickHouse answers a query of this user on this database; the error's text has the remedy.
-func (c *Client) Ping(ctx context.Context) error {
-	return explain(c.cfg, c.read.Exec(ctx, "SELECT 1"))
-}
 
 // Close closes the connections; what is under way on them fails.
 func (c *Client) Close() error { return errors.Join(c.write.Close(), c.read.Close()) }

@@ -18,12 +18,12 @@ type metrics struct {
 	reg        prometheus.Registerer
 	registered []prometheus.Collector
 
-	rows    prometheus.Counter
-	batches prometheus.Counter
-	insert  prometheus.Histogram
-	retries *prometheus.CounterVec
-	dead    prometheus.Counter
-	alarm   *prometheus.GaugeVec
+	rows     prometheus.Counter
+	batches  prometheus.Counter
+	insert   prometheus.Histogram
+	failures *prometheus.CounterVec
+	dead     prometheus.Counter
+	alarm    *prometheus.GaugeVec
 }
 
 func newMetrics(s *Shipper) (*metrics, error) {
@@ -38,20 +38,25 @@ func newMetrics(s *Shipper) (*metrics, error) {
 			NativeHistogramMaxBucketNumber:  100,
 			NativeHistogramMinResetDuration: time.Hour,
 		}),
-		retries: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Namespace: namespace, Subsystem: subsystem, Name: "failures_total", Help: "Attempts that failed, by class of the error."}, []string{"class"}),
+		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace, Subsystem: subsystem, Name: "failures_total",
+			Help: "Attempts that failed, by class of the error.",
+		}, []string{"class"}),
 		dead: counter("dead_total", "Rows that ClickHouse did not want, written to the file of dead letters."),
 		alarm: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Namespace: namespace, Subsystem: subsystem, Name: "failing", Help: "1 while nothing can be shipped, by class of the error; operator: somebody has to do something."}, []string{"class"}),
+			Namespace: namespace, Subsystem: subsystem, Name: "failing",
+			Help: "1 while nothing can be shipped, by class of the error; operator: somebody has to do something.",
+		}, []string{"class"}),
 	}
 	m.failing(nil)
 	for _, class := range []Class{ClassTransient, ClassOperator, ClassPoison} {
-		m.retries.WithLabelValues(string(class))
+		m.failures.WithLabelValues(string(class))
 	}
 	lag := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Namespace: namespace, Subsystem: subsystem, Name: "lag_seconds", Help: "How long ago the oldest message that is not shipped was accepted."},
-		func() float64 { return s.lag(time.Now()).Seconds() })
-	for _, c := range []prometheus.Collector{m.rows, m.batches, m.insert, m.retries, m.dead, m.alarm, lag} {
+		Namespace: namespace, Subsystem: subsystem, Name: "lag_seconds",
+		Help: "How long ago the oldest message that is not shipped was accepted.",
+	}, func() float64 { return s.lag(time.Now()).Seconds() })
+	for _, c := range []prometheus.Collector{m.rows, m.batches, m.insert, m.failures, m.dead, m.alarm, lag} {
 		if err := m.register(c); err != nil {
 			m.unregister()
 			return nil, err
@@ -74,7 +79,7 @@ func (m *metrics) failing(fault *Fault) {
 		value := 0.0
 		if fault != nil && fault.Class == class {
 			value = 1
-			m.retries.WithLabelValues(string(class)).Inc()
+			m.failures.WithLabelValues(string(class)).Inc()
 		}
 		m.alarm.WithLabelValues(string(class)).Set(value)
 	}

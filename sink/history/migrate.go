@@ -77,7 +77,8 @@ func (c *Client) CheckSchema(ctx context.Context) error {
 	case version > SchemaVersion():
 		return newerSchema(c.cfg, version)
 	case version < SchemaVersion():
-		return &Fault{ClassOperator, "run switchyard history migrate", fmt.Errorf("the schema of database %s has version %d and this binary needs %d", c.cfg.Database, version, SchemaVersion())}
+		return &Fault{ClassOperator, "run switchyard history migrate",
+			fmt.Errorf("the schema of database %s has version %d and this binary needs %d", c.cfg.Database, version, SchemaVersion())}
 	}
 	return nil
 }

@@ -29,7 +29,7 @@ func (s *Shipper) retry(ctx context.Context, f func(context.Context) error) erro
 			fault = classify(s.cfg, err)
 		}
 		if fault != nil && fault.Class == ClassPoison {
-			s.metrics.retries.WithLabelValues(string(ClassPoison)).Inc()
+			s.metrics.failures.WithLabelValues(string(ClassPoison)).Inc()
 			return fault
 		}
 		if s.report(fault); fault == nil {

@@ -41,9 +41,11 @@ func NewShipper(client *Client, feed Feed) (*Shipper, error) {
 		try:    s.attempt,
 		reject: s.reject,
 	}
-	m, err := newMetrics(s)
-	s.metrics = m
-	return s, err
+	var err error
+	if s.metrics, err = newMetrics(s); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // Run ships until ctx ends. What is under way then is shipped again by the next Run. Nothing but the end of ctx ends it: whatever goes wrong is
