@@ -22,6 +22,10 @@ type kept struct {
 	backfill []byte // where a backfill begins; nil: there is none to do
 }
 
+// lostAtMost is more than the commits that a loss of power can take back where nothing is synced. They may have been shipped. Their numbers are left out
+// then, as the history keeps, of two messages with the same sequence, the one with the higher number.
+const lostAtMost = 1 << 20
+
 // prepare reads what is kept, and gives a store without a name its name. It runs while the engine is opened, before anything is committed.
 func prepare(db *pebble.DB, cfg Config) (k kept, err error) {
 	if err := k.prepareBackfill(db, cfg); err != nil || cfg.notes() == 0 {
@@ -45,10 +49,31 @@ func prepare(db *pebble.DB, cfg Config) (k kept, err error) {
 	}
 	waits := k.last.number > k.shipped.number
 	k.last.number = max(k.last.number, k.aged.number)
+	if cfg.Durability == DurabilityUnsafeNoFsync {
+		if k.last.number, err = skipNumbers(db, k.last.number); err != nil {
+			return kept{}, err
+		}
+	}
 	if !waits {
 		k.shipped.number = k.last.number
 	}
 	return k, nil
+}
+
+// skipNumbers leaves out the numbers that may have been given and lost, and makes sure, with a flush, that this is not lost.
+func skipNumbers(db *pebble.DB, last uint64) (uint64, error) {
+	b, ok, err := get(db, recordSkipped)
+	if err != nil {
+		return 0, err
+	}
+	if ok && len(b) != 8 {
+		return 0, errDamaged
+	}
+	if ok {
+		last = max(last, binary.BigEndian.Uint64(b))
+	}
+	last += lostAtMost
+	return last, errors.Join(db.Set(recordSkipped, binary.BigEndian.AppendUint64(nil, last), pebble.Sync), db.Flush())
 }
 
 // loadAges finds the last aging entry.

@@ -26,6 +26,7 @@ var (
 
 	recordNoted    = []byte{keyRecord, 'n'}
 	recordBackfill = []byte{keyRecord, 'b'}
+	recordSkipped  = []byte{keyRecord, 'l'}
 )
 
 const (

@@ -305,10 +305,25 @@ func TestShippedMakesRoom(t *testing.T) {
 	cfg := sink.Reclaim(withOutbox(quiet("store")), 10*time.Millisecond)
 	cfg.MemTableSize = 1 << 20
 	store := openFor(t, fs, cfg)
+	fillLarge(t, store)
+	if before := tables(t, fs); before < 1.5*largeTotal {
+		t.Fatalf("%d bytes of tables before: the outbox is not in them", before)
+	}
+	shipAll(t, store.Outbox())
+	waitFor(t, "room", func() bool { return tables(t, fs) < 1.2*largeTotal })
+}
+
+// largeTotal is about how many bytes fillLarge puts, in messages that cannot be compressed, or the engine makes little of them.
+const (
+	largeMessages, largeSize = 400, 50_000
+	largeTotal               = largeMessages * largeSize
+)
+
+func fillLarge(t *testing.T, store *sink.Store) {
+	t.Helper()
 	w := storetest.NewWaiter(1)
-	const total, size = 400, 50_000 // messages that cannot be compressed, or the engine makes little of them
-	body := incompressible(size)
-	for seq := uint64(1); seq <= total; seq++ {
+	body := incompressible(largeSize)
+	for seq := uint64(1); seq <= largeMessages; seq++ {
 		tx := store.Begin(store.Generation())
 		m := frame.Message{Conv: frame.ID{1}, Seq: seq, Body: body}
 		tx.Messages(frame.ID{1}, seq, seq, m.Append(nil))
@@ -317,11 +332,22 @@ func TestShippedMakesRoom(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if before := tables(t, fs); before < 1.5*total*size {
-		t.Fatalf("%d bytes of tables before: the outbox is not in them", before)
+}
+
+// TestPruningMakesRoom does the same for what is deleted because it is old.
+func TestPruningMakesRoom(t *testing.T) {
+	fs := vfs.NewMem()
+	cfg := sink.Pruning(sink.Reclaim(quiet("store"), 10*time.Millisecond), time.Hour, 100)
+	cfg.MemTableSize, cfg.RetentionBytes = 1<<20, largeTotal/10
+	store := openFor(t, fs, cfg)
+	fillLarge(t, store)
+	if before := tables(t, fs); before < 0.9*largeTotal {
+		t.Fatalf("%d bytes of tables before", before)
 	}
-	shipAll(t, store.Outbox())
-	waitFor(t, "room", func() bool { return tables(t, fs) < 1.2*total*size })
+	if err := store.Prune(); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "room", func() bool { return tables(t, fs) < 0.3*largeTotal })
 }
 
 // incompressible is a body, a msgpack binary of random bytes.
