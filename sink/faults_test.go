@@ -57,6 +57,14 @@ func (f faultyFS) GetDiskUsage(string) (vfs.DiskUsage, error) {
 	return vfs.DiskUsage{AvailBytes: f.faults.free.Load()}, nil
 }
 
+// ReuseForWrite is for the files of the journal that are used again. Errorfs would hand them out without faults, so that a test could wait for one for ever.
+func (f faultyFS) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	if err := f.FS.Rename(oldname, newname); err != nil {
+		return nil, err
+	}
+	return f.FS.OpenReadWrite(newname, category)
+}
+
 // holdSync holds up the next operation that makes something durable, and those that follow, until goOn is closed; syncing is closed when there is one.
 func (f faultyFS) holdSync() (syncing, goOn chan struct{}) {
 	syncing, goOn = make(chan struct{}), make(chan struct{})
