@@ -321,33 +321,42 @@ const (
 
 func fillLarge(t *testing.T, store *sink.Store) {
 	t.Helper()
-	w := storetest.NewWaiter(1)
-	body := incompressible(largeSize)
 	for seq := uint64(1); seq <= largeMessages; seq++ {
-		tx := store.Begin(store.Generation())
-		m := frame.Message{Conv: frame.ID{1}, Seq: seq, Body: body}
-		tx.Messages(frame.ID{1}, seq, seq, m.Append(nil))
-		tx.Commit(w)
-		if err := w.Wait(t); err != nil {
-			t.Fatal(err)
-		}
+		putLarge(t, store, seq)
 	}
 }
 
-// TestPruningMakesRoom does the same for what is deleted because it is old.
+var largeBody = incompressible(largeSize)
+
+func putLarge(t *testing.T, store *sink.Store, seq uint64) {
+	t.Helper()
+	w := storetest.NewWaiter(1)
+	tx := store.Begin(store.Generation())
+	m := frame.Message{Conv: frame.ID{1}, Seq: seq, Body: largeBody}
+	tx.Messages(frame.ID{1}, seq, seq, m.Append(nil))
+	tx.Commit(w)
+	if err := w.Wait(t); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestPruningMakesRoom checks that the store does not grow beyond what is kept, although it deletes record by record.
 func TestPruningMakesRoom(t *testing.T) {
 	fs := vfs.NewMem()
 	cfg := sink.Pruning(sink.Reclaim(quiet("store"), 10*time.Millisecond), time.Hour, 100)
 	cfg.MemTableSize, cfg.RetentionBytes = 1<<20, largeTotal/10
 	store := openFor(t, fs, cfg)
-	fillLarge(t, store)
-	if before := tables(t, fs); before < 0.9*largeTotal {
-		t.Fatalf("%d bytes of tables before", before)
+	for seq := uint64(1); seq <= 3*largeMessages; seq++ {
+		putLarge(t, store, seq)
+		if seq%10 > 0 {
+			continue
+		}
+		if err := store.Prune(); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if err := store.Prune(); err != nil {
-		t.Fatal(err)
-	}
-	waitFor(t, "room", func() bool { return tables(t, fs) < 0.4*largeTotal })
+	// A tenth of largeTotal is kept; the rest is in a few tables that wait for a compaction, however much is written.
+	waitFor(t, "room", func() bool { return tables(t, fs) < largeTotal })
 }
 
 // incompressible is a body, a msgpack binary of random bytes.
