@@ -13,7 +13,7 @@ func (c *Conn) holds() (n int) {
 		n += cap(c.in.data)
 	}
 	if c.out != nil {
-		n += cap(c.out.buf)
+		n += c.out.held
 	}
 	return n
 }

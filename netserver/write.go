@@ -60,16 +60,6 @@ func (w *writer) init(cfg *Config) {
 	w.vecs = make([]syscall.Iovec, maxPieces)
 }
 
-// output is what the kernel did not take yet. Bounded by Config.OutHard plus what one turn staged.
-type output struct {
-	buf      []byte   // of the loop's pool
-	off      int      // bytes of it that are written
-	progress int32    // tick of the last successful write, or of the start
-	after    []func() // of Conn.AfterWriting
-}
-
-func (o *output) waiting() int { return len(o.buf) - o.off }
-
 // copied copies p to where it stays until the end of the turn.
 func (l *loop) copied(p []byte) []byte {
 	w := &l.writer
@@ -303,15 +293,13 @@ func (l *loop) keep(c *Conn, skip int) {
 	for _, p := range l.writer.pieces {
 		n := min(skip, len(p))
 		skip -= n
-		c.out.buf = l.pool.append(c.out.buf, p[n:])
+		c.out.append(&l.pool, p[n:])
 	}
 }
 
-// startOutput prepares to keep output: makes room in what is there, or starts it and asks the poller for writability.
+// startOutput prepares to keep output, and asks the poller for writability.
 func (l *loop) startOutput(c *Conn) {
 	if c.out != nil {
-		n := copy(c.out.buf, c.out.buf[c.out.off:])
-		c.out.buf, c.out.off = c.out.buf[:n], 0
 		return
 	}
 	c.out = &output{progress: l.wheel.now}
@@ -328,12 +316,15 @@ func (l *loop) writeWaiting(c *Conn) {
 		l.stopPolling(c)
 		return
 	}
-	n, errno := sysWrite(c.fd, o.buf[o.off:])
+	w := &l.writer
+	pieces := o.first(w.pieces[:0])
+	n, errno := sysWritev(c.fd, pieces, w.vecs)
+	clear(pieces)
 	if n = l.wrote(c, n, errno); c.state == stateClosed {
 		return
 	}
 	if n > 0 {
-		o.off += n
+		o.advance(&l.pool, n)
 		o.progress = l.wheel.now
 	}
 	if o.waiting() > 0 {
@@ -367,7 +358,7 @@ func (l *loop) stopPolling(c *Conn) {
 
 func (l *loop) dropOutput(c *Conn) {
 	if c.out != nil {
-		l.pool.put(c.out.buf)
+		c.out.free(&l.pool)
 		c.out = nil
 	}
 }
@@ -390,8 +381,8 @@ func (l *loop) closeSlow(c *Conn) {
 	copy(body[2:], text)
 	var head [10]byte
 	l.startOutput(c)
-	c.out.buf = l.pool.append(c.out.buf, appendHeader(head[:0], ws.OpClose, len(body)))
-	c.out.buf = l.pool.append(c.out.buf, body[:])
+	c.out.append(&l.pool, appendHeader(head[:0], ws.OpClose, len(body)))
+	c.out.append(&l.pool, body[:])
 	c.out.progress = l.wheel.now
 	l.leave(c, ReasonSlowConsumer)
 	l.enter(c, stateFlush)
