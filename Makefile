@@ -39,7 +39,7 @@ test: deps format vet generated ## Install what the tests need and run them all,
 	go test $(TESTFLAGS) -run TestKillUnderLoad ./cmd/switchyard -kill.pairs 500 -kill.rate 20000
 	CGO_ENABLED=1 go test -race $(TESTFLAGS) ./...
 
-# Each test binary starts a ClickHouse of its own, which .ci/deps has installed; SWITCHYARD_TEST_CLICKHOUSE=HOST:PORT names another one.
+# Each test binary starts a ClickHouse of its own, which .ci/deps has installed; TEST_CLICKHOUSE=HOST:PORT names another one.
 CLICKHOUSE_TESTS := ./sink/history/... ./sink/sinkbench
 
 .PHONY: test-clickhouse

@@ -1,7 +1,7 @@
 // Package chtest runs a real ClickHouse for tests: the library that .ci/deps installs, in a process of its own (tools/clickhouse), with the
 // native and the HTTP protocol on 127.0.0.1 and a folder of its own. A ClickHouse that cannot be started fails the test.
 //
-// Shared is for tests that need a ClickHouse, Start for those that kill it or cut it off. With SWITCHYARD_TEST_CLICKHOUSE=HOST:PORT Shared
+// Shared is for tests that need a ClickHouse, Start for those that kill it or cut it off. With TEST_CLICKHOUSE=HOST:PORT Shared
 // uses the server there instead, as the user "default" without a password; so the same tests run against a production version.
 //
 // The library ends within a few seconds of a failed login over the native protocol, and now and then when a client goes away in its handshake,
@@ -20,7 +20,9 @@ import (
 )
 
 // Environment is the variable that names a ClickHouse which is there already.
-const Environment = "SWITCHYARD_TEST_CLICKHOUSE"
+//
+// It does not begin as the server's own variables do, since the server refuses those that it does not know.
+const Environment = "TEST_CLICKHOUSE"
 
 // Besides "default", which has no password and may do everything, a server of this package knows a user with the same rights who has a
 // password, and one with it who may connect and no more.
