@@ -96,12 +96,15 @@ func (s *server) startHistory() error {
 	return err
 }
 
-// reads is the store, with the history behind it if there is one. Of so many goroutines that read, at most half wait for the history.
+// reads is the store, with the history behind it, or nothing: then what the store has let go of is gone, and a reader who needs it is told. Of so many
+// goroutines that read, at most half wait for the history.
 func (s *server) reads(goroutines int) store {
 	st := store{Store: s.store.Load()}
+	var cold history.Cold = history.Nowhere{}
 	if h := s.history.Load(); h != nil {
-		st.tiers = history.NewReader(st.Store, h.client, max(1, goroutines/2), time.Duration(s.cfg.History.QueryTimeout))
+		cold = h.client
 	}
+	st.tiers = history.NewReader(st.Store, cold, max(1, goroutines/2), time.Duration(s.cfg.History.QueryTimeout))
 	return st
 }
 

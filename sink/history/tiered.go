@@ -25,6 +25,19 @@ type Cold interface {
 	PageBefore(ctx context.Context, dst []byte, conv frame.ID, before uint64, maxCount, maxBytes int) (frames []byte, count int, more bool, err error)
 }
 
+// Nowhere is the Cold of a store without a history: what the store has let go of is gone.
+type Nowhere struct{}
+
+// PageAfter is Cold's.
+func (Nowhere) PageAfter(_ context.Context, dst []byte, _ frame.ID, _, _ uint64, _, _ int) ([]byte, int, error) {
+	return dst, 0, nil
+}
+
+// PageBefore is Cold's.
+func (Nowhere) PageBefore(_ context.Context, dst []byte, _ frame.ID, _ uint64, _, _ int) ([]byte, int, bool, error) {
+	return dst, 0, false, nil
+}
+
 // ErrGone is what ReadAfter returns when messages are asked for that no tier has any more: the retention of the history is over for them, or they are among
 // the dead letters.
 var ErrGone = errors.New("history: messages are neither in the store nor in the history any more")

@@ -218,3 +218,15 @@ func TestHangingColdTier(t *testing.T) {
 		return
 	}
 }
+
+// TestNowhere: without a history, what the store has let go of is gone, and is not left out in silence.
+func TestNowhere(t *testing.T) {
+	_, hot, _, _ := tiers(10, 6, 6)
+	r := NewReader(hot, Nowhere{}, 1, time.Second)
+	if _, _, _, err := r.ReadAfter(nil, frame.ID{1}, 3, 10, 9, 1<<20); !errors.Is(err, ErrGone) {
+		t.Errorf("a replay: %v", err)
+	}
+	if _, count, more, err := r.ReadBefore(nil, frame.ID{1}, 10, 9, 1<<20); err != nil || count != 3 || more {
+		t.Errorf("a page: %d messages, more %v, %v", count, more, err)
+	}
+}
