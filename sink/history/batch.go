@@ -26,6 +26,9 @@ type batch struct {
 
 	rows   []Row // merged, in the order of the outbox
 	events []Row // those of them that are events
+	// The columns hold rows and events, ready to be sent: they are filled while the batch before is inserted.
+	messageColumns messageColumns
+	eventColumns   eventColumns
 	dead   []deadLetter
 	token  string
 	merge  map[rowKey]int32 // where in rows a message stands
@@ -52,6 +55,7 @@ func (b *batch) reset(source string) {
 	*b = batch{
 		source: source, frames: emptied(b.frames), entries: emptied(b.entries), gaps: emptied(b.gaps),
 		rows: emptied(b.rows), events: emptied(b.events), merge: b.merge,
+		messageColumns: b.messageColumns, eventColumns: b.eventColumns,
 	}
 	if b.merge == nil || cap(b.rows) == 0 {
 		b.merge = make(map[rowKey]int32)
@@ -107,6 +111,8 @@ func (b *batch) finish() {
 			b.events = append(b.events, b.rows[i])
 		}
 	}
+	b.messageColumns.fill(b.rows)
+	b.eventColumns.fill(b.events)
 	b.token = b.makeToken()
 }
 

@@ -17,10 +17,16 @@ type inserter struct {
 // insert writes all rows but those that are rejected. A batch with a row that is not wanted is halved until that row is alone, which
 // takes two inserts for each halving; the tokens of the halves are made from the whole's, so that after a crash all of it comes out the same.
 func (i *inserter) insert(ctx context.Context, c columns, rows []Row, token string) error {
+	c.fill(rows)
+	return i.insertFilled(ctx, c, rows, token)
+}
+
+// insertFilled does so with columns that hold the rows already.
+func (i *inserter) insertFilled(ctx context.Context, c columns, rows []Row, token string) error {
 	if len(rows) == 0 {
 		return nil
 	}
-	err := i.try(ctx, func(ctx context.Context) error { return i.writer.insert(ctx, c, rows, token) })
+	err := i.try(ctx, func(ctx context.Context) error { return i.writer.insert(ctx, c, token) })
 	var fault *Fault
 	switch {
 	case !errors.As(err, &fault) || fault.Class != ClassPoison:

@@ -60,7 +60,7 @@ func (r *replay) run(ctx context.Context, path string) error {
 		return err
 	}
 	writer := &writer{conn: r.client.write, timeout: r.client.cfg.InsertTimeout}
-	for _, c := range []columns{&writer.messages, &writer.events} {
+	for _, c := range []columns{new(messageColumns), new(eventColumns)} {
 		for rows := range slices.Chunk(r.rowsFor(c.table(), letters), r.client.cfg.BatchRows) {
 			if err := r.insert(ctx, writer, c, rows); err != nil {
 				return err

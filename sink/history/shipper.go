@@ -120,17 +120,16 @@ func (s *Shipper) insert(ctx context.Context, b *batch) error {
 	if err := s.bury(ctx, b.dead...); err != nil {
 		return err
 	}
-	w := s.inserter.writer
-	if err := s.inserter.insert(ctx, &w.messages, b.rows, b.token); err != nil {
+	if err := s.inserter.insertFilled(ctx, &b.messageColumns, b.rows, b.token); err != nil {
 		return err
 	}
-	if err := s.inserter.insert(ctx, &w.events, b.events, b.token); err != nil {
+	if err := s.inserter.insertFilled(ctx, &b.eventColumns, b.events, b.token); err != nil {
 		return err
 	}
 	if len(b.gaps) == 0 {
 		return nil
 	}
-	return s.retry(ctx, func(ctx context.Context) error { return w.insertGaps(ctx, b.source, b.gaps, b.gapToken()) })
+	return s.retry(ctx, func(ctx context.Context) error { return s.inserter.writer.insertGaps(ctx, b.source, b.gaps, b.gapToken()) })
 }
 
 // reject is for a row that ClickHouse does not want.

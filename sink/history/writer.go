@@ -10,17 +10,14 @@ import (
 
 // writer inserts rows, one insert at a time. It is not safe for concurrent use.
 type writer struct {
-	conn     driver.Conn
-	timeout  time.Duration
-	messages messageColumns
-	events   eventColumns
+	conn    driver.Conn
+	timeout time.Duration
 }
 
-// insert writes rows into the table of c, all of them or none, unless rows were inserted under this token before: then it does nothing.
+// insert writes what the columns hold into their table, all of it or nothing, unless rows were inserted under this token before: then it does nothing.
 // An error may mean either. The driver's batch is never sent twice: a second Send inserts the rows again and returns nil,
 // so after an error a new batch is made of the same rows.
-func (w *writer) insert(ctx context.Context, c columns, rows []Row, token string) error {
-	c.fill(rows)
+func (w *writer) insert(ctx context.Context, c columns, token string) error {
 	return w.send(ctx, c.query(), token, c.appendTo)
 }
 

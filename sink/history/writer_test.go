@@ -60,7 +60,7 @@ func TestAfterAnErrorTheBatchIsBuiltAnew(t *testing.T) {
 		return err
 	}}
 	row := Row{Conv: frame.ID{1}, Seq: 1, Body: frame.AppendText(nil, "x")}
-	if err := i.insert(context.Background(), &w.messages, []Row{row}, "token"); err != nil {
+	if err := i.insert(context.Background(), new(messageColumns), []Row{row}, "token"); err != nil {
 		t.Fatal(err)
 	}
 	if len(conn.batches) != 4 {
