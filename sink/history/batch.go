@@ -29,9 +29,9 @@ type batch struct {
 	// The columns hold rows and events, ready to be sent: they are filled while the batch before is inserted.
 	messageColumns messageColumns
 	eventColumns   eventColumns
-	dead   []deadLetter
-	token  string
-	merge  map[rowKey]int32 // where in rows a message stands
+	dead           []deadLetter
+	token          string
+	merge          map[rowKey]int32 // where in rows a message stands
 }
 
 // entryEnd says which bytes of frames are an entry's: those up to end that are not of the entry before.

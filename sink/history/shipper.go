@@ -129,7 +129,9 @@ func (s *Shipper) insert(ctx context.Context, b *batch) error {
 	if len(b.gaps) == 0 {
 		return nil
 	}
-	return s.retry(ctx, func(ctx context.Context) error { return s.inserter.writer.insertGaps(ctx, b.source, b.gaps, b.gapToken()) })
+	return s.retry(ctx, func(ctx context.Context) error {
+		return s.inserter.writer.insertGaps(ctx, b.source, b.gaps, b.gapToken())
+	})
 }
 
 // reject is for a row that ClickHouse does not want.
