@@ -233,9 +233,9 @@ func (o *Outbox) placeOf(number uint64) (p place, err error) {
 	return p, err
 }
 
-// Wait waits until an entry with a number greater than after is durable, until ctx ends, or until the store is closed (ErrUnavailable).
+// Wait waits until an entry with a number greater than after is durable and not shipped, until ctx ends, or until the store is closed (ErrUnavailable).
 func (o *Outbox) Wait(ctx context.Context, after uint64) error {
-	return o.await(ctx, func() bool { return o.visible > after })
+	return o.await(ctx, func() bool { return o.visible > max(after, o.shipped.number) })
 }
 
 // WaitShipped waits until everything is shipped that was durable when it was called, or as Wait.

@@ -207,6 +207,12 @@ func TestOutboxWait(t *testing.T) {
 	if err := o.Wait(ctx, 1); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a wait for the next ended with %v", err)
 	}
+	shipAll(t, o)
+	ctx, cancel = context.WithTimeout(context.Background(), 20*time.Millisecond)
+	defer cancel()
+	if err := o.Wait(ctx, 0); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("with all shipped, a wait for any ended with %v", err)
+	}
 	go func() { came <- o.Wait(context.Background(), 1) }()
 	closeStore(t, store)
 	if err := <-came; !errors.Is(err, sink.ErrUnavailable) {

@@ -96,7 +96,7 @@ func (f *memoryFeed) Shipped(_ context.Context, r history.Range) error {
 
 func (f *memoryFeed) Wait(ctx context.Context, after uint64) error {
 	f.mu.Lock()
-	if f.last > after {
+	if n := len(f.entries); n > 0 && f.entries[n-1].Number > after {
 		f.mu.Unlock()
 		return nil
 	}
