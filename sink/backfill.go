@@ -55,12 +55,27 @@ func (k *kept) prepareBackfill(db *pebble.DB, cfg Config) error {
 			return err
 		}
 	}
-	if has == want {
+	return k.resumeBackfill(db, has, want)
+}
+
+// resumeBackfill finds where a backfill goes on. One that was begun for another configuration is forgotten: what was stored since then lacks what is
+// to be noted, also where that backfill has been.
+func (k *kept) resumeBackfill(db *pebble.DB, has, want byte) error {
+	progress, known, err := get(db, recordBackfill)
+	if err != nil {
+		return err
+	}
+	if has != want {
+		k.backfill = []byte{keyMessages}
+	}
+	switch {
+	case !known:
+		return nil
+	case has != want && len(progress) > 0 && progress[0] == want:
+		k.backfill = append(k.backfill, progress[1:]...)
 		return nil
 	}
-	progress, _, err := get(db, recordBackfill)
-	k.backfill = append([]byte{keyMessages}, progress...)
-	return err
+	return db.Delete(recordBackfill, pebble.Sync)
 }
 
 // forgetAges drops all aging entries, as the backfill that begins notes everything anew: else it would count twice.
@@ -105,9 +120,10 @@ func (s *Store) backfill(ctx context.Context, from []byte) (done bool) {
 	return err == nil
 }
 
+// noteBackfill notes how far a backfill has come, and what it is for.
 func noteBackfill(t *Tx, next []byte, all byte) {
 	if next != nil {
-		t.set(recordBackfill, next[1:])
+		t.set(recordBackfill, append([]byte{all}, next[1:]...))
 		return
 	}
 	t.delete(recordBackfill)

@@ -128,3 +128,48 @@ func TestBackfillBeforePruning(t *testing.T) {
 	}
 	waitFor(t, "pruning", func() bool { r, err := extent(store, last); return err == nil && r.first == 2 })
 }
+
+// TestBackfillAfterAnotherConfiguration ends a backfill in the middle and lets the store go on without an outbox. A message that comes then, in a conversation
+// where the backfill has been, must get into the outbox all the same when there is one again.
+func TestBackfillAfterAnotherConfiguration(t *testing.T) {
+	plain, aging := quiet("store"), quiet("store")
+	aging.RetentionBytes = 1 << 40
+	for name, between := range map[string]sink.Config{"nothing is noted": plain, "another thing is noted": aging} {
+		t.Run(name, func(t *testing.T) {
+			fs := vfs.NewMem()
+			store := openFor(t, fs, plain)
+			const convs = 5000
+			id := func(i int) frame.ID { return frame.ID{byte(i >> 8), byte(i), 3} }
+			fill(t, store, convs, id, 1)
+			closeStore(t, store)
+
+			cfg := withOutbox(plain)
+			cfg.OutboxMax = int64(2 * 800 * len(storetest.Messages(id(0), 1, 1, 30))) // a step is 1,024 records, so the next one waits
+			store = openFor(t, fs, cfg)
+			waitFor(t, "the first step", func() bool { return store.Outbox().Backlog().Rows > 0 })
+			closeStore(t, store)
+
+			store = openFor(t, fs, between)
+			if err := put(t, store, id(0), 2, 2); err != nil {
+				t.Fatal(err)
+			}
+			closeStore(t, store)
+
+			store = openFor(t, fs, withOutbox(plain))
+			waitFor(t, "the message", func() (found bool) {
+				err := store.Outbox().Read(0, func(e sink.Entry) bool {
+					messages, err := unpack(e.Frames)
+					if err != nil {
+						t.Fatal(err)
+					}
+					found = found || slices.Contains(messages, sent{id(0), 2})
+					return !found
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return found
+			})
+		})
+	}
+}
