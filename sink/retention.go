@@ -131,6 +131,10 @@ func (r *retention) forget(ctx context.Context, upto age) error {
 
 // due is what one step deletes.
 type due struct {
+	// generation is that from before anything was read. What is read may not be durable yet, and a record is the last of its conversation again when
+	// a failure has taken back the one behind it.
+	generation uint64
+
 	upto  age
 	convs map[frame.ID]uint64 // of each conversation all records up to this one, but never its last
 	keys  []byte              // of records, found and not yet deleted, in a row; at most pruneOps
@@ -145,7 +149,7 @@ func (r *retention) due(now time.Time) (*due, error) {
 	if o := r.store.outbox; o != nil {
 		upto = min(upto, o.shippedUpTo().number)
 	}
-	d := &due{convs: map[frame.ID]uint64{}}
+	d := &due{generation: r.store.Generation(), convs: map[frame.ID]uint64{}}
 	if from > upto {
 		return d, nil
 	}
@@ -226,6 +230,7 @@ func (d *due) commit(ctx context.Context, s *Store, least int) error {
 		return nil
 	}
 	err := s.upkeep(ctx, func(t *Tx) {
+		t.generation = d.generation
 		for key := range slices.Chunk(d.keys, messagesKeyLen) {
 			t.delete(key)
 		}
