@@ -2,6 +2,7 @@ package history
 
 import (
 	"fmt"
+	"math"
 	"runtime"
 	"strconv"
 	"time"
@@ -93,9 +94,14 @@ func (b *batch) add(e Entry) {
 	b.entries = append(b.entries, entryEnd{e.Number, len(b.frames)})
 }
 
-// age is how long ago the oldest entry was committed.
+// age is how long ago the oldest entry was committed: for ever if its time is yet to come, because then the clock was set back, and the entry would
+// wait until it has caught up.
 func (b *batch) age(now time.Time) time.Duration {
-	return time.Duration(now.UnixMilli()-int64(b.oldestMS)) * time.Millisecond
+	ms := now.UnixMilli() - int64(b.oldestMS)
+	if ms < 0 {
+		return math.MaxInt64
+	}
+	return time.Duration(ms) * time.Millisecond
 }
 
 // finish makes rows of the frames and gives them their token.

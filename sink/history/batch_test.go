@@ -2,10 +2,12 @@ package history
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/switchyard-im/switchyard/frame"
 )
@@ -110,5 +112,15 @@ func TestRowsDoNotAllocate(t *testing.T) {
 		c.fill(b.rows)
 	}); n > 20 {
 		t.Errorf("%v allocations for 1,000 rows", n)
+	}
+}
+
+// TestAgeOfTheFuture: after the clock was set back nothing waits until it has caught up.
+func TestAgeOfTheFuture(t *testing.T) {
+	now := time.UnixMilli(minTimeMS)
+	for oldest, want := range map[uint64]time.Duration{minTimeMS - 300: 300 * time.Millisecond, minTimeMS: 0, minTimeMS + 3_600_000: math.MaxInt64} {
+		if b := (&batch{oldestMS: oldest}); b.age(now) != want {
+			t.Errorf("the age of %d is %v, want %v", oldest, b.age(now), want)
+		}
 	}
 }
