@@ -96,6 +96,10 @@ type Config struct {
 	// pruneInterval is how often the pruner looks, pruneStep how many records it looks at in one go. Defaults 1 s and 16,384; tests change them.
 	pruneInterval time.Duration
 	pruneStep     int
+	// numbers is below what commits are numbered with from the opening on. Default the time in microseconds; tests change it. So the numbers go on growing
+	// also in a store that was restored from a copy, or begun anew, beside a history that has the messages of the one before: the newer ones
+	// are to replace the others there. No store commits a million times a second.
+	numbers func() uint64
 
 	// Logger gets what an operator should know. Default slog.Default().
 	Logger *slog.Logger
@@ -123,6 +127,9 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.reclaim, time.Minute)
 	setDefault(&c.pruneInterval, time.Second)
 	setDefault(&c.pruneStep, 16<<10)
+	if c.numbers == nil {
+		c.numbers = func() uint64 { return uint64(max(0, time.Now().UnixMicro())) }
+	}
 	setDefault(&c.ReopenMin, 50*time.Millisecond)
 	setDefault(&c.ReopenMax, 5*time.Second)
 	if c.Logger == nil {

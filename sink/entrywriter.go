@@ -21,7 +21,8 @@ func newEntryWriter(s *Store, k kept) *entryWriter {
 	if s.outbox == nil && s.retention == nil {
 		return nil
 	}
-	return &entryWriter{outbox: s.outbox, retention: s.retention, last: k.last, aged: k.aged.bytes}
+	last := place{number: k.number, rows: k.last.rows, bytes: k.last.bytes}
+	return &entryWriter{outbox: s.outbox, retention: s.retention, last: last, aged: k.aged.bytes}
 }
 
 // size is how many bytes write will add to the batch, about.

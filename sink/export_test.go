@@ -17,6 +17,12 @@ func Pruning(cfg Config, interval time.Duration, step int) Config {
 	return cfg
 }
 
+// NumberedFrom is cfg with commits that are numbered after last, or after what is stored.
+func NumberedFrom(cfg Config, last uint64) Config {
+	cfg.numbers = func() uint64 { return last }
+	return cfg
+}
+
 // Reclaim is cfg with another time after which deleted ranges go to the disk.
 func Reclaim(cfg Config, after time.Duration) Config {
 	cfg.reclaim = after

@@ -12,18 +12,21 @@ import (
 // kept is what the disk knows of the outbox and of the retention when an engine is opened.
 type kept struct {
 	source  string
-	last    place // the last entry of the outbox ever written; its number is that of the last commit, whichever entry it wrote
+	last    place // the last entry of the outbox ever written
 	shipped place
 	frozen  Range // zero: none
 
 	aged   age // the last aging entry ever written
 	pruned age
 
+	number uint64 // after this one the commits are numbered
+
 	backfill []byte // where a backfill begins; nil: there is none to do
 }
 
 // lostAtMost is more than the commits that a loss of power can take back where nothing is synced. They may have been shipped. Their numbers are left out
-// then, as the history keeps, of two messages with the same sequence, the one with the higher number.
+// then, as the history keeps, of two messages with the same sequence, the one with the higher number. Config.numbers is higher too, unless the loss of power
+// has set the clock back.
 const lostAtMost = 1 << 20
 
 // prepare reads what is kept, and gives a store without a name its name. It runs while the engine is opened, before anything is committed.
@@ -47,17 +50,17 @@ func prepare(db *pebble.DB, cfg Config) (k kept, err error) {
 			return kept{}, err
 		}
 	}
-	waits := k.last.number > k.shipped.number
-	k.last.number = max(k.last.number, k.aged.number)
+	err = k.setNumber(db, cfg)
+	return k, err
+}
+
+// setNumber decides after which number commits are numbered.
+func (k *kept) setNumber(db *pebble.DB, cfg Config) (err error) {
+	k.number = max(k.last.number, k.aged.number, cfg.numbers())
 	if cfg.Durability == DurabilityUnsafeNoFsync {
-		if k.last.number, err = skipNumbers(db, k.last.number); err != nil {
-			return kept{}, err
-		}
+		k.number, err = skipNumbers(db, k.number)
 	}
-	if !waits {
-		k.shipped.number = k.last.number
-	}
-	return k, nil
+	return err
 }
 
 // skipNumbers leaves out the numbers that may have been given and lost, and makes sure, with a flush, that this is not lost.

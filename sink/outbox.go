@@ -11,7 +11,7 @@ import (
 )
 
 // Outbox is what was committed and is not yet shipped to where the history is: one entry for each commit that had messages, numbered in
-// the order of the commits. Whoever ships reads entries, freezes a range of them, sends it as often as it takes, and says that it is shipped;
+// the order of the commits, with holes. Whoever ships reads entries, freezes a range of them, sends it as often as it takes, and says that it is shipped;
 // a range that was frozen is found again after a crash, with the same entries, so that the receiver can tell that it has them already.
 //
 // All methods are safe for concurrent use, but only one may ship.
@@ -52,10 +52,9 @@ type Entry struct {
 
 // Backlog is what is durable and not yet shipped.
 type Backlog struct {
-	Entries  uint64 // at most
 	Rows     uint64
 	Bytes    uint64 // of Message frames
-	OldestMS uint64 // when the oldest was committed, Unix milliseconds; 0 if there is none, or if it cannot be read
+	OldestMS uint64 // when the oldest entry was committed, Unix milliseconds; 0 if none waits, or if it cannot be read
 }
 
 // ErrNotFrozen is what Shipped ends with for a range that is not the frozen one, and Freeze while another is frozen.
@@ -273,14 +272,13 @@ func (o *Outbox) await(ctx context.Context, holdsLocked func() bool) error {
 func (o *Outbox) Backlog() Backlog {
 	o.mu.Lock()
 	b := Backlog{
-		Entries: o.durable.number - o.shipped.number,
-		Rows:    o.durable.rows - o.shipped.rows,
-		Bytes:   o.durable.bytes - o.shipped.bytes,
+		Rows:  o.durable.rows - o.shipped.rows,
+		Bytes: o.durable.bytes - o.shipped.bytes,
 	}
 	known := o.oldest
-	after := o.shipped.number
+	after, last := o.shipped.number, o.durable.number
 	o.mu.Unlock()
-	if b.Entries == 0 {
+	if after == last {
 		return b
 	}
 	if known.timeMS == 0 || known.after != after {

@@ -53,7 +53,7 @@ func BenchmarkShip(b *testing.B) {
 	b.ReportAllocs()
 	b.ResetTimer()
 	run(b, c, feed)
-	for feed.Backlog().Entries > 0 {
+	for feed.Backlog().Rows > 0 {
 		time.Sleep(time.Millisecond)
 	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "rows/s")

@@ -116,7 +116,7 @@ func (f *memoryFeed) Wait(ctx context.Context, after uint64) error {
 func (f *memoryFeed) Backlog() history.Backlog {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	b := history.Backlog{Entries: uint64(len(f.entries))}
+	var b history.Backlog
 	for _, e := range f.entries {
 		b.Rows += uint64(e.Rows)
 		b.Bytes += uint64(len(e.Frames))
@@ -158,5 +158,5 @@ func eventually(t testing.TB, what string, ok func() bool) {
 // shipped waits until the feed has nothing more to ship.
 func shipped(t testing.TB, feed history.Feed) {
 	t.Helper()
-	eventually(t, "everything is shipped", func() bool { return feed.Backlog().Entries == 0 })
+	eventually(t, "everything is shipped", func() bool { return feed.Backlog() == history.Backlog{} })
 }

@@ -67,7 +67,7 @@ func newMetrics(s *Shipper) (*metrics, error) {
 
 func (s *Shipper) lag(now time.Time) time.Duration {
 	b := s.feed.Backlog()
-	if b.Entries == 0 || b.OldestMS == 0 {
+	if b.OldestMS == 0 {
 		return 0
 	}
 	return max(0, now.Sub(time.UnixMilli(int64(b.OldestMS))))

@@ -1,7 +1,9 @@
 package history_test
 
 import (
+	"bytes"
 	"context"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"strings"
@@ -173,5 +175,30 @@ func TestDroppedHistoryIsRecorded(t *testing.T) {
 	kept, lost := distinct(t, c), count(t, c, "SELECT sum(lost) FROM history_gaps FINAL")
 	if kept+lost != accepted+1 || lost < 10 || count(t, c, "SELECT countIf(from_at > to_at OR source != '"+s.Outbox().Source()+"') FROM history_gaps FINAL") != 0 {
 		t.Errorf("%d in the history and %d in gaps, of %d", kept, lost, accepted+1)
+	}
+}
+
+// TestAStoreBegunAnew: a store is lost, and another one accepts messages under the same sequences, with fewer before them. They are what the history has then.
+func TestAStoreBegunAnew(t *testing.T) {
+	c := open(t, shipping(t))
+	var want []byte
+	for round := range 2 {
+		s, closeStore := openStore(t, t.TempDir())
+		if round == 0 {
+			for seq := range uint64(5) {
+				accept(t, s, chat(1, seq+1))
+			}
+		}
+		m := chat(0, 1)
+		m.Body = frame.AppendText(nil, fmt.Sprint("of store ", round))
+		accept(t, s, m)
+		want = m.Append(nil)
+		_, stop := run(t, c, s.Outbox())
+		shipped(t, s.Outbox())
+		stop()
+		closeStore()
+	}
+	if got := stored(t, c, 0); !bytes.Equal(got, want) {
+		t.Errorf("the history has %q instead of %q", got, want)
 	}
 }
