@@ -181,6 +181,12 @@ func TestOutboxCapAtStart(t *testing.T) {
 	if err := put(t, store, frame.ID{1}, 4, 4); !errors.Is(err, sink.ErrUnavailable) {
 		t.Errorf("a message ended with %v", err)
 	}
+	if err := store.Durable(t.Context(), store.Generation()); err != nil {
+		t.Errorf("what was read is not known to be durable: %v", err)
+	}
+	if err := store.Durable(t.Context(), store.Generation()-1); !errors.Is(err, sink.ErrUnavailable) {
+		t.Errorf("what was read before the interruption: %v", err)
+	}
 	to := newReceiver()
 	if err := shipOnce(context.Background(), store.Outbox(), to, 10); err != nil {
 		t.Fatal(err)

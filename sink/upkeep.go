@@ -41,6 +41,13 @@ func (s *Store) upkeep(ctx context.Context, fill func(*Tx), durable func()) erro
 	}
 }
 
+// Durable returns when all that was read before the call is durable: a read may see a commit whose sync is still under way. Generation is the store's from
+// before the read; if there was an interruption since, nobody knows, and it is ErrUnavailable. It costs no sync, and it is answered also while
+// nothing is accepted because there is too little space or the outbox is full.
+func (s *Store) Durable(ctx context.Context, generation uint64) error {
+	return s.upkeep(ctx, func(t *Tx) { t.generation = generation }, nil)
+}
+
 // upkeepDone is the completion of an upkeep.
 type upkeepDone struct {
 	durable func()

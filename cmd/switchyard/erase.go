@@ -127,7 +127,7 @@ func (s *server) newEraser() *history.Eraser {
 		if err := s.center.Erase(ctx, user, convs); err != nil {
 			return err
 		}
-		return store{Store: st}.Durable(ctx)
+		return st.Durable(ctx, st.Generation())
 	}
 	if h := s.history.Load(); h != nil {
 		e.Client, e.Shipper, e.Outbox = h.client, h.shipper, st.Outbox()

@@ -187,22 +187,9 @@ func (s store) OpenConversations(fn func(conv frame.ID, state []byte) error) err
 	return translate(s.Store.OpenConversations(fn))
 }
 
-// Durable commits an empty transaction: those that come before it are durable when it is completed.
-func (s store) Durable(ctx context.Context) error {
-	done := make(completed, 1)
-	s.Store.Begin(s.Store.Generation()).Commit(done)
-	select {
-	case err := <-done:
-		return translate(err)
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+func (s store) Durable(ctx context.Context, generation uint64) error {
+	return translate(s.Store.Durable(ctx, generation))
 }
-
-// completed is told how one transaction ended; it has room for that.
-type completed chan error
-
-func (c completed) Committed(err error) { c <- err }
 
 // tx shows a sink.Tx as a dispatch.Tx. It is one pointer, so it fits an interface without an allocation.
 type tx struct{ *sink.Tx }

@@ -2,8 +2,8 @@
 // as a client's hello does, and sees what its bearer may see: a participant its own conversations, a supervisor those of its groups.
 //
 // cmd starts it after the message center and stops it before. Requests run on net/http's goroutines and may block on the disk and on the history store;
-// no loop and no shard waits for them. At most Config.Requests run at a time, and each ends after Config.Timeout; more are answered
-// 503 with a time to come back, so that a slow history store cannot gather them.
+// no loop and no shard waits for them. At most Config.Requests run at a time, and each ends after Config.Timeout, or after twice that if
+// its client does not read the answer; more are answered 503 with a time to come back, so that a slow history store cannot gather them.
 package api
 
 import (
@@ -30,8 +30,9 @@ type Store interface {
 	LoadConversation(conv frame.ID, tail int) (state, messages []byte, ok bool, err error)
 	ReadAfter(dst []byte, conv frame.ID, after, upto uint64, maxCount, maxBytes int) (frames []byte, last uint64, count int, err error)
 	ReadBefore(dst []byte, conv frame.ID, before uint64, maxCount, maxBytes int) (frames []byte, count int, more bool, err error)
-	// Durable returns when all that was read before the call is durable: a read may see a commit whose sync is still under way.
-	Durable(ctx context.Context) error
+	// Durable returns when all that was read before the call, in the generation, is durable: a read may see a commit whose sync is still under way.
+	Durable(ctx context.Context, generation uint64) error
+	Generation() uint64
 }
 
 // Config is what the interface needs. All fields are required but Listener.
@@ -57,7 +58,9 @@ type Server struct {
 func Start(cfg Config) (*Server, error) {
 	s := &Server{cfg: cfg, slots: make(chan struct{}, cfg.Requests)}
 	var err error
-	s.Server, err = web.Start(web.Config{Name: "api", Flag: "api.listen", Listen: cfg.Listen, Listener: cfg.Listener, Handler: s.routes(), Log: cfg.Log})
+	s.Server, err = web.Start(web.Config{
+		Name: "api", Flag: "api.listen", Listen: cfg.Listen, Listener: cfg.Listener, Handler: s.routes(), Timeout: cfg.Timeout, Log: cfg.Log,
+	})
 	if err != nil {
 		return nil, err
 	}

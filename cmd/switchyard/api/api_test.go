@@ -25,7 +25,7 @@ func (s stuck) LoadConversation(conv frame.ID, _ int) (state, messages []byte, o
 	return state, (&frame.Message{Conv: conv, Seq: 1}).Append(nil), true, nil
 }
 
-func (s stuck) Durable(ctx context.Context) error {
+func (s stuck) Durable(ctx context.Context, _ uint64) error {
 	s.begun <- struct{}{}
 	<-ctx.Done()
 	return ctx.Err()

@@ -82,6 +82,7 @@ func (s *Server) messages(r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	generation := s.cfg.Store.Generation()
 	head, err := s.admit(conv, &r.who)
 	if err != nil {
 		return nil, err
@@ -98,7 +99,7 @@ func (s *Server) messages(r *request) (any, error) {
 		answer.PartialFrom, err = partial.From, nil
 	}
 	if err == nil {
-		err = s.cfg.Store.Durable(r.Context())
+		err = s.cfg.Store.Durable(r.Context(), generation)
 	}
 	if err == nil {
 		answer.Messages, err = newMessages(frames)

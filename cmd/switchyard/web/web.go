@@ -16,14 +16,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Config is what a listener needs; all fields are required but Listener.
+// Config is what a listener needs; all fields are required but Listener and Timeout.
 type Config struct {
 	Name     string // for errors and logs, like "admin"
 	Flag     string // the flag or option that gives it another address, for errors
 	Listen   string // IP:PORT
 	Listener int    // a listening socket to take over instead of opening one at Listen; 0: none
 	Handler  http.Handler
-	Log      *slog.Logger
+	// Timeout is how long a handler takes at most; twice that bounds how long a client may take to send the body and to read the answer. 0: no bound.
+	Timeout time.Duration
+	Log     *slog.Logger
 }
 
 // Server is a listener and its goroutine.
@@ -40,6 +42,9 @@ func Start(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: cannot listen: %w; is another server running? Give this one its own address with %s", cfg.Name, err, cfg.Flag)
 	}
+	if cfg.Timeout > 0 {
+		cfg.Handler = bounded(cfg.Handler, 2*cfg.Timeout)
+	}
 	s := &Server{cfg: cfg, listener: l, done: make(chan struct{})}
 	s.http = &http.Server{
 		Handler:           cfg.Handler,
@@ -50,6 +55,17 @@ func Start(cfg Config) (*Server, error) {
 	}
 	go s.serve() // ends with Close, which waits for it
 	return s, nil
+}
+
+// bounded gives each request a time of its own. Those of http.Server begin with the connection, which may have waited for its first request.
+func bounded(h http.Handler, d time.Duration) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, end := http.NewResponseController(w), time.Now().Add(d)
+		if err := errors.Join(c.SetReadDeadline(end), c.SetWriteDeadline(end)); err != nil {
+			panic(http.ErrAbortHandler) // the connection is gone
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 func listen(cfg Config) (net.Listener, error) {
