@@ -65,7 +65,7 @@ func ParseCursor(s string) (c Cursor, err error) {
 	if c.Conv, err = frame.ParseID(parts[1]); err != nil {
 		return Cursor{}, errCursor
 	}
-	if _, err := fmt.Sscanf(parts[0]+" "+parts[2], "%d %d", &c.TimeMS, &c.Seq); err != nil || c.String() != s {
+	if _, err := fmt.Sscanf(parts[0]+" "+parts[2], "%d %d", &c.TimeMS, &c.Seq); err != nil || c.String() != s || c.TimeMS == 0 || c.TimeMS > maxTimeMS {
 		return Cursor{}, errCursor
 	}
 	return c, nil

@@ -305,7 +305,8 @@ func TestParseCursor(t *testing.T) {
 	if got, err := history.ParseCursor(c.String()); err != nil || got != c {
 		t.Errorf("%v became %v, %v", c, got, err)
 	}
-	for _, s := range []string{"1", "1.2.3", "x." + c.Conv.String() + ".3", "1." + c.Conv.String() + ".", "01." + c.Conv.String() + ".3", "1." + c.Conv.String() + ".3.4"} {
+	for _, s := range []string{"1", "1.2.3", "x." + c.Conv.String() + ".3", "1." + c.Conv.String() + ".", "01." + c.Conv.String() + ".3", "1." + c.Conv.String() + ".3.4",
+		"0." + c.Conv.String() + ".3", "18446744073709551615." + c.Conv.String() + ".3"} {
 		if got, err := history.ParseCursor(s); err == nil {
 			t.Errorf("%q became %v", s, got)
 		}
