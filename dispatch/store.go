@@ -4,12 +4,16 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/switchyard-im/switchyard/dispatch/core"
 	"github.com/switchyard-im/switchyard/frame"
 )
 
 // ErrUnavailable is what a Tx ends with, and a read returns, while the store cannot keep what it is given (disk full, failed
 // fsync, stale generation). The sender is told `unavailable` with a retry time.
 var ErrUnavailable = errors.New("dispatch: the store is unavailable")
+
+// ErrGone is what ReadAfter returns when messages that are asked for are kept nowhere any more. Who replays is told that it cannot recover.
+var ErrGone = core.ErrGone
 
 // PartialError is what ReadBefore returns, together with a valid page, when older messages belong into the page and are kept where they cannot
 // be read now. The page is complete from the sequence From on.

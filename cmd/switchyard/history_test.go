@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -98,7 +99,16 @@ type seam struct {
 // newSeam makes it, and leaves the visitor's client to the caller.
 func newSeam(ctx context.Context, t *testing.T, address, database string, args ...string) (*seam, *switchyard.Conversation) {
 	t.Helper()
-	s := &seam{installation: newInstallation(t, append(append(withClickhouse(address, database), "--set", "api.listen=127.0.0.1:0", "--set", "store.retention=1s"), args...)...)}
+	s, c := newTalk(ctx, t, append(withClickhouse(address, database), args...)...)
+	awaitRows(t, address, database, s.head+1)
+	s.process.awaitPruned(ctx, s)
+	return s, c
+}
+
+// newTalk makes the conversation, in a server that keeps messages for a second.
+func newTalk(ctx context.Context, t *testing.T, args ...string) (*seam, *switchyard.Conversation) {
+	t.Helper()
+	s := &seam{installation: newInstallation(t, append([]string{"--set", "api.listen=127.0.0.1:0", "--set", "store.retention=1s"}, args...)...)}
 	s.process, _ = s.start()
 	s.base = "http://" + s.api
 	c, err := s.dial(ctx, "ann", frame.RoleVisitor).Open(ctx, devGroup, switchyard.OpenOptions{})
@@ -114,8 +124,6 @@ func newSeam(ctx context.Context, t *testing.T, address, database string, args .
 	}
 	s.conv = c.ID()
 	s.trimmed = s.head - 1
-	awaitRows(t, address, database, s.head+1)
-	s.process.awaitPruned(ctx, s)
 	return s, c
 }
 
@@ -172,6 +180,29 @@ func TestPagesOverTheSeam(t *testing.T) {
 	}
 	if _, err := conv.Send(ctx, "goes on"); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestMessagesThatAreGone: without ClickHouse what the store lets go of is gone. Who comes back for it is told so, and everything else goes on.
+func TestMessagesThatAreGone(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	s, _ := newTalk(ctx, t)
+	s.process.awaitPruned(ctx, s)
+	again, err := s.dial(ctx, "ann", frame.RoleVisitor).Resume(ctx, s.conv, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = again.Receive(ctx)
+	if gap, ok := errors.AsType[*switchyard.GapError](err); !ok || gap.After != 1 || gap.Head != s.head {
+		t.Errorf("got %v, want a gap from 1 to %d", err, s.head)
+	}
+	if sent, err := again.Send(ctx, "goes on"); err != nil || sent.Seq != s.head+1 {
+		t.Errorf("%+v, %v", sent, err)
+	}
+	path := "/v1/conversations/" + s.conv.String() + "/messages?after=1"
+	if status, p := s.as(s.base, "ann", frame.RoleVisitor).get(path); status != 410 || p.Error.Code != "gone" {
+		t.Errorf("over HTTP: %d %+v", status, p)
 	}
 }
 

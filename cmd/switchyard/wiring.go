@@ -151,15 +151,7 @@ func poolConfig(p config.Pool) dispatch.PoolConfig {
 // interface that Begin returns and of the error.
 type store struct {
 	*sink.Store
-	tiers *history.Reader // what is read comes from here; nil: from the store
-}
-
-// messages is where messages are read from.
-func (s store) messages() history.Hot {
-	if s.tiers != nil {
-		return s.tiers
-	}
-	return s.Store
+	tiers *history.Reader // messages are read through it; nil: none are read
 }
 
 func (s store) Begin(generation uint64) dispatch.Tx { return tx{s.Store.Begin(generation)} }
@@ -170,12 +162,12 @@ func (s store) LoadConversation(conv frame.ID, tail int) (state, messages []byte
 }
 
 func (s store) ReadAfter(dst []byte, conv frame.ID, after, upto uint64, maxCount, maxBytes int) (frames []byte, last uint64, count int, err error) {
-	frames, last, count, err = s.messages().ReadAfter(dst, conv, after, upto, maxCount, maxBytes)
+	frames, last, count, err = s.tiers.ReadAfter(dst, conv, after, upto, maxCount, maxBytes)
 	return frames, last, count, translate(err)
 }
 
 func (s store) ReadBefore(dst []byte, conv frame.ID, before uint64, maxCount, maxBytes int) (frames []byte, count int, more bool, err error) {
-	frames, count, more, err = s.messages().ReadBefore(dst, conv, before, maxCount, maxBytes)
+	frames, count, more, err = s.tiers.ReadBefore(dst, conv, before, maxCount, maxBytes)
 	return frames, count, more, translate(err)
 }
 
@@ -196,20 +188,23 @@ type tx struct{ *sink.Tx }
 
 func (t tx) Commit(done dispatch.Completion) { t.Tx.Commit(done) }
 
-// unavailable has the text of sink's error and is dispatch's.
-type unavailable struct{ cause error }
+// translated has the text of sink's error and is dispatch's too.
+type translated struct{ cause, is error }
 
-func (u unavailable) Error() string { return u.cause.Error() }
+func (t translated) Error() string { return t.cause.Error() }
 
-func (u unavailable) Unwrap() []error { return []error{u.cause, dispatch.ErrUnavailable} }
+func (t translated) Unwrap() []error { return []error{t.cause, t.is} }
 
 func translate(err error) error {
 	var partial *history.PartialError
 	if errors.As(err, &partial) {
 		return &dispatch.PartialError{From: partial.From, Err: partial.Err}
 	}
-	if errors.Is(err, sink.ErrUnavailable) {
-		return unavailable{err}
+	switch {
+	case errors.Is(err, sink.ErrUnavailable):
+		return translated{err, dispatch.ErrUnavailable}
+	case errors.Is(err, history.ErrGone):
+		return translated{err, dispatch.ErrGone}
 	}
 	return err
 }

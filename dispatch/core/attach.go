@@ -2,6 +2,7 @@ package core
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 
 	"github.com/switchyard-im/switchyard/frame"
@@ -66,9 +67,12 @@ func (m *Machine) showMarks(c *conversation, conn frame.ConnID, self int8) {
 	}
 }
 
+// ErrGone is the error of Replayed and LookedUp when some of the messages are kept nowhere any more, so that asking again is useless.
+var ErrGone = errors.New("core: messages are kept no more")
+
 // Replayed brings the messages of a JobReplay: frames in a row, the last of them with sequence last. The connection becomes live when it has
-// all; else the rest is asked for. An error ends the attachment with an error frame: the client resumes. Sent tells whether the
-// connection gets the messages with this batch.
+// all; else the rest is asked for. An error ends the attachment with an error frame: the client resumes. But ErrGone ends the replay only. Sent
+// tells whether the connection gets something with this batch.
 func (m *Machine) Replayed(conv frame.ID, conn frame.ConnID, after uint64, frames []byte, last uint64, err error) (sent bool) {
 	c := m.convs[conv]
 	if c == nil {
@@ -77,6 +81,10 @@ func (m *Machine) Replayed(conv frame.ID, conn frame.ConnID, after uint64, frame
 	i := c.attachmentOf(conn)
 	if i < 0 || !c.attached[i].catching || c.attached[i].after != after {
 		return false // it left, or began anew
+	}
+	if errors.Is(err, ErrGone) {
+		m.skip(c, &c.attached[i])
+		return true
 	}
 	if err != nil || last == after {
 		m.refuse(conn, 0, frame.ErrorUnavailable, "the replay of conversation "+conv.String()+" could not be read; resume it again")
@@ -93,6 +101,16 @@ func (m *Machine) Replayed(conv frame.ID, conn frame.ConnID, after uint64, frame
 		m.out.Jobs = append(m.out.Jobs, Job{Op: JobReplay, Conv: c.id, Conn: conn, After: last, Upto: c.head})
 	}
 	return true
+}
+
+// skip ends a replay that cannot be completed: a second resumed tells so, as a first one does of a replay that cannot begin, and the connection is
+// live from the head on.
+func (m *Machine) skip(c *conversation, a *attachment) {
+	r := frame.Resumed{Conv: c.id, After: a.after, Head: c.head}
+	off := len(m.out.Buf)
+	m.out.Buf = r.Append(m.out.Buf)
+	m.to(a.conn, off)
+	a.after, a.catching = c.head, false
 }
 
 // detachFrame ends the delivery to a connection.

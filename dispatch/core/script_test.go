@@ -28,6 +28,7 @@ var update = flag.Bool("update", false, "write what the machine does into the sc
 //	attach|detach|close CONN USER ref=N CONV       resume ... after=N   history ... before=N limit=N
 //	delivered|read CONN USER CONV SEQ              signal CONN USER CONV NAME BODY
 //	status CONN USER ref=N STATUS                  assign CONV AGENT   tick   time MS
+//	expire CONV SEQ                                the store keeps the messages up to this one no more
 //	fail                                           this batch's commit fails
 //	lost                                           ... and yet turns out to be durable
 //	down | up                                      the store takes no writes, or does again
@@ -81,11 +82,12 @@ type harness struct {
 	fail  bool
 	lost  bool
 
-	lookups int // JobLookups that were carried out
+	lookups int                 // JobLookups that were carried out
+	gone    map[frame.ID]uint64 // up to here the store keeps the messages no more
 }
 
 func newHarness(t *testing.T, cfg Config) *harness {
-	return &harness{t: t, m: New(cfg), store: newMemory(), now: 1000, users: map[string]*Identity{}, convs: map[string]frame.ID{}}
+	return &harness{t: t, m: New(cfg), store: newMemory(), now: 1000, users: map[string]*Identity{}, convs: map[string]frame.ID{}, gone: map[frame.ID]uint64{}}
 }
 
 // step runs one batch of events, and the batches that its reads and failures cause, and returns what they ask for.
@@ -184,10 +186,10 @@ func (h *harness) job(out *strings.Builder, j Job) {
 		h.m.Loaded(j.Conv, s.state, s.last(), true, nil)
 	case JobReplay:
 		frames, last := h.store.after(j.Conv, j.After, j.Upto, 3)
-		h.m.Replayed(j.Conv, j.Conn, j.After, frames, last, nil)
+		h.m.Replayed(j.Conv, j.Conn, j.After, frames, last, h.kept(j))
 	case JobLookup:
 		h.lookups++
-		h.m.LookedUp(j.Conv, j.After, j.Upto, h.store.seen(j), nil)
+		h.m.LookedUp(j.Conv, j.After, j.Upto, h.store.seen(j), h.kept(j))
 	case JobPage:
 		fmt.Fprintf(out, "page for %d: %s before %d, %d\n", j.Conn, h.name(j.Conv), j.Before, j.Limit)
 	case JobHandOver:
@@ -198,6 +200,14 @@ func (h *harness) job(out *strings.Builder, j Job) {
 			h.m.Show(conv, Origin{Conn: j.Conn})
 		}
 	}
+}
+
+// kept tells whether the store still has what a job reads.
+func (h *harness) kept(j Job) error {
+	if j.After < h.gone[j.Conv] {
+		return ErrGone
+	}
+	return nil
 }
 
 func (h *harness) print(out *strings.Builder, e *Effects) {
@@ -335,6 +345,9 @@ func (h *harness) event(w []string) {
 		n, _ := strconv.ParseInt(at(0), 10, 64)
 		h.now = n
 		h.m.now = n
+	case "expire":
+		n, _ := strconv.ParseUint(at(1), 10, 64)
+		h.gone[h.conv(at(0))] = n
 	case "tick":
 		h.m.Tick()
 	case "fail", "lost":

@@ -1,6 +1,8 @@
 package core
 
 import (
+	"errors"
+
 	"github.com/switchyard-im/switchyard/frame"
 )
 
@@ -113,13 +115,18 @@ func (m *Machine) userBytes(c *conversation, i int8) []byte {
 // lookup asks the store for the messages between the base and the window, and lets the conversation wait for them.
 func (m *Machine) lookup(c *conversation, p parked, s *frame.Send) {
 	if c.head-s.Base > uint64(m.cfg.LookbackMax) {
-		m.refuseSend(c, p, s, frame.ErrorBadSequence, "base is too old to find an earlier copy; resume, and look for this id among the messages")
+		m.refuseBase(c, p, s)
 		return
 	}
 	p.frame = append([]byte(nil), p.frame...)
 	c.load = looking
 	c.wait(append([]parked{p}, c.waiting()...))
 	m.out.Jobs = append(m.out.Jobs, Job{Op: JobLookup, Conv: c.id, After: s.Base, Upto: c.floor()})
+}
+
+// refuseBase refuses a message whose earlier copy cannot be looked for.
+func (m *Machine) refuseBase(c *conversation, p parked, s *frame.Send) {
+	m.refuseSend(c, p, s, frame.ErrorBadSequence, "base is too old to find an earlier copy; resume, and look for this id among the messages")
 }
 
 // Seen is one stored message, as a JobLookup finds it.
@@ -143,9 +150,23 @@ func (m *Machine) LookedUp(conv frame.ID, after, upto uint64, seen []Seen, err e
 	case err == nil:
 		c.widen(seen, m.now+wideMS)
 	case len(w) > 0 && w[0].typ == frame.TypeSend:
-		m.refuseForNow(c, c.next(), frame.ErrorUnavailable, textUnavailable)
+		m.notLookedUp(c, c.next(), err)
 	}
 	m.resumeWaiting(c)
+}
+
+// notLookedUp refuses the message for which a lookup failed: for good if that would fail again.
+func (m *Machine) notLookedUp(c *conversation, p parked, err error) {
+	if !errors.Is(err, ErrGone) {
+		m.refuseForNow(c, p, frame.ErrorUnavailable, textUnavailable)
+		return
+	}
+	var s frame.Send
+	if err := s.Parse(p.frame); err != nil {
+		m.badFrame(p, err)
+		return
+	}
+	m.refuseBase(c, p, &s)
 }
 
 // gather returns the frames of the conversation's messages of this batch in a row, and puts them into one write.

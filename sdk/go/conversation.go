@@ -250,6 +250,7 @@ func (s *session) join(c *Conversation) {
 func (s *session) resumed(f *frame.Resumed) {
 	c := s.joins[f.Ref]
 	if c == nil {
+		s.brokenOff(f)
 		return
 	}
 	delete(s.joins, f.Ref)
@@ -263,6 +264,18 @@ func (s *session) resumed(f *frame.Resumed) {
 		c.track.head = max(c.track.head, f.Head)
 		c.replay = f.Count
 	}
+	s.attached(c)
+}
+
+// brokenOff takes a second resumed: what is left of the replay is kept no more, and the conversation goes on from the head.
+func (s *session) brokenOff(f *frame.Resumed) {
+	c := s.convs[f.Conv]
+	if f.Ref != 0 || f.Recovered || c == nil || c.phase != live || c.replay == 0 {
+		return
+	}
+	c.inbox.pushGap(GapError{After: c.track.last, Head: f.Head})
+	c.track.jump(f.Head)
+	c.replay = 0
 	s.attached(c)
 }
 

@@ -120,3 +120,20 @@ func TestSearchInAPartialHistoryIsUncertain(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// A replay of messages that the server keeps no more is over: the gap is told, and what waits is sent.
+func TestReplayOfWhatIsGoneIsTold(t *testing.T) {
+	s := newFakeServer(t)
+	c, p := s.start(s.options())
+	conv := open(c, p, 1)
+	p.conn.Close()
+	p = s.welcome()
+	resume := expect(p, &frame.Resume{})
+	post(t, conv, "x")
+	p.send(&frame.Resumed{Ref: resume.Ref, Conv: testConv, Recovered: true, After: 1, Head: 9, Count: 8}, text(2, "a"),
+		&frame.Resumed{Conv: testConv, After: 2, Head: 9}, text(10, "b"))
+	expectSend(p, "x")
+	receive(t, conv, "a")
+	expectGap(t, conv, 2, 9)
+	receive(t, conv, "b")
+}

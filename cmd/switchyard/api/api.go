@@ -145,6 +145,8 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.As(err, &p):
 	case errors.Is(err, history.ErrBusy):
 		p = &problem{http.StatusServiceUnavailable, "overloaded", "too much of the history is being read; ask again", time.Second}
+	case errors.Is(err, dispatch.ErrGone):
+		p = &problem{http.StatusGone, "gone", "messages that follow are kept no more; page back from the newest with before", 0}
 	case errors.Is(err, dispatch.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.As(err, new(*history.Fault)):
 		p = &problem{http.StatusServiceUnavailable, "unavailable", "the history cannot be read now; ask again", time.Second}
 	case r.Context().Err() != nil:
