@@ -193,6 +193,22 @@ func TestSchemaNewerThanTheShipper(t *testing.T) {
 	}
 }
 
+// TestForeignTable: a table of that name that is not ours is an operator's matter, too, although it is values that do not fit.
+func TestForeignTable(t *testing.T) {
+	cfg := shipping(t)
+	exec(t, administer(t, cfg), "CREATE DATABASE "+cfg.Database)
+	c := open(t, cfg)
+	exec(t, c.Reads(), "CREATE TABLE schema_migrations (number UInt32, name String, applied_at DateTime64(3), CONSTRAINT none CHECK number = 0) ENGINE = MergeTree ORDER BY number")
+	feed := &memoryFeed{}
+	feed.put(chat(1, 1))
+	shipper, _ := run(t, c, feed)
+	if fault := failing(t, shipper); fault.Class != history.ClassOperator || !strings.Contains(fault.Remedy, "not as this binary makes it") {
+		t.Errorf("%v", fault)
+	}
+	exec(t, c.Reads(), "DROP TABLE schema_migrations")
+	shipped(t, feed)
+}
+
 // TestShipperWaitsForTheSchema: with Migrate off it does not touch the tables, and goes on when somebody has migrated.
 func TestShipperWaitsForTheSchema(t *testing.T) {
 	cfg := shipping(t)

@@ -52,7 +52,7 @@ func NewShipper(client *Client, feed Feed) (*Shipper, error) {
 // tried again, and told in the log, the metrics and the Status.
 func (s *Shipper) Run(ctx context.Context) {
 	defer s.metrics.unregister()
-	if s.retry(ctx, s.prepare) != nil {
+	if s.retryBlameless(ctx, s.prepare) != nil {
 		return
 	}
 	for failed := 1; ctx.Err() == nil; failed++ {
@@ -129,7 +129,7 @@ func (s *Shipper) insert(ctx context.Context, b *batch) error {
 	if len(b.gaps) == 0 {
 		return nil
 	}
-	return s.retry(ctx, func(ctx context.Context) error {
+	return s.retryBlameless(ctx, func(ctx context.Context) error {
 		return s.inserter.writer.insertGaps(ctx, b.source, b.gaps, b.gapToken())
 	})
 }
