@@ -100,6 +100,33 @@ func TestPoisonIsBisectedOut(t *testing.T) {
 	}
 }
 
+// TestTableThatTakesNothing: when every row is refused it is not the rows. Some go to the dead letters, then nothing is shipped until somebody has mended the table.
+func TestTableThatTakesNothing(t *testing.T) {
+	cfg := shipping(t)
+	c := migrated(t, cfg)
+	exec(t, c.Reads(), "ALTER TABLE messages ADD CONSTRAINT nothing CHECK seq = 0")
+	feed := &memoryFeed{}
+	const rows = 150
+	for seq := uint64(1); seq <= rows; seq++ {
+		feed.put(chat(1, seq))
+	}
+	s, _ := run(t, c, feed)
+	if fault := failing(t, s); fault.Class != history.ClassOperator || !strings.Contains(fault.Remedy, "constraint") {
+		t.Errorf("%v", fault)
+	}
+	if n := len(deadLetters(t, cfg)); n != 100 {
+		t.Errorf("%d dead letters", n)
+	}
+	exec(t, c.Reads(), "ALTER TABLE messages DROP CONSTRAINT nothing")
+	shipped(t, feed)
+	if done, err := c.ReplayDead(context.Background()); err != nil || done.Kept > 0 {
+		t.Errorf("%+v, %v", done, err)
+	}
+	if got := distinct(t, c); got != rows {
+		t.Errorf("%d of %d messages", got, rows)
+	}
+}
+
 func TestPoisonedEvent(t *testing.T) {
 	cfg := shipping(t)
 	c := migrated(t, cfg)

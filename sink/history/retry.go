@@ -42,8 +42,8 @@ func (s *Shipper) retry(ctx context.Context, f func(context.Context) error) erro
 	}
 }
 
-// retryBlameless is retry for what has no rows of messages: there poison is not theirs, but the tables', and an operator's matter. It returns nil or the context's
-// error.
+// retryBlameless is retry for what has no rows of messages, or none that can be at fault: there poison is the tables', and an operator's matter. It returns
+// nil or the context's error.
 func (s *Shipper) retryBlameless(ctx context.Context, f func(context.Context) error) error {
 	return s.retry(ctx, func(ctx context.Context) error {
 		err := f(ctx)
@@ -52,7 +52,7 @@ func (s *Shipper) retryBlameless(ctx context.Context, f func(context.Context) er
 		}
 		fault := classify(s.cfg, err)
 		if fault.Class == ClassPoison {
-			fault = &Fault{ClassOperator, "a table is not as this binary makes it: make it so (the migrations tell how), or name another database", fault.Err}
+			fault = &Fault{ClassOperator, "a table is not as this binary makes it: take away what was changed or added (a column, a constraint, a materialized view), or name another database", fault.Err}
 		}
 		return fault
 	})

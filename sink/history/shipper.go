@@ -24,8 +24,12 @@ type Shipper struct {
 	condition condition
 
 	// Owned by Run.
-	paced time.Time // when the rows shipped so far may have taken until
+	paced    time.Time // when the rows shipped so far may have taken until
+	rejected int       // rows in a row, without an insert that went well
 }
+
+// rejectedInARow is how many rows, without one between them that ClickHouse takes, are believed to be at fault. After them it is the table.
+const rejectedInARow = 100
 
 // NewShipper makes a shipper from a feed to the client's ClickHouse, with the client's configuration. There may be one for a feed. It must be run.
 func NewShipper(client *Client, feed Feed) (*Shipper, error) {
@@ -136,16 +140,25 @@ func (s *Shipper) insert(ctx context.Context, b *batch) error {
 
 // reject is for a row that ClickHouse does not want.
 func (s *Shipper) reject(ctx context.Context, table string, r *Row, err error) error {
+	s.rejected++
 	return s.bury(ctx, deadRow(table, r, err))
 }
 
 // attempt retries an insert and times each of its runs.
 func (s *Shipper) attempt(ctx context.Context, insert func(context.Context) error) error {
-	return s.retry(ctx, func(ctx context.Context) error {
+	retry := s.retry
+	if s.rejected >= rejectedInARow {
+		retry = s.retryBlameless
+	}
+	err := retry(ctx, func(ctx context.Context) error {
 		start := time.Now()
 		defer func() { s.metrics.insert.Observe(time.Since(start).Seconds()) }()
 		return insert(ctx)
 	})
+	if err == nil {
+		s.rejected = 0
+	}
+	return err
 }
 
 // bury writes dead letters. While that fails nothing is shipped, because a row must not be nowhere.
