@@ -86,7 +86,7 @@ func TestOneMessageToManyConnections(t *testing.T) {
 
 // TestClientsThatStopReading are ended with their code, and those who chat lose nothing.
 func TestClientsThatStopReading(t *testing.T) {
-	i := newInstallation(t, "--set", "websocket.output_soft=16KiB", "--set", "websocket.output_hard=128KiB")
+	i := newInstallation(t, "--set", "websocket.output_soft=16KiB", "--set", "websocket.output_hard=512KiB")
 	p, admin := i.start()
 	rep, err := slow.Run(t.Context(), slow.Config{
 		Chat: chat.Config{URL: "ws://" + i.listen + "/v1/ws", Key: i.signer(), Pairs: 20, Rate: 200, Duration: 3 * time.Second, Drain: patience,
