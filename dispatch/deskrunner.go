@@ -19,7 +19,7 @@ type deskRunner struct {
 }
 
 func newDeskRunner(c *Center) *deskRunner {
-	d := &deskRunner{center: c, desk: desk.New(c.cfg.DefaultCapacity), waker: newWaker(), quit: make(chan struct{})}
+	d := &deskRunner{center: c, desk: desk.New(desk.Config{DefaultCapacity: c.cfg.DefaultCapacity}), waker: newWaker(), quit: make(chan struct{})}
 	d.inbox.wake = d.waker.wake
 	return d
 }
@@ -32,7 +32,7 @@ func (d *deskRunner) restore() (int, error) {
 		if err != nil {
 			return err
 		}
-		d.desk.Restore(conv, o.Group, o.Visitor, o.Agent, o.OpenedMS)
+		d.desk.Restore(desk.Request{Conv: conv, Group: o.Group, Visitor: o.Visitor, AtMS: o.OpenedMS}, o.Agent)
 		n++
 		return nil
 	})
@@ -72,11 +72,11 @@ func (d *deskRunner) idle() bool {
 func (d *deskRunner) event(e *core.DeskEvent) {
 	switch e.Kind {
 	case core.DeskOpened:
-		d.desk.Opened(e.Conv, e.Group, e.Visitor, e.AtMS)
+		d.desk.Opened(desk.Request{Conv: e.Conv, Group: e.Group, Visitor: e.Visitor, AtMS: e.AtMS})
 	case core.DeskClosed:
 		d.desk.Closed(e.Conv)
 	case core.DeskAgentUp:
-		d.desk.AgentUp(e.Agent, e.Groups, e.Capacity)
+		d.desk.AgentUp(e.Agent, desk.Profile{Groups: e.Groups, Capacity: e.Capacity})
 	case core.DeskAgentDown:
 		d.desk.AgentDown(e.Agent)
 	case core.DeskStatus:

@@ -4,29 +4,83 @@ import "fmt"
 
 // Check verifies the invariants; tests call it after every step.
 func (d *Desk) Check() error {
-	loads := map[*agent]int{}
+	if d.came-d.went != uint64(len(d.convs)) {
+		return fmt.Errorf("invariant 6: %d came, %d went, %d are open", d.came, d.went, len(d.convs))
+	}
+	waiting, served := 0, 0
 	for id, c := range d.convs {
-		if (c.index >= 0) == (c.agent != nil) {
-			return fmt.Errorf("invariant 3: conversation %s is queued (%d) and has an agent (%v)", id, c.index, c.agent)
-		}
-		if c.agent != nil {
-			loads[c.agent]++
+		if err := d.checkConversation(c); err != nil {
+			return fmt.Errorf("%w: conversation %s", err, id)
 		}
 	}
 	for name, a := range d.agents {
-		if a.load != loads[a] {
-			return fmt.Errorf("invariant 1: agent %s has load %d, %d conversations name it", name, a.load, loads[a])
+		if err := d.checkAgent(a); err != nil {
+			return fmt.Errorf("%w: agent %s", err, name)
 		}
+		served += a.load()
 	}
 	for name, g := range d.groups {
-		for i, c := range g.queue {
-			if c.index != i || d.convs[c.id] != c {
-				return fmt.Errorf("invariant 3: group %s: entry %d of the queue is astray", name, i)
-			}
-			if a := d.best(g, c.visitor); a != nil {
-				return fmt.Errorf("invariant 4: group %s: %s waits although agent %s is free", name, c.id, a.name)
+		if err := d.checkGroup(g); err != nil {
+			return fmt.Errorf("%w: group %s", err, name)
+		}
+		waiting += g.queue.len()
+	}
+	if waiting+served != len(d.convs) {
+		return fmt.Errorf("invariant 3: %d wait, %d are served, %d are open", waiting, served, len(d.convs))
+	}
+	return nil
+}
+
+func (d *Desk) checkConversation(c *conversation) error {
+	switch {
+	case c.queued() == (c.agent != nil) || c.queued() != c.inLane.in():
+		return fmt.Errorf("invariant 3: queued %v, in a lane %v, agent %v", c.queued(), c.inLane.in(), c.agent)
+	case c.agent != nil && (c.slot >= c.agent.load() || c.agent.convs[c.slot] != c || d.agents[c.agent.name] != c.agent):
+		return fmt.Errorf("invariant 1: not in slot %d of agent %s", c.slot, c.agent.name)
+	case c.queued() && c.lane.group != c.group || d.groups[c.group.name] != c.group:
+		return fmt.Errorf("invariant 3: astray from group %s", c.group.name)
+	}
+	return nil
+}
+
+func (d *Desk) checkAgent(a *agent) error {
+	if a.offered != d.free(a) {
+		return fmt.Errorf("invariant 5: offered %v, free %v", a.offered, d.free(a))
+	}
+	for _, s := range a.seats {
+		if s.in() != a.offered {
+			return fmt.Errorf("invariant 5: offered %v, in the lane %q %v", a.offered, s.lane.key, s.in())
+		}
+	}
+	if c := a.next(); c != nil && d.free(a) {
+		return fmt.Errorf("invariant 4: it is free although %s waits", c.id)
+	}
+	return nil
+}
+
+func (d *Desk) checkGroup(g *group) error {
+	waiting, convs := 0, 0
+	for _, c := range d.convs {
+		if c.group == g {
+			convs++
+		}
+	}
+	for _, l := range g.lanes {
+		waiting += l.waiting.len()
+		seats := 0
+		for a := range g.agents {
+			for _, s := range a.seats {
+				if s.lane == l {
+					seats++
+				}
 			}
 		}
+		if seats != l.seats {
+			return fmt.Errorf("invariant 5: lane %q has %d seats, its agents have %d", l.key, l.seats, seats)
+		}
+	}
+	if waiting != g.queue.len() || convs != g.convs {
+		return fmt.Errorf("invariant 3: %d wait, %d in lanes; %d are open, %d counted", g.queue.len(), waiting, convs, g.convs)
 	}
 	return nil
 }

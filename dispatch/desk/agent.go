@@ -1,0 +1,167 @@
+package desk
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/switchyard-im/switchyard/frame"
+)
+
+// Profile is what an agent's token says of it.
+type Profile struct {
+	Groups    []string
+	Capacity  int      // conversations at a time; 0 keeps the last, at first the default
+	Weight    int      // for Weighted; below 1: 1
+	Skills    []string //
+	Languages []string // empty: it is taken to speak all
+}
+
+type agent struct {
+	name     string
+	groups   []*group
+	skills   map[string]struct{} // languages too, as "language:" and their name
+	polyglot bool                // speaks all languages
+	up       bool                // has a device
+	status   frame.AgentStatus
+	manual   bool // the status was set by a person: a new device does not change it
+	capacity int  // 0: the default
+	weight   int
+	convs    []*conversation // that it serves; each knows its slot
+	last     uint64          // decisions when it was last given one
+	sinceMS  int64           // when its load last changed, or when it came
+	seats    []*seat         // of its groups
+	offered  bool            // its seats are in the trees of their lanes
+}
+
+func (a *agent) load() int { return len(a.convs) }
+
+func (a *agent) has(skill string) bool {
+	_, ok := a.skills[skill]
+	return ok || a.polyglot && len(skill) > len(language) && skill[:len(language)] == language
+}
+
+// AgentUp tells that an agent has a device, or a new token.
+func (d *Desk) AgentUp(name string, p Profile) {
+	a := d.agent(name)
+	d.withdraw(a)
+	if !a.up {
+		a.up, a.sinceMS = true, d.now
+		if !a.manual {
+			a.status = frame.AgentOnline
+		}
+	}
+	a.capacity, a.weight = cmp.Or(max(p.Capacity, 0), a.capacity), max(p.Weight, 1)
+	a.setSkills(p)
+	d.setGroups(a, p.Groups)
+	d.fill(a)
+}
+
+// AgentDown tells that an agent's last device is gone: it gets nothing new, and keeps what it has.
+func (d *Desk) AgentDown(name string) {
+	a := d.agents[name]
+	if a == nil {
+		return
+	}
+	d.withdraw(a)
+	a.up = false
+	d.setGroups(a, nil)
+	d.dropAgent(a)
+}
+
+// Status tells what an agent says of itself, or what a supervisor says of it: until the next, it holds for all its devices, those to come
+// too. Capacity 0 keeps the last.
+func (d *Desk) Status(name string, status frame.AgentStatus, capacity int) {
+	a := d.agents[name]
+	if a == nil {
+		return
+	}
+	d.withdraw(a)
+	if status != a.status {
+		a.sinceMS = d.now
+	}
+	a.status, a.manual = status, status != frame.AgentOnline
+	a.capacity = cmp.Or(max(capacity, 0), a.capacity)
+	d.fill(a)
+	d.dropAgent(a)
+}
+
+// free tells whether the agent may be given one more.
+func (d *Desk) free(a *agent) bool {
+	return a.up && a.status == frame.AgentOnline && a.load() < d.capacity(a)
+}
+
+func (d *Desk) capacity(a *agent) int { return cmp.Or(a.capacity, d.cfg.DefaultCapacity) }
+
+// withdraw takes the agent out of the trees: before anything changes by which they order it.
+func (d *Desk) withdraw(a *agent) {
+	if !a.offered {
+		return
+	}
+	a.offered = false
+	for _, s := range a.seats {
+		s.lane.free.remove(&s.node)
+	}
+}
+
+// offer puts the agent back if it is free.
+func (d *Desk) offer(a *agent) {
+	if a.offered || !d.free(a) {
+		return
+	}
+	a.offered = true
+	for _, s := range a.seats {
+		s.lane.free.insert(&s.node)
+	}
+}
+
+func (a *agent) setSkills(p Profile) {
+	a.skills, a.polyglot = make(map[string]struct{}, len(p.Skills)+len(p.Languages)), len(p.Languages) == 0
+	for _, s := range p.Skills {
+		a.skills[s] = struct{}{}
+	}
+	for _, l := range p.Languages {
+		a.skills[language+l] = struct{}{}
+	}
+}
+
+// setGroups makes the agent a member of just these groups, with seats for its present skills. Not while it is offered.
+func (d *Desk) setGroups(a *agent, groups []string) {
+	for _, s := range a.seats {
+		s.end()
+	}
+	left := a.groups
+	a.seats, a.groups = nil, nil
+	for _, g := range left {
+		delete(g.agents, a)
+	}
+	for _, name := range groups {
+		g := d.group(name)
+		if slices.Contains(a.groups, g) {
+			continue
+		}
+		g.agents[a] = struct{}{}
+		a.groups = append(a.groups, g)
+		for _, l := range g.lanes {
+			a.sit(l)
+		}
+	}
+	for _, g := range left {
+		d.dropGroup(g)
+	}
+}
+
+func (d *Desk) agent(name string) *agent {
+	a := d.agents[name]
+	if a == nil {
+		a = &agent{name: name, weight: 1}
+		d.agents[name] = a
+	}
+	return a
+}
+
+// dropAgent forgets an agent that is gone, serves nobody, and whose status says nothing that must outlive it.
+func (d *Desk) dropAgent(a *agent) {
+	if !a.up && a.load() == 0 && !a.manual {
+		delete(d.agents, a.name)
+	}
+}

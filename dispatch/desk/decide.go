@@ -1,0 +1,140 @@
+package desk
+
+import (
+	"errors"
+
+	"github.com/switchyard-im/switchyard/frame"
+)
+
+// mayGoTo tells whether the agent may serve the conversation, its skills and its load aside: nobody serves itself.
+func (c *conversation) mayGoTo(a *agent) bool { return a.name != c.visitor }
+
+// assignBest gives the conversation to the best free agent of its group; false if there is none.
+func (d *Desk) assignBest(c *conversation) bool {
+	if c.group.cfg.Strategy == Manual {
+		return false
+	}
+	if c.lane = d.lane(c.group, c.need, false); c.lane == nil {
+		return false
+	}
+	s, why := d.lastAgent(c), LastAgent
+	if s == nil {
+		s, why = c.lane.best(c), Reason(c.group.cfg.Strategy)
+	}
+	if s == nil {
+		return false
+	}
+	d.assign(c, s.agent, why)
+	d.offer(s.agent)
+	return true
+}
+
+// best returns the first free agent whom the conversation may go to: the first or the second one, as only one is the visitor itself.
+func (l *lane) best(c *conversation) *seat {
+	for n := l.free.first(); n != nil; n = n.next() {
+		if c.mayGoTo(n.value.agent) {
+			return n.value
+		}
+	}
+	return nil
+}
+
+// fill gives an agent what is first in its groups' queues, until it is full, and offers it if it is not: only then, as most are full again at once.
+func (d *Desk) fill(a *agent) {
+	for d.free(a) {
+		c := a.next()
+		if c == nil {
+			break
+		}
+		c.dequeue()
+		d.assign(c, a, NextInQueue)
+	}
+	d.offer(a)
+}
+
+// next returns the first of the conversations that wait for somebody like this agent, nil if there is none.
+func (a *agent) next() *conversation {
+	var next *conversation
+	for _, s := range a.seats {
+		if s.lane.group.cfg.Strategy == Manual {
+			continue
+		}
+		if c := s.lane.firstFor(a); c != nil && (next == nil || before(c, next) < 0) {
+			next = c
+		}
+	}
+	return next
+}
+
+// firstFor returns the first waiting conversation that the agent may have. Only an agent who is also a visitor makes it look past the top.
+func (l *lane) firstFor(a *agent) *conversation {
+	for n := l.waiting.first(); n != nil; n = n.next() {
+		if n.value.mayGoTo(a) {
+			return n.value
+		}
+	}
+	return nil
+}
+
+// assign makes the agent serve the conversation, and leaves it to the caller to offer the agent again.
+func (d *Desk) assign(c *conversation, a *agent, why Reason) {
+	d.withdraw(a)
+	d.decisions++
+	c.give(a)
+	c.lane, c.reason, c.front = nil, why, false
+	a.last, a.sinceMS = d.decisions, d.now
+	d.emit(Assign, c, why)
+}
+
+// Why a claim or a transfer is refused.
+var (
+	ErrUnknown   = errors.New("desk: no such open conversation")
+	ErrTaken     = errors.New("desk: the conversation has an agent already")
+	ErrAbsent    = errors.New("desk: the agent is not connected")
+	ErrAway      = errors.New("desk: the agent is not online")
+	ErrFull      = errors.New("desk: the agent serves as many as it may")
+	ErrForeign   = errors.New("desk: the agent is not of the group")
+	ErrUnskilled = errors.New("desk: the agent lacks a required skill")
+	ErrOwn       = errors.New("desk: nobody serves itself")
+)
+
+// Claim gives a waiting conversation to the agent who asks for it. Of several only the first gets it; the others are told who has it, in
+// winner beside ErrTaken. An agent who is away may claim: it knows what it does. Who claims what it has already gets it again.
+func (d *Desk) Claim(conv frame.ID, agentName string) (winner string, err error) {
+	c, a := d.convs[conv], d.agents[agentName]
+	switch {
+	case c == nil:
+		return "", ErrUnknown
+	case c.agent != nil && c.agent == a:
+		return agentName, nil
+	case c.agent != nil:
+		return c.agent.name, ErrTaken
+	}
+	if err := d.mayClaim(c, a); err != nil {
+		return "", err
+	}
+	c.dequeue()
+	d.assign(c, a, Claimed)
+	d.offer(a)
+	return agentName, nil
+}
+
+func (d *Desk) mayClaim(c *conversation, a *agent) error {
+	switch {
+	case a == nil || !a.up:
+		return ErrAbsent
+	case !c.mayGoTo(a):
+		return ErrOwn
+	case a.load() >= d.capacity(a):
+		return ErrFull
+	}
+	if _, ok := c.group.agents[a]; !ok {
+		return ErrForeign
+	}
+	for _, s := range a.seats {
+		if s.lane == c.lane {
+			return nil
+		}
+	}
+	return ErrUnskilled
+}

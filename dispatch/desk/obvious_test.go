@@ -1,0 +1,328 @@
+package desk
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/switchyard-im/switchyard/frame"
+)
+
+// obvious is the model: lists that are searched from the beginning, every order computed when it is asked for.
+type obvious struct {
+	cfg       Config
+	now       int64
+	agents    []*plainAgent
+	convs     []*plainConv
+	last      []plainLast
+	decisions int
+	out       []string
+}
+
+type plainAgent struct {
+	name                         string
+	Profile                      // as of its last token
+	up, manual                   bool
+	status                       frame.AgentStatus
+	capacity, decided, sinceTick int
+}
+
+type plainConv struct {
+	Request
+	name, agent string
+	reason      Reason
+	front       bool
+}
+
+type plainLast struct {
+	group, visitor, agent string
+	until                 int64
+}
+
+func newObvious(cfg Config) *obvious { return &obvious{cfg: cfg} }
+
+func (o *obvious) apply(e scripted) []string {
+	o.out = nil
+	switch e.word(0) {
+	case "open":
+		o.open(e)
+	case "close":
+		o.close(e.word(1))
+	case "up":
+		o.up(o.agent(e.word(1)), profile(e))
+	case "down":
+		if a := o.find(e.word(1)); a != nil {
+			a.up = false
+		}
+	case "status":
+		o.setStatus(o.find(e.word(1)), statuses[e.word(2)], e.option("capacity"))
+	case "claim":
+		o.claim(e.word(1), e.word(2))
+	}
+	o.forgetAgents()
+	return o.out
+}
+
+func (o *obvious) say(kind Kind, c *plainConv, why Reason) {
+	o.out = append(o.out, describe(kind, c.name, c.Group, c.agent, why))
+}
+
+func (o *obvious) find(name string) *plainAgent {
+	for _, a := range o.agents {
+		if a.name == name {
+			return a
+		}
+	}
+	return nil
+}
+
+func (o *obvious) agent(name string) *plainAgent {
+	if a := o.find(name); a != nil {
+		return a
+	}
+	o.agents = append(o.agents, &plainAgent{name: name})
+	return o.find(name)
+}
+
+func (o *obvious) conv(name string) *plainConv {
+	for _, c := range o.convs {
+		if c.name == name {
+			return c
+		}
+	}
+	return nil
+}
+
+func (o *obvious) forgetAgents() {
+	o.agents = slices.DeleteFunc(o.agents, func(a *plainAgent) bool { return !a.up && !a.manual && o.load(a) == 0 })
+}
+
+func (o *obvious) load(a *plainAgent) (n int) {
+	for _, c := range o.convs {
+		if c.agent == a.name {
+			n++
+		}
+	}
+	return n
+}
+
+func (o *obvious) open(e scripted) {
+	if c := o.conv(e.word(1)); c != nil {
+		if c.agent != "" {
+			o.say(Assign, c, c.reason)
+		}
+		return
+	}
+	c := &plainConv{Request: request(e), name: e.word(1)}
+	asked := c.Group
+	for {
+		if a, why := o.best(c); a != nil {
+			o.convs = append(o.convs, c)
+			o.give(c, a, why)
+			return
+		}
+		if most := o.cfg.Groups[c.Group].MaxQueue; most == 0 || o.waiting(c.Group) < most {
+			o.convs = append(o.convs, c)
+			if c.Group != asked {
+				o.say(Queue, c, QueueFull)
+			}
+			return
+		}
+		next := o.cfg.Groups[c.Group].Fallback
+		if next == "" {
+			o.say(Refuse, c, QueueFull)
+			return
+		}
+		c.Group = next
+	}
+}
+
+func (o *obvious) waiting(group string) (n int) {
+	for _, c := range o.convs {
+		if c.agent == "" && c.Group == group {
+			n++
+		}
+	}
+	return n
+}
+
+func (o *obvious) close(name string) {
+	c := o.conv(name)
+	if c == nil {
+		return
+	}
+	o.convs = slices.DeleteFunc(o.convs, func(b *plainConv) bool { return b == c })
+	if c.agent == "" {
+		return
+	}
+	if keep := o.cfg.Groups[c.Group].StickyMS; keep > 0 {
+		o.last = append(o.last, plainLast{c.Group, c.Visitor, c.agent, o.now + keep})
+	}
+	a := o.find(c.agent)
+	a.sinceTick = int(o.now)
+	o.fill(a)
+}
+
+func (o *obvious) up(a *plainAgent, p Profile) {
+	if !a.up {
+		a.up, a.sinceTick = true, int(o.now)
+		if !a.manual {
+			a.status = frame.AgentOnline
+		}
+	}
+	a.Profile, a.capacity = p, cmp.Or(p.Capacity, a.capacity)
+	o.fill(a)
+}
+
+func (o *obvious) setStatus(a *plainAgent, status frame.AgentStatus, capacity int) {
+	if a == nil {
+		return
+	}
+	if a.status != status {
+		a.sinceTick = int(o.now)
+	}
+	a.status, a.manual, a.capacity = status, status != frame.AgentOnline, cmp.Or(capacity, a.capacity)
+	o.fill(a)
+}
+
+func (o *obvious) claim(name, agent string) {
+	c, a := o.conv(name), o.find(agent)
+	var err error
+	switch {
+	case c == nil:
+		err = ErrUnknown
+	case c.agent == agent:
+		return
+	case c.agent != "":
+		o.out = append(o.out, fmt.Sprintf("%v %s", ErrTaken, c.agent))
+		return
+	case a == nil || !a.up:
+		err = ErrAbsent
+	case c.Visitor == agent:
+		err = ErrOwn
+	case o.load(a) >= cmp.Or(a.capacity, o.cfg.DefaultCapacity):
+		err = ErrFull
+	case !slices.Contains(a.Groups, c.Group):
+		err = ErrForeign
+	case !o.skilled(a, c):
+		err = ErrUnskilled
+	}
+	if err != nil {
+		o.out = append(o.out, err.Error())
+		return
+	}
+	o.give(c, a, Claimed)
+}
+
+func (o *obvious) speaks(a *plainAgent, language string) bool {
+	return language == "" || len(a.Languages) == 0 || slices.Contains(a.Languages, language)
+}
+
+func (o *obvious) skilled(a *plainAgent, c *plainConv) bool {
+	for _, s := range c.Need.Required {
+		if !slices.Contains(a.Skills, s) {
+			return false
+		}
+	}
+	return !o.cfg.Groups[c.Group].RequireLanguage || o.speaks(a, c.Need.Language)
+}
+
+// liked counts what the agent has of what is preferred.
+func (o *obvious) liked(a *plainAgent, c *plainConv) (n int) {
+	for _, s := range c.Need.Preferred {
+		if slices.Contains(a.Skills, s) {
+			n++
+		}
+	}
+	if !o.cfg.Groups[c.Group].RequireLanguage && c.Need.Language != "" && o.speaks(a, c.Need.Language) {
+		n++
+	}
+	return n
+}
+
+func (o *obvious) free(a *plainAgent) bool {
+	return a.up && a.status == frame.AgentOnline && o.load(a) < cmp.Or(a.capacity, o.cfg.DefaultCapacity)
+}
+
+// may tells whether the agent may be given the conversation.
+func (o *obvious) may(a *plainAgent, c *plainConv) bool {
+	return o.cfg.Groups[c.Group].Strategy != Manual && o.free(a) && slices.Contains(a.Groups, c.Group) && a.name != c.Visitor && o.skilled(a, c)
+}
+
+func (o *obvious) best(c *plainConv) (*plainAgent, Reason) {
+	for _, l := range slices.Backward(o.last) {
+		if l.group != c.Group || l.visitor != c.Visitor {
+			continue
+		}
+		if a := o.find(l.agent); l.until > o.now && a != nil && o.may(a, c) {
+			return a, LastAgent
+		}
+		break
+	}
+	var best *plainAgent
+	for _, a := range o.agents {
+		if o.may(a, c) && (best == nil || o.better(a, best, c)) {
+			best = a
+		}
+	}
+	return best, Reason(cmp.Or(o.cfg.Groups[c.Group].Strategy, LeastActive))
+}
+
+func (o *obvious) better(a, b *plainAgent, c *plainConv) bool {
+	if x, y := o.liked(a, c), o.liked(b, c); x != y {
+		return x > y
+	}
+	x, y := o.load(a), o.load(b)
+	switch o.cfg.Groups[c.Group].Strategy {
+	case Weighted:
+		// (load + 1) / weight, in whole numbers
+		x, y = (x+1)*max(b.Weight, 1), (y+1)*max(a.Weight, 1)
+	case RoundRobin:
+		x, y = 0, 0
+	case LongestIdle:
+		if (x == 0) != (y == 0) {
+			return x == 0
+		}
+		x, y = a.sinceTick, b.sinceTick
+	}
+	if x != y {
+		return x < y
+	}
+	if a.decided != b.decided {
+		return a.decided < b.decided
+	}
+	return a.name < b.name
+}
+
+func (o *obvious) give(c *plainConv, a *plainAgent, why Reason) {
+	o.decisions++
+	c.agent, c.reason, c.front = a.name, why, false
+	a.decided, a.sinceTick = o.decisions, int(o.now)
+	o.say(Assign, c, why)
+}
+
+func (o *obvious) fill(a *plainAgent) {
+	for {
+		var next *plainConv
+		for _, c := range o.convs {
+			if c.agent == "" && o.may(a, c) && (next == nil || o.before(c, next)) {
+				next = c
+			}
+		}
+		if next == nil {
+			return
+		}
+		o.give(next, a, NextInQueue)
+	}
+}
+
+func (o *obvious) before(a, b *plainConv) bool {
+	if a.front != b.front {
+		return a.front
+	}
+	rank := func(c *plainConv) int64 {
+		return c.AtMS - int64(c.Priority)*cmp.Or(o.cfg.Groups[c.Group].AgeMS, 60_000)
+	}
+	return cmp.Or(cmp.Compare(rank(a), rank(b)), strings.Compare(a.name, b.name)) < 0
+}

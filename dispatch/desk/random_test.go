@@ -1,0 +1,88 @@
+package desk
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestRandom compares the desk with the obvious one, step by step: 10,000 random steps in rounds that begin empty.
+func TestRandom(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 0))
+	happened := map[string]int{}
+	for round := range 25 {
+		cfg := randomConfig(r)
+		if err := cfg.Validate(); err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+		d, o := New(cfg), newObvious(cfg)
+		for step := range 400 {
+			e := randomEvent(r, &o.now)
+			want, got := o.apply(e), apply(t, d, e)
+			if err := d.Check(); err != nil {
+				t.Fatalf("seed %d round %d step %d %v: %v", seed, round, step, e, err)
+			}
+			if !slices.Equal(got, want) {
+				t.Fatalf("seed %d round %d step %d %v: got\n%s\nwant\n%s", seed, round, step, e, strings.Join(got, "\n"), strings.Join(want, "\n"))
+			}
+			for _, line := range got {
+				happened[line[strings.LastIndex(line, ":")+1:]]++
+			}
+		}
+	}
+	for _, why := range []Reason{"least_active", "weighted", "round_robin", "longest_idle", NextInQueue, LastAgent, Claimed, QueueFull} {
+		if happened[" "+string(why)] == 0 {
+			t.Errorf("seed %d: %s never happened", seed, why)
+		}
+	}
+}
+
+func randomConfig(r *rand.Rand) Config {
+	cfg := Config{DefaultCapacity: 2, Groups: map[string]GroupConfig{}}
+	for _, name := range []string{"g", "h"} {
+		cfg.Groups[name] = GroupConfig{
+			Strategy: []Strategy{LeastActive, Weighted, RoundRobin, LongestIdle, Manual}[r.IntN(5)],
+			MaxQueue: r.IntN(12), AgeMS: int64(r.IntN(40)), StickyMS: int64(r.IntN(3000)), RequireLanguage: r.IntN(2) == 0,
+		}
+	}
+	if g := cfg.Groups["g"]; g.MaxQueue > 0 && r.IntN(2) == 0 {
+		g.Fallback = "h"
+		cfg.Groups["g"] = g
+	}
+	return cfg
+}
+
+func pick(r *rand.Rand, from ...string) string { return from[r.IntN(len(from))] }
+
+func randomEvent(r *rand.Rand, now *int64) scripted {
+	conv, agent := fmt.Sprintf("c%02d", r.IntN(60)), fmt.Sprintf("a%d", r.IntN(6))
+	capacity := fmt.Sprintf("capacity=%d", r.IntN(4))
+	switch r.IntN(10) {
+	case 0, 1, 2:
+		visitor := fmt.Sprintf("v%d", r.IntN(4))
+		if r.IntN(6) == 0 {
+			visitor = agent
+		}
+		need := pick(r, "", "", "need=x", "need=y,x", "like=x", "like=x,y need=z", "language=de", "language=fr like=x")
+		return parseEvent(fmt.Sprintf("open %s %s %s %d priority=%d %s", conv, pick(r, "g", "h"), visitor, *now-int64(r.IntN(50)), r.IntN(3), need))
+	case 3, 4:
+		return parseEvent("close " + conv)
+	case 5:
+		return parseEvent(fmt.Sprintf("up %s %s %s weight=%d skills=%s languages=%s", agent, pick(r, "g", "h", "g,h"), capacity, r.IntN(4),
+			pick(r, "", "x", "y", "x,y", "x,y,z"), pick(r, "", "de", "fr", "de,fr")))
+	case 6:
+		return parseEvent("down " + agent)
+	case 7:
+		return parseEvent(fmt.Sprintf("status %s %s %s", agent, pick(r, "online", "online", "away", "offline"), capacity))
+	case 8:
+		return parseEvent(fmt.Sprintf("claim %s %s", conv, agent))
+	default:
+		*now += int64(r.IntN(30))
+		return parseEvent(fmt.Sprintf("tick %d", *now))
+	}
+}

@@ -1,0 +1,201 @@
+package desk
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/switchyard-im/switchyard/frame"
+)
+
+var update = flag.Bool("update", false, "write what the desk decides into the scenario files")
+
+// TestScenarios runs testdata/*.txt: a sentence of purpose, then lines of events, each followed by what it decides.
+//
+//	config group=NAME OPTION=VALUE ...  (before the first event)
+//	tick NOW
+//	open CONV GROUP VISITOR AT [OPTIONS] | restore CONV GROUP VISITOR AT [agent=AGENT] [OPTIONS] | close CONV
+//	up AGENT GROUPS [capacity=N] [weight=N] [skills=S,S] [languages=L,L] | down AGENT | status AGENT STATUS [capacity=N]
+//	claim CONV AGENT
+//
+// The options of a conversation are priority=N, need=S,S, like=S,S and language=L.
+func TestScenarios(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no scenarios: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) { runScript(t, file) })
+	}
+}
+
+func runScript(t *testing.T, file string) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := Config{DefaultCapacity: 2, Groups: map[string]GroupConfig{}}
+	var d *Desk
+	var got strings.Builder
+	for line := range strings.Lines(string(text)) {
+		line = strings.TrimRight(line, "\n")
+		if strings.HasPrefix(line, "  ") {
+			continue // a decision as it was
+		}
+		fmt.Fprintln(&got, line)
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		e := parseEvent(line)
+		if e.word(0) == "config" {
+			if d != nil {
+				t.Fatalf("%s: after the first event", line)
+			}
+			configure(t, &cfg, e)
+			continue
+		}
+		if d == nil {
+			d = New(cfg)
+		}
+		for _, answer := range apply(t, d, e) {
+			fmt.Fprintf(&got, "  %s\n", answer)
+		}
+		if err := d.Check(); err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+	}
+	if *update {
+		if err := os.WriteFile(file, []byte(got.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	} else if got.String() != string(text) {
+		t.Errorf("%s: got\n%s", file, got.String())
+	}
+}
+
+// scripted is an event as words and options.
+type scripted struct {
+	words   []string
+	options map[string]string
+}
+
+func parseEvent(line string) scripted {
+	e := scripted{options: map[string]string{}}
+	for _, w := range strings.Fields(line) {
+		if key, value, ok := strings.Cut(w, "="); ok {
+			e.options[key] = value
+		} else {
+			e.words = append(e.words, w)
+		}
+	}
+	return e
+}
+
+func (e scripted) word(i int) string {
+	if i < len(e.words) {
+		return e.words[i]
+	}
+	return ""
+}
+
+func (e scripted) number(i int) int64 { n, _ := strconv.ParseInt(e.word(i), 10, 64); return n }
+
+func (e scripted) option(key string) int { n, _ := strconv.Atoi(e.options[key]); return n }
+
+func (e scripted) list(key string) []string {
+	if e.options[key] == "" {
+		return nil
+	}
+	return strings.Split(e.options[key], ",")
+}
+
+func configure(t *testing.T, cfg *Config, e scripted) {
+	t.Helper()
+	g := GroupConfig{
+		Strategy: Strategy(e.options["strategy"]), MaxQueue: e.option("max"), Fallback: e.options["fallback"], AgeMS: int64(e.option("age")),
+		StickyMS: int64(e.option("sticky")), RequireLanguage: e.options["language"] == "required",
+	}
+	cfg.Groups[e.options["group"]] = g
+	for key := range e.options {
+		switch key {
+		case "group", "strategy", "max", "fallback", "age", "sticky", "language":
+		default:
+			t.Fatalf("no option %q", key)
+		}
+	}
+}
+
+var statuses = map[string]frame.AgentStatus{"online": frame.AgentOnline, "away": frame.AgentAway, "offline": frame.AgentOffline}
+
+// apply makes the event happen and returns what the desk answers and decides.
+func apply(t *testing.T, d *Desk, e scripted) (answers []string) {
+	t.Helper()
+	switch e.word(0) {
+	case "tick":
+		d.Tick(e.number(1))
+	case "open":
+		d.Opened(request(e))
+	case "restore":
+		d.Restore(request(e), e.options["agent"])
+	case "close":
+		d.Closed(id(e.word(1)))
+	case "up":
+		d.AgentUp(e.word(1), profile(e))
+	case "down":
+		d.AgentDown(e.word(1))
+	case "status":
+		d.Status(e.word(1), statuses[e.word(2)], e.option("capacity"))
+	case "claim":
+		winner, err := d.Claim(id(e.word(1)), e.word(2))
+		if err != nil {
+			answers = append(answers, strings.TrimSpace(fmt.Sprintf("%v %s", err, winner)))
+		}
+	default:
+		t.Fatalf("no event %q", e.word(0))
+	}
+	return append(answers, decided(d)...)
+}
+
+func request(e scripted) Request {
+	return Request{
+		Conv: id(e.word(1)), Group: e.word(2), Visitor: e.word(3), AtMS: e.number(4), Priority: e.option("priority"),
+		Need: Need{Required: e.list("need"), Preferred: e.list("like"), Language: e.options["language"]},
+	}
+}
+
+func profile(e scripted) Profile {
+	return Profile{
+		Groups: strings.Split(e.word(2), ","), Capacity: e.option("capacity"), Weight: e.option("weight"),
+		Skills: e.list("skills"), Languages: e.list("languages"),
+	}
+}
+
+func decided(d *Desk) (lines []string) {
+	for _, e := range d.Take() {
+		lines = append(lines, describe(e.Kind, name(e.Conv), e.Group, e.Agent, e.Reason))
+	}
+	return lines
+}
+
+func describe(kind Kind, conv, group, agent string, why Reason) string {
+	switch kind {
+	case Assign:
+		return fmt.Sprintf("%s takes %s of %s: %s", agent, conv, group, why)
+	case Queue:
+		return fmt.Sprintf("%s waits in %s: %s", conv, group, why)
+	case Refuse:
+		return fmt.Sprintf("%s is refused by %s: %s", conv, group, why)
+	}
+	return fmt.Sprintf("kind %d", kind)
+}
+
+func id(name string) (id frame.ID) {
+	copy(id[:], name)
+	return id
+}
+
+func name(id frame.ID) string { return strings.TrimRight(string(id[:]), "\x00") }
