@@ -22,9 +22,10 @@ type conversation struct {
 	rankMS   int64 // its place in the queue: atMS, earlier by what its priority counts
 	front    bool  // before all that are not
 	agent    *agent
-	slot     int    // in the agent's list
-	reason   Reason // of the assignment; empty after a restart
-	lane     *lane  // while it is placed
+	slot     int        // in the agent's list
+	reason   Reason     // of the assignment; empty after a restart
+	lane     *lane      // while it is placed
+	decided  []Decision // the latest
 	inGroup  node[*conversation]
 	inLane   node[*conversation]
 }
@@ -39,13 +40,15 @@ func (d *Desk) Opened(r Request) {
 		return
 	}
 	c := d.add(r)
+	why := NobodyFree
 	for {
 		if d.assignBest(c) {
 			return
 		}
-		if d.enqueue(c, false) {
+		if d.enqueue(c, why, false) {
 			break
 		}
+		why = QueueFull
 		next := c.group.cfg.Fallback
 		if next == "" {
 			d.emit(Refuse, c, QueueFull)
@@ -55,7 +58,7 @@ func (d *Desk) Opened(r Request) {
 		d.moveTo(c, next)
 	}
 	if c.group.name != r.Group {
-		d.emit(Queue, c, QueueFull)
+		d.emit(Queue, c, why)
 	}
 }
 
@@ -63,7 +66,7 @@ func (d *Desk) Opened(r Request) {
 func (d *Desk) Restore(r Request, agentName string) {
 	c := d.add(r)
 	if agentName == "" {
-		d.enqueue(c, true)
+		d.enqueue(c, Restarted, true)
 		return
 	}
 	c.give(d.agent(agentName))
@@ -118,7 +121,7 @@ func (d *Desk) forget(c *conversation) {
 }
 
 // enqueue puts the conversation into its group's queue; false if there is no room, which force overrides.
-func (d *Desk) enqueue(c *conversation, force bool) bool {
+func (d *Desk) enqueue(c *conversation, why Reason, force bool) bool {
 	g := c.group
 	if g.cfg.MaxQueue > 0 && g.queue.len() >= g.cfg.MaxQueue && !force {
 		return false
@@ -126,6 +129,7 @@ func (d *Desk) enqueue(c *conversation, force bool) bool {
 	if c.lane = d.lane(g, c.need, force); c.lane == nil {
 		return false
 	}
+	d.record(c, Queue, why, nil)
 	g.queue.insert(&c.inGroup)
 	c.lane.waiting.insert(&c.inLane)
 	return true

@@ -24,6 +24,7 @@ func (d *Desk) assignBest(c *conversation) bool {
 	if s == nil {
 		return false
 	}
+	d.record(c, Assign, why, s.agent)
 	d.assign(c, s.agent, why)
 	d.offer(s.agent)
 	return true
@@ -46,8 +47,7 @@ func (d *Desk) fill(a *agent) {
 		if c == nil {
 			break
 		}
-		c.dequeue()
-		d.assign(c, a, NextInQueue)
+		d.assignQueued(c, a, NextInQueue)
 	}
 	d.offer(a)
 }
@@ -74,6 +74,13 @@ func (l *lane) firstFor(a *agent) *conversation {
 		}
 	}
 	return nil
+}
+
+// assignQueued takes the conversation from its queue and gives it to the agent.
+func (d *Desk) assignQueued(c *conversation, a *agent, why Reason) {
+	d.record(c, Assign, why, a)
+	c.dequeue()
+	d.assign(c, a, why)
 }
 
 // assign makes the agent serve the conversation, and leaves it to the caller to offer the agent again.
@@ -113,8 +120,7 @@ func (d *Desk) Claim(conv frame.ID, agentName string) (winner string, err error)
 	if err := d.mayClaim(c, a); err != nil {
 		return "", err
 	}
-	c.dequeue()
-	d.assign(c, a, Claimed)
+	d.assignQueued(c, a, Claimed)
 	d.offer(a)
 	return agentName, nil
 }
@@ -131,10 +137,8 @@ func (d *Desk) mayClaim(c *conversation, a *agent) error {
 	if _, ok := c.group.agents[a]; !ok {
 		return ErrForeign
 	}
-	for _, s := range a.seats {
-		if s.lane == c.lane {
-			return nil
-		}
+	if a.seat(c.lane) == nil {
+		return ErrUnskilled
 	}
-	return ErrUnskilled
+	return nil
 }

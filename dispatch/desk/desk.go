@@ -35,7 +35,9 @@ const (
 	NextInQueue Reason = "next_in_queue" // it was first in the queue, and the agent became free
 	LastAgent   Reason = "last_agent"    // the agent served the visitor before
 	Claimed     Reason = "claimed"       // the agent took it
-	QueueFull   Reason = "queue_full"
+	NobodyFree  Reason = "nobody_free"   // it waits: no agent who may serve it can take one more, or the group's agents take for themselves
+	QueueFull   Reason = "queue_full"    // the queue of the group that was asked for has no room
+	Restarted   Reason = "restarted"     // it was waiting when the server stopped
 )
 
 // Desk holds queues and agents. Not safe for concurrent use.

@@ -141,6 +141,16 @@ func (a *agent) leave(l *lane) {
 	})
 }
 
+// seat returns the agent's seat in the lane, nil if it has none.
+func (a *agent) seat(l *lane) *seat {
+	for _, s := range a.seats {
+		if s.lane == l {
+			return s
+		}
+	}
+	return nil
+}
+
 func (s *seat) end() {
 	s.lane.seats--
 	if s.in() {

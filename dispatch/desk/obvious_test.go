@@ -32,6 +32,7 @@ type plainConv struct {
 	Request
 	name, agent string
 	reason      Reason
+	decided     []string
 	front       bool
 }
 
@@ -66,6 +67,53 @@ func (o *obvious) apply(e scripted) []string {
 
 func (o *obvious) say(kind Kind, c *plainConv, why Reason) {
 	o.out = append(o.out, describe(kind, c.name, c.Group, c.agent, why))
+}
+
+// note records a decision; from is whom it is chosen from.
+func (o *obvious) note(c *plainConv, kind Kind, why Reason, agent *plainAgent, from []*plainAgent) {
+	e := Decision{AtMS: o.now, Kind: kind, Group: c.Group, Strategy: cmp.Or(o.cfg.Groups[c.Group].Strategy, LeastActive), Reason: why}
+	e.WaitedMS = max(0, o.now-c.AtMS)
+	for _, b := range o.convs {
+		if b != c && b.agent == "" && b.Group == c.Group {
+			e.Waiting++
+		}
+	}
+	for _, a := range o.agents {
+		member := a.up && slices.Contains(a.Groups, c.Group)
+		if member {
+			e.Members++
+		}
+		if member && o.skilled(a, c) {
+			e.Able++
+			if o.free(a) || a == agent {
+				e.Free++
+			}
+		}
+	}
+	if agent != nil {
+		e.Agent = agent.name
+	}
+	for _, a := range from[:min(len(from), 8)] {
+		e.Candidates = append(e.Candidates, Candidate{a.name, int32(o.load(a)), int32(cmp.Or(a.capacity, o.cfg.DefaultCapacity)), int32(o.liked(a, c))})
+	}
+	c.decided = append(c.decided, e.describe(c.name))
+	c.decided = c.decided[max(0, len(c.decided)-4):]
+}
+
+// candidates returns all who may have it, the best first.
+func (o *obvious) candidates(c *plainConv) (list []*plainAgent) {
+	for _, a := range o.agents {
+		if o.may(a, c) {
+			list = append(list, a)
+		}
+	}
+	slices.SortFunc(list, func(a, b *plainAgent) int {
+		if o.better(a, b, c) {
+			return -1
+		}
+		return 1
+	})
+	return list
 }
 
 func (o *obvious) find(name string) *plainAgent {
@@ -115,16 +163,18 @@ func (o *obvious) open(e scripted) {
 		return
 	}
 	c := &plainConv{Request: request(e), name: e.word(1)}
-	asked := c.Group
+	full := NobodyFree
 	for {
 		if a, why := o.best(c); a != nil {
+			o.note(c, Assign, why, a, o.candidates(c))
 			o.convs = append(o.convs, c)
 			o.give(c, a, why)
 			return
 		}
 		if most := o.cfg.Groups[c.Group].MaxQueue; most == 0 || o.waiting(c.Group) < most {
+			o.note(c, Queue, full, nil, nil)
 			o.convs = append(o.convs, c)
-			if c.Group != asked {
+			if full == QueueFull {
 				o.say(Queue, c, QueueFull)
 			}
 			return
@@ -134,7 +184,7 @@ func (o *obvious) open(e scripted) {
 			o.say(Refuse, c, QueueFull)
 			return
 		}
-		c.Group = next
+		c.Group, full = next, QueueFull
 	}
 }
 
@@ -212,6 +262,7 @@ func (o *obvious) claim(name, agent string) {
 		o.out = append(o.out, err.Error())
 		return
 	}
+	o.note(c, Assign, Claimed, a, []*plainAgent{a})
 	o.give(c, a, Claimed)
 }
 
@@ -260,13 +311,10 @@ func (o *obvious) best(c *plainConv) (*plainAgent, Reason) {
 		}
 		break
 	}
-	var best *plainAgent
-	for _, a := range o.agents {
-		if o.may(a, c) && (best == nil || o.better(a, best, c)) {
-			best = a
-		}
+	if list := o.candidates(c); len(list) > 0 {
+		return list[0], Reason(cmp.Or(o.cfg.Groups[c.Group].Strategy, LeastActive))
 	}
-	return best, Reason(cmp.Or(o.cfg.Groups[c.Group].Strategy, LeastActive))
+	return nil, ""
 }
 
 func (o *obvious) better(a, b *plainAgent, c *plainConv) bool {
@@ -313,6 +361,7 @@ func (o *obvious) fill(a *plainAgent) {
 		if next == nil {
 			return
 		}
+		o.note(next, Assign, NextInQueue, a, []*plainAgent{a})
 		o.give(next, a, NextInQueue)
 	}
 }

@@ -33,7 +33,20 @@ func TestRandom(t *testing.T) {
 			for _, line := range got {
 				happened[line[strings.LastIndex(line, ":")+1:]]++
 			}
+			if len(o.convs) == 0 {
+				continue
+			}
+			c := o.convs[r.IntN(len(o.convs))]
+			if got := explained(d, c.name); !slices.Equal(got, c.decided) {
+				t.Fatalf("seed %d round %d step %d %v: explained\n%s\nwant\n%s", seed, round, step, e, strings.Join(got, "\n"), strings.Join(c.decided, "\n"))
+			}
+			if strings.Count(c.decided[len(c.decided)-1], "/") > 1 {
+				happened["several candidates"]++
+			}
 		}
+	}
+	if happened["several candidates"] == 0 {
+		t.Errorf("seed %d: no decision had two candidates", seed)
 	}
 	for _, why := range []Reason{"least_active", "weighted", "round_robin", "longest_idle", NextInQueue, LastAgent, Claimed, QueueFull} {
 		if happened[" "+string(why)] == 0 {

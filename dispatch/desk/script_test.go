@@ -20,7 +20,7 @@ var update = flag.Bool("update", false, "write what the desk decides into the sc
 //	tick NOW
 //	open CONV GROUP VISITOR AT [OPTIONS] | restore CONV GROUP VISITOR AT [agent=AGENT] [OPTIONS] | close CONV
 //	up AGENT GROUPS [capacity=N] [weight=N] [skills=S,S] [languages=L,L] | down AGENT | status AGENT STATUS [capacity=N]
-//	claim CONV AGENT
+//	claim CONV AGENT | why CONV
 //
 // The options of a conversation are priority=N, need=S,S, like=S,S and language=L.
 func TestScenarios(t *testing.T) {
@@ -154,6 +154,8 @@ func apply(t *testing.T, d *Desk, e scripted) (answers []string) {
 		if err != nil {
 			answers = append(answers, strings.TrimSpace(fmt.Sprintf("%v %s", err, winner)))
 		}
+	case "why":
+		return explained(d, e.word(1))
 	default:
 		t.Fatalf("no event %q", e.word(0))
 	}
@@ -191,6 +193,24 @@ func describe(kind Kind, conv, group, agent string, why Reason) string {
 		return fmt.Sprintf("%s is refused by %s: %s", conv, group, why)
 	}
 	return fmt.Sprintf("kind %d", kind)
+}
+
+func explained(d *Desk, conv string) (lines []string) {
+	decisions, _ := d.Explain(id(conv))
+	for _, e := range decisions {
+		lines = append(lines, e.describe(conv))
+	}
+	return lines
+}
+
+func (e Decision) describe(conv string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "at %d: %s (%s); waited %d, beside %d; of %d agents %d able, %d free:", e.AtMS, describe(e.Kind, conv, e.Group, e.Agent, e.Reason), e.Strategy,
+		e.WaitedMS, e.Waiting, e.Members, e.Able, e.Free)
+	for _, c := range e.Candidates {
+		fmt.Fprintf(&b, " %s %d/%d+%d", c.Agent, c.Load, c.Capacity, c.Preferred)
+	}
+	return b.String()
 }
 
 func id(name string) (id frame.ID) {

@@ -51,10 +51,5 @@ func (d *Desk) lastAgent(c *conversation) *seat {
 	if a == nil || !a.offered || !c.mayGoTo(a) {
 		return nil
 	}
-	for _, s := range a.seats {
-		if s.lane == c.lane {
-			return s
-		}
-	}
-	return nil
+	return a.seat(c.lane)
 }
