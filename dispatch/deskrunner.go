@@ -32,7 +32,7 @@ func (d *deskRunner) restore() (int, error) {
 		if err != nil {
 			return err
 		}
-		d.desk.Restore(desk.Request{Conv: conv, Group: o.Group, Visitor: o.Visitor, AtMS: o.OpenedMS}, o.Agent)
+		d.desk.Restore(desk.Request{Conv: conv, Group: o.Group, Visitor: o.Visitor, AtMS: o.OpenedMS}, desk.Served{Agent: o.Agent})
 		n++
 		return nil
 	})

@@ -30,6 +30,7 @@ type agent struct {
 	last     uint64          // decisions when it was last given one
 	sinceMS  int64           // when its load last changed, or when it came
 	seats    []*seat         // of its groups
+	grace    deadline        // while it is gone and serves something
 	offered  bool            // its seats are in the trees of their lanes
 }
 
@@ -44,6 +45,7 @@ func (a *agent) has(skill string) bool {
 func (d *Desk) AgentUp(name string, p Profile) {
 	a := d.agent(name)
 	d.withdraw(a)
+	d.set(&a.grace, 0)
 	if !a.up {
 		a.up, a.sinceMS = true, d.now
 		if !a.manual {
@@ -56,7 +58,7 @@ func (d *Desk) AgentUp(name string, p Profile) {
 	d.fill(a)
 }
 
-// AgentDown tells that an agent's last device is gone: it gets nothing new, and keeps what it has.
+// AgentDown tells that an agent's last device is gone: it gets nothing new, and keeps what it has for the grace.
 func (d *Desk) AgentDown(name string) {
 	a := d.agents[name]
 	if a == nil {
@@ -65,7 +67,15 @@ func (d *Desk) AgentDown(name string) {
 	d.withdraw(a)
 	a.up = false
 	d.setGroups(a, nil)
+	d.startGrace(a)
 	d.dropAgent(a)
+}
+
+// startGrace gives an agent who is not there its time to come back, if it has something to come back for.
+func (d *Desk) startGrace(a *agent) {
+	if grace := d.cfg.OfflineGraceMS; grace > 0 && !a.up && a.load() > 0 && !a.grace.in() {
+		d.set(&a.grace, d.now+grace)
+	}
 }
 
 // Status tells what an agent says of itself, or what a supervisor says of it: until the next, it holds for all its devices, those to come
@@ -154,6 +164,7 @@ func (d *Desk) agent(name string) *agent {
 	a := d.agents[name]
 	if a == nil {
 		a = &agent{name: name, weight: 1}
+		a.grace.agent = a
 		d.agents[name] = a
 	}
 	return a
@@ -162,6 +173,7 @@ func (d *Desk) agent(name string) *agent {
 // dropAgent forgets an agent that is gone, serves nobody, and whose status says nothing that must outlive it.
 func (d *Desk) dropAgent(a *agent) {
 	if !a.up && a.load() == 0 && !a.manual {
+		d.set(&a.grace, 0)
 		delete(d.agents, a.name)
 	}
 }

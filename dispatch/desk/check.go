@@ -32,6 +32,9 @@ func (d *Desk) Check() error {
 }
 
 func (d *Desk) checkConversation(c *conversation) error {
+	if due := c.dueMS(); c.deadline.in() != (due != 0) || due != 0 && (c.deadline.atMS != due || due <= d.now) {
+		return fmt.Errorf("invariant 7: due at %d, now %d, set %v to %d", due, d.now, c.deadline.in(), c.deadline.atMS)
+	}
 	switch {
 	case c.queued() == (c.agent != nil) || c.queued() != c.inLane.in():
 		return fmt.Errorf("invariant 3: queued %v, in a lane %v, agent %v", c.queued(), c.inLane.in(), c.agent)
@@ -51,6 +54,9 @@ func (d *Desk) checkAgent(a *agent) error {
 		if s.in() != a.offered {
 			return fmt.Errorf("invariant 5: offered %v, in the lane %q %v", a.offered, s.lane.key, s.in())
 		}
+	}
+	if a.grace.in() && (a.up || a.grace.atMS <= d.now) || !a.up && a.load() > 0 && !a.grace.in() && d.cfg.OfflineGraceMS > 0 {
+		return fmt.Errorf("invariant 7: connected %v, serves %d, grace %v until %d, now %d", a.up, a.load(), a.grace.in(), a.grace.atMS, d.now)
 	}
 	if c := a.next(); c != nil && d.free(a) {
 		return fmt.Errorf("invariant 4: it is free although %s waits", c.id)

@@ -8,6 +8,7 @@ import (
 // Config says how the desk decides. The zero value gives every group the default: the least active agent, a queue as long as need be.
 type Config struct {
 	DefaultCapacity int                    // conversations at a time of an agent whose token and status name none; default 5
+	OfflineGraceMS  int64                  // an agent who is gone for longer loses what it serves to others; 0: it keeps it
 	Groups          map[string]GroupConfig // by name; a group that is not here is as Default says
 	Default         GroupConfig
 }
@@ -19,6 +20,10 @@ type GroupConfig struct {
 	Fallback        string // group that gets what this one's queue has no room for; empty: none
 	AgeMS           int64  // each step of priority counts as having waited this much longer, so that nobody waits for ever; default 60,000
 	StickyMS        int64  // a visitor who comes back within this time gets the last agent if it is free; 0: off
+	FirstReply      Timer  // from the assignment on, until the agent writes
+	IdleAgent       Timer  // from the visitor's first message without an answer on
+	IdleVisitor     Timer  // from the agent's last message on, until the visitor writes
+	AvoidMS         int64  // an agent does not get back what was taken from it within this time; default 60,000
 	RequireLanguage bool   // only agents who speak the visitor's language; else they are merely preferred
 }
 
@@ -47,7 +52,9 @@ func (c Config) withDefaults() Config {
 
 func (g GroupConfig) withDefaults() GroupConfig {
 	g.Strategy = cmp.Or(g.Strategy, LeastActive)
-	g.AgeMS = cmp.Or(g.AgeMS, 60_000)
+	g.AgeMS, g.AvoidMS = cmp.Or(g.AgeMS, 60_000), cmp.Or(g.AvoidMS, 60_000)
+	g.FirstReply.Then, g.IdleAgent.Then = cmp.Or(g.FirstReply.Then, Requeue), cmp.Or(g.IdleAgent.Then, Requeue)
+	g.IdleVisitor.Then = cmp.Or(g.IdleVisitor.Then, CloseQuietly)
 	return g
 }
 
@@ -55,6 +62,9 @@ func (g GroupConfig) withDefaults() GroupConfig {
 func (c Config) Validate() error {
 	if c.DefaultCapacity < 0 {
 		return fmt.Errorf("desk: capacity %d: an agent serves at least one conversation; leave it out for 5", c.DefaultCapacity)
+	}
+	if c.OfflineGraceMS < 0 {
+		return fmt.Errorf("desk: the grace of agents who are offline may not be negative; 0 lets them keep what they serve")
 	}
 	if err := c.Default.validate("default"); err != nil {
 		return err
@@ -76,11 +86,28 @@ func (g GroupConfig) validate(name string) error {
 	default:
 		return fmt.Errorf("desk: group %s: no strategy %q; choose least_active, weighted, round_robin, longest_idle or manual", name, g.Strategy)
 	}
-	if g.MaxQueue < 0 || g.AgeMS < 0 || g.StickyMS < 0 {
+	if g.MaxQueue < 0 || g.AgeMS < 0 || g.StickyMS < 0 || g.AvoidMS < 0 {
 		return fmt.Errorf("desk: group %s: queue length and times may not be negative", name)
 	}
 	if g.Fallback != "" && g.MaxQueue == 0 {
 		return fmt.Errorf("desk: group %s: the fallback %q is never used, because the queue has no maximum; set one", name, g.Fallback)
+	}
+	for which, t := range map[string]Timer{"first reply": g.FirstReply, "idle agent": g.IdleAgent, "idle visitor": g.IdleVisitor} {
+		if err := t.validate(); err != nil {
+			return fmt.Errorf("desk: group %s: timer of the %s: %w", name, which, err)
+		}
+	}
+	return nil
+}
+
+func (t Timer) validate() error {
+	switch {
+	case t.WarnMS < 0 || t.AfterMS < 0:
+		return fmt.Errorf("a time may not be negative; 0 is off")
+	case t.AfterMS > 0 && t.WarnMS >= t.AfterMS:
+		return fmt.Errorf("the warning at %d ms would come after the end at %d ms; let it be earlier, or 0", t.WarnMS, t.AfterMS)
+	case t.Then != "" && t.Then != Requeue && t.Then != CloseQuietly:
+		return fmt.Errorf("no action %q; choose requeue or close", t.Then)
 	}
 	return nil
 }

@@ -26,6 +26,12 @@ type conversation struct {
 	reason   Reason     // of the assignment; empty after a restart
 	lane     *lane      // while it is placed
 	decided  []Decision // the latest
+	avoid    string     // agent it was taken from; it does not go back there before avoidMS, if it waits
+	avoidMS  int64
+	waits    Waits // since sinceMS, if it has an agent
+	sinceMS  int64
+	warned   bool
+	deadline deadline
 	inGroup  node[*conversation]
 	inLane   node[*conversation]
 }
@@ -42,7 +48,7 @@ func (d *Desk) Opened(r Request) {
 	c := d.add(r)
 	why := NobodyFree
 	for {
-		if d.assignBest(c) {
+		if d.assignBest(c, "") {
 			return
 		}
 		if d.enqueue(c, why, false) {
@@ -62,14 +68,19 @@ func (d *Desk) Opened(r Request) {
 	}
 }
 
-// Restore puts back a conversation that was not closed when the server stopped; agent is empty if it was queued. Nobody is online yet.
-func (d *Desk) Restore(r Request, agentName string) {
+// Restore puts back a conversation that was not closed when the server stopped. Nobody is online yet: the grace of agents begins now, the other
+// timers go on.
+func (d *Desk) Restore(r Request, s Served) {
 	c := d.add(r)
-	if agentName == "" {
+	if s.Agent == "" {
 		d.enqueue(c, Restarted, true)
 		return
 	}
-	c.give(d.agent(agentName))
+	a := d.agent(s.Agent)
+	c.give(a)
+	c.waits, c.sinceMS, c.warned = s.Waits, s.SinceMS, s.Warned
+	d.schedule(c)
+	d.startGrace(a)
 }
 
 // Closed tells that a conversation needs nobody any more.
@@ -79,21 +90,17 @@ func (d *Desk) Closed(conv frame.ID) {
 		return
 	}
 	a := c.agent
-	if a == nil {
-		c.dequeue()
-		d.forget(c)
-		return
+	if a != nil {
+		d.Remember(c.group.name, c.visitor, a.name, d.now)
 	}
-	d.Remember(c.group.name, c.visitor, a.name, d.now)
-	d.take(c)
+	d.leavePlace(c)
 	d.forget(c)
-	d.fill(a)
-	d.dropAgent(a)
+	d.refill(a)
 }
 
 func (d *Desk) add(r Request) *conversation {
 	c := &conversation{id: r.Conv, visitor: r.Visitor, need: r.Need, priority: r.Priority, atMS: r.AtMS}
-	c.inGroup.value, c.inLane.value = c, c
+	c.inGroup.value, c.inLane.value, c.deadline.conv = c, c, c
 	d.convs[r.Conv] = c
 	d.came++
 	c.enter(d.group(r.Group))
@@ -102,9 +109,12 @@ func (d *Desk) add(r Request) *conversation {
 
 // enter makes the conversation one of the group's.
 func (c *conversation) enter(g *group) {
-	c.group, c.rankMS = g, c.atMS-int64(c.priority)*g.cfg.AgeMS
+	c.group = g
+	c.rank()
 	g.convs++
 }
+
+func (c *conversation) rank() { c.rankMS = c.atMS - int64(c.priority)*c.group.cfg.AgeMS }
 
 func (d *Desk) moveTo(c *conversation, group string) {
 	from := c.group
@@ -115,6 +125,7 @@ func (d *Desk) moveTo(c *conversation, group string) {
 
 func (d *Desk) forget(c *conversation) {
 	delete(d.convs, c.id)
+	d.set(&c.deadline, 0)
 	d.went++
 	c.group.convs--
 	d.dropGroup(c.group)
@@ -123,17 +134,20 @@ func (d *Desk) forget(c *conversation) {
 // enqueue puts the conversation into its group's queue; false if there is no room, which force overrides.
 func (d *Desk) enqueue(c *conversation, why Reason, force bool) bool {
 	g := c.group
-	if g.cfg.MaxQueue > 0 && g.queue.len() >= g.cfg.MaxQueue && !force {
+	if !force && !g.hasRoom() {
 		return false
 	}
 	if c.lane = d.lane(g, c.need, force); c.lane == nil {
 		return false
 	}
-	d.record(c, Queue, why, nil)
+	d.record(c, Queue, why, nil, nil)
 	g.queue.insert(&c.inGroup)
 	c.lane.waiting.insert(&c.inLane)
+	d.schedule(c)
 	return true
 }
+
+func (g *group) hasRoom() bool { return g.cfg.MaxQueue == 0 || g.queue.len() < g.cfg.MaxQueue }
 
 func (c *conversation) dequeue() {
 	c.group.queue.remove(&c.inGroup)

@@ -6,31 +6,40 @@ import (
 	"github.com/switchyard-im/switchyard/frame"
 )
 
-// mayGoTo tells whether the agent may serve the conversation, its skills and its load aside: nobody serves itself.
-func (c *conversation) mayGoTo(a *agent) bool { return a.name != c.visitor }
+// mayGoTo tells whether the agent may be chosen for the conversation, its skills and its load aside: nobody serves itself, nor gets at once what
+// was just taken from it.
+func (c *conversation) mayGoTo(a *agent) bool { return a.name != c.visitor && a.name != c.avoid }
 
-// assignBest gives the conversation to the best free agent of its group; false if there is none.
-func (d *Desk) assignBest(c *conversation) bool {
+// assignBest gives the conversation to the best free agent of its group; false if there is none. A new one, without a reason yet, may go to the
+// agent who served the visitor last.
+func (d *Desk) assignBest(c *conversation, why Reason) bool {
 	if c.group.cfg.Strategy == Manual {
 		return false
 	}
 	if c.lane = d.lane(c.group, c.need, false); c.lane == nil {
 		return false
 	}
-	s, why := d.lastAgent(c), LastAgent
+	var s *seat
+	if why == "" {
+		s, why = d.lastAgent(c), LastAgent
+		if s == nil {
+			why = Reason(c.group.cfg.Strategy)
+		}
+	}
 	if s == nil {
-		s, why = c.lane.best(c), Reason(c.group.cfg.Strategy)
+		s = c.lane.best(c)
 	}
 	if s == nil {
 		return false
 	}
-	d.record(c, Assign, why, s.agent)
+	d.record(c, Assign, why, s.agent, d.candidates(c))
 	d.assign(c, s.agent, why)
 	d.offer(s.agent)
 	return true
 }
 
-// best returns the first free agent whom the conversation may go to: the first or the second one, as only one is the visitor itself.
+// best returns the first free agent whom the conversation may go to: at the latest the third one, as only the visitor itself and one
+// other are left out.
 func (l *lane) best(c *conversation) *seat {
 	for n := l.free.first(); n != nil; n = n.next() {
 		if c.mayGoTo(n.value.agent) {
@@ -66,7 +75,8 @@ func (a *agent) next() *conversation {
 	return next
 }
 
-// firstFor returns the first waiting conversation that the agent may have. Only an agent who is also a visitor makes it look past the top.
+// firstFor returns the first waiting conversation that the agent may have. Only those that are its own, or
+// were just taken from it, make it look past the top.
 func (l *lane) firstFor(a *agent) *conversation {
 	for n := l.waiting.first(); n != nil; n = n.next() {
 		if n.value.mayGoTo(a) {
@@ -78,7 +88,7 @@ func (l *lane) firstFor(a *agent) *conversation {
 
 // assignQueued takes the conversation from its queue and gives it to the agent.
 func (d *Desk) assignQueued(c *conversation, a *agent, why Reason) {
-	d.record(c, Assign, why, a)
+	d.record(c, Assign, why, a, d.chosen(c.lane, a))
 	c.dequeue()
 	d.assign(c, a, why)
 }
@@ -89,7 +99,9 @@ func (d *Desk) assign(c *conversation, a *agent, why Reason) {
 	d.decisions++
 	c.give(a)
 	c.lane, c.reason, c.front = nil, why, false
+	c.avoid, c.avoidMS = "", 0
 	a.last, a.sinceMS = d.decisions, d.now
+	d.wait(c, FirstReply)
 	d.emit(Assign, c, why)
 }
 
@@ -102,6 +114,7 @@ var (
 	ErrFull      = errors.New("desk: the agent serves as many as it may")
 	ErrForeign   = errors.New("desk: the agent is not of the group")
 	ErrUnskilled = errors.New("desk: the agent lacks a required skill")
+	ErrQueueFull = errors.New("desk: the group has no free agent, and its queue no room")
 	ErrOwn       = errors.New("desk: nobody serves itself")
 )
 
@@ -129,7 +142,7 @@ func (d *Desk) mayClaim(c *conversation, a *agent) error {
 	switch {
 	case a == nil || !a.up:
 		return ErrAbsent
-	case !c.mayGoTo(a):
+	case a.name == c.visitor:
 		return ErrOwn
 	case a.load() >= d.capacity(a):
 		return ErrFull

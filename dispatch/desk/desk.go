@@ -13,7 +13,7 @@ type Effect struct {
 	Kind   Kind
 	Conv   frame.ID
 	Group  string // in which it is now: a full queue may have sent it to another one
-	Agent  string // Assign: who gets it
+	Agent  string // Assign, Warn, Close: who serves it
 	Reason Reason
 }
 
@@ -22,9 +22,11 @@ type Kind uint8
 
 // The kinds.
 const (
-	Assign Kind = iota // the agent has it
-	Queue              // it waits in another group than it was opened in
+	Assign Kind = iota // the agent has it, and whoever had it has not
+	Queue              // it waits, in another group than before, or has no agent any more
 	Refuse             // no queue has room for it: the desk knows nothing of it any more
+	Warn               // who is late is to be warned; Agent serves it
+	Close              // it is to be closed; asked for again until Closed
 )
 
 // Reason tells why this was decided now: the strategy of the group, or one of these.
@@ -32,12 +34,17 @@ type Reason string
 
 // The reasons beside the strategies.
 const (
-	NextInQueue Reason = "next_in_queue" // it was first in the queue, and the agent became free
-	LastAgent   Reason = "last_agent"    // the agent served the visitor before
-	Claimed     Reason = "claimed"       // the agent took it
-	NobodyFree  Reason = "nobody_free"   // it waits: no agent who may serve it can take one more, or the group's agents take for themselves
-	QueueFull   Reason = "queue_full"    // the queue of the group that was asked for has no room
-	Restarted   Reason = "restarted"     // it was waiting when the server stopped
+	NextInQueue  Reason = "next_in_queue" // it was first in the queue, and the agent became free
+	LastAgent    Reason = "last_agent"    // the agent served the visitor before
+	Claimed      Reason = "claimed"       // the agent took it
+	NobodyFree   Reason = "nobody_free"   // it waits: no agent who may serve it can take one more, or the group's agents take for themselves
+	QueueFull    Reason = "queue_full"    // the queue of the group that was asked for has no room
+	Transferred  Reason = "transferred"
+	NoFirstReply Reason = "no_first_reply" // the agent did not write since it got it
+	AgentIdle    Reason = "agent_idle"     // the agent did not answer
+	VisitorIdle  Reason = "visitor_idle"   // the visitor did not answer
+	AgentGone    Reason = "agent_offline"  // the agent did not come back in time
+	Restarted    Reason = "restarted"      // it was waiting when the server stopped
 )
 
 // Desk holds queues and agents. Not safe for concurrent use.
@@ -49,6 +56,7 @@ const (
 //  4. Nobody waits whom a free agent of the group could take, manual groups aside.
 //  5. The seats of free agents, and no others, are in the trees of their lanes.
 //  6. What was opened or restored is open, closed or refused.
+//  7. A deadline is set if, and only if, something is due, and after Tick none is past.
 type Desk struct {
 	cfg       Config
 	now       int64
@@ -56,6 +64,7 @@ type Desk struct {
 	groups    map[string]*group
 	convs     map[frame.ID]*conversation
 	sticky    sticky
+	due       tree[*deadline]
 	decisions uint64 // counts assignments: who had none for longest goes first among equals
 	came      uint64 // conversations opened and restored
 	went      uint64 // closed and refused
@@ -78,11 +87,9 @@ func New(cfg Config) *Desk {
 	return &Desk{
 		cfg:    cfg.withDefaults(),
 		agents: make(map[string]*agent), groups: make(map[string]*group), convs: make(map[frame.ID]*conversation),
+		due: tree[*deadline]{compare: compareDeadlines},
 	}
 }
-
-// Tick tells the time, before the events that happen at it. A time before the last one counts as the last one.
-func (d *Desk) Tick(nowMS int64) { d.now = max(d.now, nowMS) }
 
 // Take returns what was decided since the last call; it is borrowed until the next event.
 func (d *Desk) Take() []Effect {

@@ -25,7 +25,7 @@ type Decision struct {
 	Members    int         // agents of the group who were connected
 	Able       int         // of these, who have what it requires
 	Free       int         // of these, who could take one more, and who got it
-	Candidates []Candidate // of the free ones the first, in the order of the strategy; from a queue or by a claim: who got it
+	Candidates []Candidate // of the free ones the first, in the order of the strategy; from a queue, by a claim, to a named agent: who got it
 }
 
 // Candidate is an agent as it was just before the decision.
@@ -47,24 +47,20 @@ func (d *Desk) Explain(conv frame.ID) ([]Decision, bool) {
 }
 
 // record notes a decision that is about to be carried out: c has its lane, and is in the queue only if that is where it comes from.
-func (d *Desk) record(c *conversation, kind Kind, why Reason, chosen *agent) {
+func (d *Desk) record(c *conversation, kind Kind, why Reason, chosen *agent, from []Candidate) {
 	g, l := c.group, c.lane
 	e := Decision{
 		AtMS: d.now, Kind: kind, Group: g.name, Strategy: g.cfg.Strategy, Reason: why, WaitedMS: max(d.now-c.atMS, 0),
-		Waiting: g.queue.len(), Members: len(g.agents), Able: l.seats, Free: l.free.len(),
+		Waiting: g.queue.len(), Members: len(g.agents), Able: l.seats, Free: l.free.len(), Candidates: from,
 	}
 	if c.queued() {
 		e.Waiting--
 	}
-	switch {
-	case chosen == nil:
-	case c.queued():
-		e.Agent, e.Candidates = chosen.name, d.chosen(l, chosen)
-	default:
-		e.Agent, e.Candidates = chosen.name, d.candidates(c)
-	}
-	if chosen != nil && !chosen.offered {
-		e.Free++
+	if chosen != nil {
+		e.Agent = chosen.name
+		if s := chosen.seat(l); s != nil && !s.in() {
+			e.Free++
+		}
 	}
 	if len(c.decided) == maxDecisions {
 		c.decided = slices.Delete(c.decided, 0, 1)

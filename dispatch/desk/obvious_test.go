@@ -26,14 +26,19 @@ type plainAgent struct {
 	up, manual                   bool
 	status                       frame.AgentStatus
 	capacity, decided, sinceTick int
+	graceAt                      int64
 }
 
 type plainConv struct {
 	Request
-	name, agent string
-	reason      Reason
-	decided     []string
-	front       bool
+	name, agent       string
+	avoid             string
+	avoidUntil, since int64
+	waits             Waits
+	warned            bool
+	reason            Reason
+	decided           []string
+	front             bool
 }
 
 type plainLast struct {
@@ -60,8 +65,17 @@ func (o *obvious) apply(e scripted) []string {
 		o.setStatus(o.find(e.word(1)), statuses[e.word(2)], e.option("capacity"))
 	case "claim":
 		o.claim(e.word(1), e.word(2))
+	case "transfer":
+		o.transfer(e.word(1), Target{Group: e.options["group"], Agent: e.options["agent"], Front: e.option("front") == 1})
+	case "wrote":
+		o.wrote(e.word(1), e.word(2) == "agent")
+	case "hold":
+		o.hold(e.word(1), e.word(2) == "on")
+	case "tick":
+		o.tick(e.number(1))
 	}
 	o.forgetAgents()
+	o.grace()
 	return o.out
 }
 
@@ -298,7 +312,7 @@ func (o *obvious) free(a *plainAgent) bool {
 
 // may tells whether the agent may be given the conversation.
 func (o *obvious) may(a *plainAgent, c *plainConv) bool {
-	return o.cfg.Groups[c.Group].Strategy != Manual && o.free(a) && slices.Contains(a.Groups, c.Group) && a.name != c.Visitor && o.skilled(a, c)
+	return o.cfg.Groups[c.Group].Strategy != Manual && o.free(a) && slices.Contains(a.Groups, c.Group) && a.name != c.Visitor && a.name != c.avoid && o.skilled(a, c)
 }
 
 func (o *obvious) best(c *plainConv) (*plainAgent, Reason) {
@@ -346,6 +360,8 @@ func (o *obvious) better(a, b *plainAgent, c *plainConv) bool {
 func (o *obvious) give(c *plainConv, a *plainAgent, why Reason) {
 	o.decisions++
 	c.agent, c.reason, c.front = a.name, why, false
+	c.avoid, c.avoidUntil = "", 0
+	c.waits, c.since, c.warned = FirstReply, o.now, false
 	a.decided, a.sinceTick = o.decisions, int(o.now)
 	o.say(Assign, c, why)
 }

@@ -20,9 +20,9 @@ func TestRandom(t *testing.T) {
 		if err := cfg.Validate(); err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
-		d, o := New(cfg), newObvious(cfg)
+		d, o, now := New(cfg), newObvious(cfg), int64(0)
 		for step := range 400 {
-			e := randomEvent(r, &o.now)
+			e := randomEvent(r, &now)
 			want, got := o.apply(e), apply(t, d, e)
 			if err := d.Check(); err != nil {
 				t.Fatalf("seed %d round %d step %d %v: %v", seed, round, step, e, err)
@@ -48,7 +48,7 @@ func TestRandom(t *testing.T) {
 	if happened["several candidates"] == 0 {
 		t.Errorf("seed %d: no decision had two candidates", seed)
 	}
-	for _, why := range []Reason{"least_active", "weighted", "round_robin", "longest_idle", NextInQueue, LastAgent, Claimed, QueueFull} {
+	for _, why := range []Reason{"least_active", "weighted", "round_robin", "longest_idle", NextInQueue, LastAgent, Claimed, QueueFull, Transferred, NoFirstReply, AgentIdle, VisitorIdle, AgentGone} {
 		if happened[" "+string(why)] == 0 {
 			t.Errorf("seed %d: %s never happened", seed, why)
 		}
@@ -56,11 +56,11 @@ func TestRandom(t *testing.T) {
 }
 
 func randomConfig(r *rand.Rand) Config {
-	cfg := Config{DefaultCapacity: 2, Groups: map[string]GroupConfig{}}
+	cfg := Config{DefaultCapacity: 2, Groups: map[string]GroupConfig{}, OfflineGraceMS: int64(r.IntN(2) * r.IntN(200))}
 	for _, name := range []string{"g", "h"} {
 		cfg.Groups[name] = GroupConfig{
-			Strategy: []Strategy{LeastActive, Weighted, RoundRobin, LongestIdle, Manual}[r.IntN(5)],
-			MaxQueue: r.IntN(12), AgeMS: int64(r.IntN(40)), StickyMS: int64(r.IntN(3000)), RequireLanguage: r.IntN(2) == 0,
+			Strategy:   []Strategy{LeastActive, Weighted, RoundRobin, LongestIdle, Manual}[r.IntN(5)],
+			FirstReply: randomTimer(r), IdleAgent: randomTimer(r), IdleVisitor: randomTimer(r), AvoidMS: int64(1 + r.IntN(100)), MaxQueue: r.IntN(12), AgeMS: int64(r.IntN(40)), StickyMS: int64(r.IntN(3000)), RequireLanguage: r.IntN(2) == 0,
 		}
 	}
 	if g := cfg.Groups["g"]; g.MaxQueue > 0 && r.IntN(2) == 0 {
@@ -70,12 +70,23 @@ func randomConfig(r *rand.Rand) Config {
 	return cfg
 }
 
+func randomTimer(r *rand.Rand) (t Timer) {
+	if r.IntN(3) > 0 {
+		t.WarnMS = int64(r.IntN(2) * (1 + r.IntN(100)))
+	}
+	if r.IntN(3) > 0 {
+		t.AfterMS = t.WarnMS + 1 + int64(r.IntN(100))
+	}
+	t.Then = Action(pick(r, "", "requeue", "close"))
+	return t
+}
+
 func pick(r *rand.Rand, from ...string) string { return from[r.IntN(len(from))] }
 
 func randomEvent(r *rand.Rand, now *int64) scripted {
-	conv, agent := fmt.Sprintf("c%02d", r.IntN(60)), fmt.Sprintf("a%d", r.IntN(6))
+	conv, agent := fmt.Sprintf("c%02d", r.IntN(40)), fmt.Sprintf("a%d", r.IntN(6))
 	capacity := fmt.Sprintf("capacity=%d", r.IntN(4))
-	switch r.IntN(10) {
+	switch r.IntN(13) {
 	case 0, 1, 2:
 		visitor := fmt.Sprintf("v%d", r.IntN(4))
 		if r.IntN(6) == 0 {
@@ -94,6 +105,12 @@ func randomEvent(r *rand.Rand, now *int64) scripted {
 		return parseEvent(fmt.Sprintf("status %s %s %s", agent, pick(r, "online", "online", "away", "offline"), capacity))
 	case 8:
 		return parseEvent(fmt.Sprintf("claim %s %s", conv, agent))
+	case 9:
+		to := pick(r, "", "", " front=1", " group=g", " group=h front=1", " agent="+agent, " agent="+agent, " group=h agent="+agent)
+		return parseEvent("transfer " + conv + to)
+	case 10, 11:
+		conv = fmt.Sprintf("c%02d", r.IntN(12))
+		return parseEvent(pick(r, "wrote "+conv+" agent", "wrote "+conv+" visitor", "hold "+conv+" on", "hold "+conv+" off"))
 	default:
 		*now += int64(r.IntN(30))
 		return parseEvent(fmt.Sprintf("tick %d", *now))

@@ -16,11 +16,12 @@ var update = flag.Bool("update", false, "write what the desk decides into the sc
 
 // TestScenarios runs testdata/*.txt: a sentence of purpose, then lines of events, each followed by what it decides.
 //
-//	config group=NAME OPTION=VALUE ...  (before the first event)
+//	config grace=MS | config group=NAME OPTION=VALUE ...  (before the first event; a timer is WARN,AFTER,ACTION)
 //	tick NOW
-//	open CONV GROUP VISITOR AT [OPTIONS] | restore CONV GROUP VISITOR AT [agent=AGENT] [OPTIONS] | close CONV
+//	open CONV GROUP VISITOR AT [OPTIONS] | restore CONV GROUP VISITOR AT [agent=AGENT waits=N since=TIME] [OPTIONS] | close CONV
 //	up AGENT GROUPS [capacity=N] [weight=N] [skills=S,S] [languages=L,L] | down AGENT | status AGENT STATUS [capacity=N]
-//	claim CONV AGENT | why CONV
+//	claim CONV AGENT | why CONV | transfer CONV [group=GROUP] [agent=AGENT] [front=1]
+//	wrote CONV agent|visitor | hold CONV on|off
 //
 // The options of a conversation are priority=N, need=S,S, like=S,S and language=L.
 func TestScenarios(t *testing.T) {
@@ -115,14 +116,27 @@ func (e scripted) list(key string) []string {
 
 func configure(t *testing.T, cfg *Config, e scripted) {
 	t.Helper()
+	if e.options["group"] == "" {
+		cfg.OfflineGraceMS = int64(e.option("grace"))
+		return
+	}
+	timer := func(key string) (t Timer) {
+		if text := e.options[key]; text != "" {
+			if n, _ := fmt.Sscanf(text, "%d,%d,%s", &t.WarnMS, &t.AfterMS, &t.Then); n < 2 {
+				t.AfterMS = 0
+			}
+		}
+		return t
+	}
 	g := GroupConfig{
+		FirstReply: timer("first"), IdleAgent: timer("agent"), IdleVisitor: timer("visitor"), AvoidMS: int64(e.option("avoid")),
 		Strategy: Strategy(e.options["strategy"]), MaxQueue: e.option("max"), Fallback: e.options["fallback"], AgeMS: int64(e.option("age")),
 		StickyMS: int64(e.option("sticky")), RequireLanguage: e.options["language"] == "required",
 	}
 	cfg.Groups[e.options["group"]] = g
 	for key := range e.options {
 		switch key {
-		case "group", "strategy", "max", "fallback", "age", "sticky", "language":
+		case "group", "strategy", "max", "fallback", "age", "sticky", "language", "first", "agent", "visitor", "avoid":
 		default:
 			t.Fatalf("no option %q", key)
 		}
@@ -140,7 +154,7 @@ func apply(t *testing.T, d *Desk, e scripted) (answers []string) {
 	case "open":
 		d.Opened(request(e))
 	case "restore":
-		d.Restore(request(e), e.options["agent"])
+		d.Restore(request(e), Served{Agent: e.options["agent"], Waits: Waits(e.option("waits")), SinceMS: int64(e.option("since"))})
 	case "close":
 		d.Closed(id(e.word(1)))
 	case "up":
@@ -154,6 +168,14 @@ func apply(t *testing.T, d *Desk, e scripted) (answers []string) {
 		if err != nil {
 			answers = append(answers, strings.TrimSpace(fmt.Sprintf("%v %s", err, winner)))
 		}
+	case "transfer":
+		if err := d.Transfer(id(e.word(1)), Target{Group: e.options["group"], Agent: e.options["agent"], Front: e.option("front") == 1}); err != nil {
+			answers = append(answers, err.Error())
+		}
+	case "wrote":
+		d.Wrote(id(e.word(1)), e.word(2) == "agent")
+	case "hold":
+		d.Hold(id(e.word(1)), e.word(2) == "on")
 	case "why":
 		return explained(d, e.word(1))
 	default:
@@ -191,6 +213,10 @@ func describe(kind Kind, conv, group, agent string, why Reason) string {
 		return fmt.Sprintf("%s waits in %s: %s", conv, group, why)
 	case Refuse:
 		return fmt.Sprintf("%s is refused by %s: %s", conv, group, why)
+	case Warn:
+		return fmt.Sprintf("%s with %s in %s is warned: %s", conv, agent, group, why)
+	case Close:
+		return fmt.Sprintf("%s with %s in %s is to be closed: %s", conv, agent, group, why)
 	}
 	return fmt.Sprintf("kind %d", kind)
 }

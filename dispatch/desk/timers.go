@@ -1,0 +1,131 @@
+package desk
+
+import "github.com/switchyard-im/switchyard/frame"
+
+// Timer is what happens when nobody writes for a time. Zero times are off.
+type Timer struct {
+	WarnMS  int64  // after this time there is a warning
+	AfterMS int64  // after this time, counted from the same moment, Then
+	Then    Action // default: requeue when the agent is late, close when the visitor is
+}
+
+// Action is what a timer does at its end.
+type Action string
+
+// The actions.
+const (
+	Requeue      Action = "requeue" // back to the front of the queue, for another agent
+	CloseQuietly Action = "close"
+)
+
+// Waits is what a conversation that has an agent waits for.
+type Waits uint8
+
+// What it may wait for.
+const (
+	Nothing    Waits = iota // not known (after a restart), or held
+	FirstReply              // the agent, since it was assigned
+	Agent                   // the agent, since the visitor's first message that has no answer
+	Visitor                 // the visitor, since the agent's last message
+)
+
+// Served is what a conversation that is restored has beside its request.
+type Served struct {
+	Agent   string // empty: it is queued
+	Waits   Waits
+	SinceMS int64 // its timer goes on from here
+	Warned  bool
+}
+
+// Wrote tells that the visitor or the agent wrote a message.
+func (d *Desk) Wrote(conv frame.ID, byAgent bool) {
+	c := d.convs[conv]
+	switch {
+	case c == nil || c.agent == nil:
+	case byAgent:
+		d.wait(c, Visitor)
+	case c.waits != FirstReply && c.waits != Agent:
+		d.wait(c, Agent)
+	}
+}
+
+// Hold stops the timers of a conversation until somebody writes, or until Hold is called with false; a visitor then waits for the agent.
+func (d *Desk) Hold(conv frame.ID, on bool) {
+	c := d.convs[conv]
+	switch {
+	case c == nil || c.agent == nil:
+	case on:
+		d.wait(c, Nothing)
+	case c.waits == Nothing:
+		d.wait(c, Agent)
+	}
+}
+
+// wait starts the timer of what the conversation waits for from now on.
+func (d *Desk) wait(c *conversation, w Waits) {
+	c.waits, c.sinceMS, c.warned = w, d.now, false
+	d.schedule(c)
+}
+
+// schedule sets the deadline to what the conversation waits for.
+func (d *Desk) schedule(c *conversation) { d.set(&c.deadline, c.dueMS()) }
+
+// dueMS is when something happens to the conversation unless something else does before; 0: never.
+func (c *conversation) dueMS() int64 {
+	if c.agent == nil {
+		return c.avoidMS
+	}
+	t := c.timer()
+	switch {
+	case t.WarnMS > 0 && !c.warned:
+		return c.sinceMS + t.WarnMS
+	case t.AfterMS > 0:
+		return c.sinceMS + t.AfterMS
+	}
+	return 0
+}
+
+func (c *conversation) timer() Timer {
+	switch c.waits {
+	case FirstReply:
+		return c.group.cfg.FirstReply
+	case Agent:
+		return c.group.cfg.IdleAgent
+	case Visitor:
+		return c.group.cfg.IdleVisitor
+	}
+	return Timer{}
+}
+
+// late is the reason that goes with each.
+var late = [...]Reason{FirstReply: NoFirstReply, Agent: AgentIdle, Visitor: VisitorIdle}
+
+// expired does what the deadline was for.
+func (d *Desk) expired(c *conversation) {
+	t := c.timer()
+	switch {
+	case c.agent == nil:
+		d.stopAvoiding(c)
+	case t.WarnMS > 0 && !c.warned:
+		c.warned = true
+		d.emit(Warn, c, late[c.waits])
+		d.schedule(c)
+	case t.Then == CloseQuietly:
+		c.sinceMS = d.now // until the shard has closed it, it is asked again
+		d.emit(Close, c, late[c.waits])
+		d.schedule(c)
+	default:
+		c.avoid = c.agent.name
+		d.requeue(c, late[c.waits])
+	}
+}
+
+// stopAvoiding lets a conversation that still waits go to the agent it was taken from, if there is nobody else.
+func (d *Desk) stopAvoiding(c *conversation) {
+	a := d.agents[c.avoid]
+	c.avoid, c.avoidMS = "", 0
+	d.schedule(c)
+	if a != nil {
+		d.fill(a)
+	}
+}
