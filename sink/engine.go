@@ -132,7 +132,10 @@ func openPebble(f *fence, cfg Config, cache *pebble.Cache) (*pebble.DB, kept, er
 			if r.db, err = pebble.Open(cfg.Dir, pebbleOptions(f, cfg, cache)); err != nil {
 				return err
 			}
-			r.kept, err = prepare(r.db, cfg)
+			if r.kept, err = prepare(r.db, cfg); err != nil {
+				return err
+			}
+			r.kept.notices, err = loadNotices(r.db)
 			return err
 		})
 	}()

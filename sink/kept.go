@@ -19,7 +19,8 @@ type kept struct {
 	aged   age // the last aging entry ever written
 	pruned age
 
-	number uint64 // after this one the commits are numbered
+	number  uint64 // after this one the commits are numbered
+	notices keptNotices
 
 	backfill []byte // where a backfill begins; nil: there is none to do
 }

@@ -14,6 +14,7 @@ const (
 	keyMember   = 'u'
 	keyOutbox   = 'x'
 	keyAging    = 'y'
+	keyNotice   = 'w'
 	keyRecord   = 'z'
 )
 

@@ -27,7 +27,8 @@ type group struct {
 	messages int
 	frames   int   // bytes of the Message frames
 	entry    entry // what the batch put into the outbox, if it has messages
-	aged     age   // up to what it is noted for the retention, if it has messages
+	notices  []noticeMark
+	aged     age // up to what it is noted for the retention, if it has messages
 	// claimed decides who hands the group on: the committer after apply, or the supervisor, if the committer is stuck in it.
 	claimed atomic.Bool
 }
@@ -40,6 +41,8 @@ func (g *group) reset() {
 	}
 	g.ops, g.messages, g.frames, g.applied = 0, 0, 0, false
 	g.entry, g.aged = entry{}, age{}
+	clear(g.notices)
+	g.notices = g.notices[:0]
 	g.claimed.Store(false)
 }
 
@@ -188,7 +191,9 @@ func (p *pipeline) take(g *group, t *Tx) {
 		t.err = ErrUnavailable
 		return
 	}
+	p.store.notices.number(t)
 	g.buf = append(g.buf, t.ops...)
+	g.notices = append(g.notices, t.notices...)
 	g.ops += t.count
 	g.messages += t.messages
 	p.trimmer.written += len(t.ops)
@@ -256,6 +261,7 @@ func (p *pipeline) finish(g *group) {
 	if !failed {
 		p.store.outbox.synced(g.entry, g.messages)
 		p.store.retention.synced(g.aged)
+		p.store.notices.synced(g.notices)
 	}
 	now := time.Now()
 	for _, t := range g.txs {

@@ -39,7 +39,8 @@ type Store struct {
 	low        atomic.Bool            // too little free space
 	full       atomic.Bool            // the outbox is full, and refuses
 	recovery   atomic.Pointer[Recovery]
-	outbox     *Outbox    // nil if it is off
+	outbox     *Outbox // nil if it is off
+	notices    *Notices
 	retention  *retention // nil if everything is kept
 	// changing is held by whoever changes or deletes messages that are stored, from reading them until the change is durable.
 	changing sync.Mutex
@@ -98,6 +99,7 @@ func newStore(base vfs.FS, cfg Config) *Store {
 		s.pool <- &Tx{store: s}
 	}
 	s.generation.Store(1)
+	s.notices = newNotices(s)
 	if cfg.Outbox {
 		s.outbox = newOutbox(s)
 	}

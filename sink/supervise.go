@@ -158,6 +158,7 @@ func (s *Store) openOnce() (*engine, error) {
 	}
 	s.outbox.load(e.kept)
 	s.retention.load(e.kept)
+	s.notices.load(e.kept.notices)
 	rec := r.done()
 	s.recovery.Store(&rec)
 	s.metrics.recovered(rec)

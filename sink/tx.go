@@ -21,6 +21,8 @@ type Tx struct {
 	messages int
 	frames   int // bytes of the Message frames in ops
 
+	notices []noticeMark // that need numbers
+
 	// upkeep is set for what the store changes by itself. It goes on while there is too little space or the outbox is full, because it is what
 	// makes room; and it stands on nothing that a shard believes, so a generation of 0 is good in any.
 	upkeep bool
