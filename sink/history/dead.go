@@ -2,16 +2,12 @@ package history
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
-	"syscall"
 	"time"
 
 	"github.com/switchyard-im/switchyard/frame"
+	"github.com/switchyard-im/switchyard/sink/deadletter"
 )
 
 // deadLetter is one line of the file of dead letters: a row that ClickHouse does not want, or bytes that are no row. Whoever mends
@@ -75,86 +71,5 @@ func (d *deadLetter) row() (r Row, err error) {
 	return r, r.check()
 }
 
-// deadFile is the file of dead letters. It is opened for each write, because a replay may take it away meanwhile. Safe for use by several
-// processes.
-type deadFile struct{ path string }
-
-// append adds letters and returns when they are on the disk.
-func (f deadFile) append(letters []deadLetter) (err error) {
-	if len(letters) == 0 {
-		return nil
-	}
-	var lines bytes.Buffer
-	for i := range letters {
-		line, err := json.Marshal(&letters[i])
-		if err != nil {
-			return fmt.Errorf("history: a dead letter does not encode: %w", err)
-		}
-		lines.Write(append(line, '\n'))
-	}
-	file, err := f.lock()
-	if err != nil {
-		return fmt.Errorf("history: cannot write dead letters: %w: make %s a file that the server may write", err, f.path)
-	}
-	defer func() { err = errors.Join(err, file.Close()) }()
-	return f.write(file, lines.Bytes())
-}
-
-// write puts lines behind what the file has. A line that a crash cut off is ended first, so that it spoils no other.
-func (f deadFile) write(file *os.File, lines []byte) error {
-	size, err := file.Seek(0, io.SeekEnd)
-	if err != nil {
-		return err
-	}
-	if size > 0 {
-		var last [1]byte
-		if _, err := file.ReadAt(last[:], size-1); err != nil {
-			return err
-		}
-		if last[0] != '\n' {
-			lines = append([]byte{'\n'}, lines...)
-		}
-	}
-	if _, err := file.Write(lines); err != nil {
-		return fmt.Errorf("history: cannot write dead letters: %w: make room for %s", err, f.path)
-	}
-	return errors.Join(file.Sync(), syncDir(filepath.Dir(f.path)))
-}
-
-// lock opens the file, creates it if need be, and keeps other processes from it until it is closed.
-func (f deadFile) lock() (*os.File, error) {
-	for {
-		file, err := os.OpenFile(f.path, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o600)
-		if err != nil {
-			return nil, err
-		}
-		if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX); err != nil {
-			return nil, errors.Join(err, file.Close())
-		}
-		mine, err1 := file.Stat()
-		now, err2 := os.Stat(f.path)
-		if err1 == nil && err2 == nil && os.SameFile(mine, now) {
-			return file, nil
-		}
-		if err := errors.Join(err1, file.Close()); err != nil { // a replay took the file away before it was locked
-			return nil, err
-		}
-	}
-}
-
-// take moves the file away, so that what it holds can be replayed while others append to a new one.
-func (f deadFile) take(to string) error {
-	file, err := f.lock()
-	if err != nil {
-		return err
-	}
-	return errors.Join(os.Rename(f.path, to), syncDir(filepath.Dir(f.path)), file.Close())
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
+// deadFile is the file of dead letters.
+type deadFile = deadletter.File[deadLetter]

@@ -176,7 +176,7 @@ func (e *Eraser) round(ctx context.Context, what *erasure, done *Erased) error {
 	if err != nil {
 		return err
 	}
-	n, err = deadFile{e.Client.cfg.DeadLetters}.erase(what)
+	n, err = eraseDead(deadFile{Path: e.Client.cfg.DeadLetters}, what)
 	done.DeadLetters += n
 	return err
 }
@@ -251,6 +251,6 @@ func (e *Eraser) left(ctx context.Context, what *erasure) (left LeftError, err e
 	if err != nil {
 		return left, err
 	}
-	left.DeadLetters, err = deadFile{e.Client.cfg.DeadLetters}.count(what)
+	left.DeadLetters, err = countDead(deadFile{Path: e.Client.cfg.DeadLetters}, what)
 	return left, err
 }

@@ -1,15 +1,9 @@
 package history
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 	"time"
 )
@@ -20,31 +14,23 @@ type Replayed struct {
 	Kept     int // lines that are dead letters still
 }
 
-// replayingSuffix is what the name of the file has while it is replayed.
-const replayingSuffix = ".replaying"
-
 // ReplayDead inserts the rows of the file of dead letters, Config.DeadLetters. What is not wanted still stays in the file with its new error. It
 // does not wait for a ClickHouse that is away: it ends with the error, and nothing is lost. It may run beside the server, and a
 // second time after it was interrupted.
 func (c *Client) ReplayDead(ctx context.Context) (Replayed, error) {
-	file := deadFile{c.cfg.DeadLetters}
-	taken := c.cfg.DeadLetters + replayingSuffix
-	if _, err := os.Stat(taken); errors.Is(err, fs.ErrNotExist) { // else a replay was interrupted: its file comes first
-		if _, err := os.Stat(file.path); errors.Is(err, fs.ErrNotExist) {
-			return Replayed{}, nil
-		}
-		if err := file.take(taken); err != nil {
-			return Replayed{}, fmt.Errorf("history: cannot take the dead letters: %w: check who owns %s", err, file.path)
-		}
+	file := deadFile{Path: c.cfg.DeadLetters}
+	taken, err := file.Take()
+	if taken == "" || err != nil {
+		return Replayed{}, err
 	}
 	r := replay{client: c}
 	if err := r.run(ctx, taken); err != nil {
 		return r.done, fmt.Errorf("%w (the dead letters are in %s; run it again)", err, taken)
 	}
-	if err := file.append(r.kept); err != nil {
+	if err := file.Append(r.kept); err != nil {
 		return r.done, err
 	}
-	return r.done, errors.Join(os.Remove(taken), syncDir(filepath.Dir(taken)))
+	return r.done, file.Finish(taken)
 }
 
 // replay is one run. Owned by one goroutine.
@@ -111,25 +97,12 @@ func (r *replay) rowsFor(table string, letters []deadLetter) []Row {
 
 // readDead reads the file. A line that is none becomes a letter that is kept as it is.
 func readDead(path string) (letters []deadLetter, err error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("history: cannot read the dead letters: %w", err)
-	}
-	defer func() { err = errors.Join(err, file.Close()) }()
-	for in := bufio.NewReader(file); ; {
-		line, err := in.ReadBytes('\n')
-		if len(line) > 1 {
-			var d deadLetter
-			if json.Unmarshal(line, &d) != nil {
-				d = deadFrame(line, 0, errors.New("history: this line is not a dead letter"))
-			}
-			letters = append(letters, d)
+	err = deadFile{Path: path}.Each(path, func(d deadLetter, broken []byte) error {
+		if broken != nil {
+			d = deadFrame(broken, 0, errors.New("history: this line is not a dead letter"))
 		}
-		if errors.Is(err, io.EOF) {
-			return letters, nil
-		}
-		if err != nil {
-			return nil, fmt.Errorf("history: cannot read the dead letters: %w", err)
-		}
-	}
+		letters = append(letters, d)
+		return nil
+	})
+	return letters, err
 }

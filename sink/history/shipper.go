@@ -33,7 +33,7 @@ const rejectedInARow = 100
 
 // NewShipper makes a shipper from a feed to the client's ClickHouse, with the client's configuration. There may be one for a feed. It must be run.
 func NewShipper(client *Client, feed Feed) (*Shipper, error) {
-	s := &Shipper{cfg: client.cfg, client: client, feed: feed, dead: deadFile{client.cfg.DeadLetters}}
+	s := &Shipper{cfg: client.cfg, client: client, feed: feed, dead: deadFile{Path: client.cfg.DeadLetters}}
 	if s.cfg.DeadLetters == "" {
 		return nil, errors.New("history: DeadLetters is empty: name the file for rows that ClickHouse does not want")
 	}
@@ -167,7 +167,7 @@ func (s *Shipper) bury(ctx context.Context, letters ...deadLetter) error {
 		return nil
 	}
 	err := s.retry(ctx, func(context.Context) error {
-		if err := s.dead.append(letters); err != nil {
+		if err := s.dead.Append(letters); err != nil {
 			return &Fault{ClassOperator, "dead letters must be kept before anything else is shipped", err}
 		}
 		return nil
@@ -176,7 +176,7 @@ func (s *Shipper) bury(ctx context.Context, letters ...deadLetter) error {
 		return err
 	}
 	s.countDead(len(letters))
-	s.cfg.Logger.Error("history: rows went to the dead letters", "rows", len(letters), "cause", letters[0].Error, "file", s.dead.path,
+	s.cfg.Logger.Error("history: rows went to the dead letters", "rows", len(letters), "cause", letters[0].Error, "file", s.dead.Path,
 		"remedy", "mend the cause, then run switchyard history replay-dead")
 	return nil
 }
