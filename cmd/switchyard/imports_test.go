@@ -39,6 +39,7 @@ var only = []struct {
 	{"github.com/cloudwego/netpoll", []string{"netserver"}, "descriptors and event loops have one owner"},
 	{"github.com/cockroachdb/pebble/v2", []string{"sink"}, "the engine can be replaced, and only its owner may know its traps"},
 	{"github.com/ClickHouse/clickhouse-go/v2", []string{"sink"}, "its traps (see sink/history) are known in one place"},
+	{"github.com/wneessen/go-mail", []string{"sink"}, "what is sent and what is refused as a header is decided in one place (see sink/notify)"},
 	{"github.com/golang-jwt/jwt/v5", []string{"dispatch", "bench"}, "who a client is is decided in one place; the harness only signs, as a customer's application does"},
 	{"github.com/goccy/go-yaml", []string{"cmd"}, "the parts get structs; where values come from is not theirs to know"},
 }
