@@ -267,3 +267,12 @@ func inOrder(t *testing.T, all []got, convs, each int) (again int) {
 	}
 	return again
 }
+
+// delivered waits until an endpoint says that it has so many and that all is well.
+func (b *bench) delivered(t *testing.T, name string, n uint64) {
+	t.Helper()
+	waitFor(t, "the status", func() bool { return b.status(t, name).Delivered >= n }) // noted just after the lane is empty
+	if s := b.status(t, name); s.Away || s.Fault != nil || s.Delivered != n {
+		t.Errorf("%+v", s)
+	}
+}

@@ -33,9 +33,7 @@ func TestWebhook(t *testing.T) {
 			t.Errorf("%s: %q instead of %q", name, v, want)
 		}
 	}
-	if s := b.status(t, "app"); s.Delivered != 1 || s.Fault != nil {
-		t.Errorf("%+v", s)
-	}
+	b.delivered(t, "app", 1)
 }
 
 // TestSeveralSecrets: while a receiver changes its secret, what is sent is good under both.
@@ -259,7 +257,5 @@ func TestAwayEndpoint(t *testing.T) {
 	away.Store(0)
 	b.empty(t, "app")
 	inOrder(t, r.requests(), 50, 2)
-	if s := b.status(t, "app"); s.Away || s.Fault != nil || s.Delivered != 100 {
-		t.Errorf("%+v", s)
-	}
+	b.delivered(t, "app", 100)
 }
