@@ -32,6 +32,7 @@ type conversation struct {
 	sinceMS  int64
 	warned   bool
 	deadline deadline
+	told     int // the place that the visitor was told of last; 0: none
 	inGroup  node[*conversation]
 	inLane   node[*conversation]
 }
@@ -130,32 +131,6 @@ func (d *Desk) forget(c *conversation) {
 	c.group.convs--
 	d.dropGroup(c.group)
 }
-
-// enqueue puts the conversation into its group's queue; false if there is no room, which force overrides.
-func (d *Desk) enqueue(c *conversation, why Reason, force bool) bool {
-	g := c.group
-	if !force && !g.hasRoom() {
-		return false
-	}
-	if c.lane = d.lane(g, c.need, force); c.lane == nil {
-		return false
-	}
-	d.record(c, Queue, why, nil, nil)
-	g.queue.insert(&c.inGroup)
-	c.lane.waiting.insert(&c.inLane)
-	d.schedule(c)
-	return true
-}
-
-func (g *group) hasRoom() bool { return g.cfg.MaxQueue == 0 || g.queue.len() < g.cfg.MaxQueue }
-
-func (c *conversation) dequeue() {
-	c.group.queue.remove(&c.inGroup)
-	c.lane.waiting.remove(&c.inLane)
-	c.lane = nil
-}
-
-func (c *conversation) queued() bool { return c.inGroup.in() }
 
 // give makes the agent serve the conversation. Not while the agent is offered.
 func (c *conversation) give(a *agent) {

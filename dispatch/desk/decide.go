@@ -89,7 +89,9 @@ func (l *lane) firstFor(a *agent) *conversation {
 // assignQueued takes the conversation from its queue and gives it to the agent.
 func (d *Desk) assignQueued(c *conversation, a *agent, why Reason) {
 	d.record(c, Assign, why, a, d.chosen(c.lane, a))
-	c.dequeue()
+	g := c.group
+	g.rate.add(d.busy(g))
+	d.dequeue(c)
 	d.assign(c, a, why)
 }
 

@@ -65,6 +65,8 @@ type Desk struct {
 	convs     map[frame.ID]*conversation
 	sticky    sticky
 	due       tree[*deadline]
+	moved     map[string]struct{} // groups whose queue changed since places were told
+	deltas    []Delta
 	decisions uint64 // counts assignments: who had none for longest goes first among equals
 	came      uint64 // conversations opened and restored
 	went      uint64 // closed and refused
@@ -72,7 +74,7 @@ type Desk struct {
 	key       []byte // scratch of laneKey
 }
 
-// group is a queue and the agents whose token names it. It is kept while anybody is in it.
+// group is a queue and the agents whose token names it. It is kept while anybody is in it, or watches it.
 type group struct {
 	name   string
 	cfg    GroupConfig
@@ -80,6 +82,15 @@ type group struct {
 	lanes  map[string]*lane
 	agents map[*agent]struct{} // with a device
 	convs  int                 // open, waiting or not
+
+	version  uint64 // of the queue: grows by one with each change
+	watchers int
+
+	rate        rate
+	busyMS      int64 // in which somebody waited, up to when the queue was empty last
+	busySinceMS int64 // if somebody waits
+	told        bool  // the visitors were told of their places, at toldMS
+	toldMS      int64
 }
 
 // New makes an empty desk. The configuration must be valid.
@@ -87,7 +98,7 @@ func New(cfg Config) *Desk {
 	return &Desk{
 		cfg:    cfg.withDefaults(),
 		agents: make(map[string]*agent), groups: make(map[string]*group), convs: make(map[frame.ID]*conversation),
-		due: tree[*deadline]{compare: compareDeadlines},
+		moved: make(map[string]struct{}), due: tree[*deadline]{compare: compareDeadlines},
 	}
 }
 
@@ -118,7 +129,7 @@ func (d *Desk) group(name string) *group {
 
 // dropGroup forgets a group that nobody is in.
 func (d *Desk) dropGroup(g *group) {
-	if len(g.agents) == 0 && g.convs == 0 {
+	if len(g.agents) == 0 && g.convs == 0 && g.watchers == 0 {
 		delete(d.groups, g.name)
 	}
 }

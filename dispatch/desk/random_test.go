@@ -40,6 +40,9 @@ func TestRandom(t *testing.T) {
 			if got := explained(d, c.name); !slices.Equal(got, c.decided) {
 				t.Fatalf("seed %d round %d step %d %v: explained\n%s\nwant\n%s", seed, round, step, e, strings.Join(got, "\n"), strings.Join(c.decided, "\n"))
 			}
+			if got, want := queueNames(d, "g"), o.queueNames("g"); !slices.Equal(got, want) {
+				t.Fatalf("seed %d round %d step %d %v: the queue is %v, want %v", seed, round, step, e, got, want)
+			}
 			if strings.Count(c.decided[len(c.decided)-1], "/") > 1 {
 				happened["several candidates"]++
 			}
@@ -115,4 +118,30 @@ func randomEvent(r *rand.Rand, now *int64) scripted {
 		*now += int64(r.IntN(30))
 		return parseEvent(fmt.Sprintf("tick %d", *now))
 	}
+}
+
+// queueNames lists a queue by the places that the desk tells.
+func queueNames(d *Desk, group string) []string {
+	names := make([]string, d.Snapshot(group, 0).Total)
+	for id := range d.convs {
+		if p, ok := d.Place(id); ok && p.Group == group {
+			names[p.Place-1] = name(id)
+		}
+	}
+	return names
+}
+
+func (o *obvious) queueNames(group string) []string {
+	names := []string{}
+	for _, c := range slices.SortedFunc(slices.Values(o.convs), func(a, b *plainConv) int {
+		if o.before(a, b) {
+			return -1
+		}
+		return 1
+	}) {
+		if c.agent == "" && c.Group == group {
+			names = append(names, c.name)
+		}
+	}
+	return names
 }

@@ -21,7 +21,7 @@ var update = flag.Bool("update", false, "write what the desk decides into the sc
 //	open CONV GROUP VISITOR AT [OPTIONS] | restore CONV GROUP VISITOR AT [agent=AGENT waits=N since=TIME] [OPTIONS] | close CONV
 //	up AGENT GROUPS [capacity=N] [weight=N] [skills=S,S] [languages=L,L] | down AGENT | status AGENT STATUS [capacity=N]
 //	claim CONV AGENT | why CONV | transfer CONV [group=GROUP] [agent=AGENT] [front=1]
-//	wrote CONV agent|visitor | hold CONV on|off
+//	wrote CONV agent|visitor | hold CONV on|off | places | watch GROUP | unwatch GROUP | snapshot GROUP LIMIT
 //
 // The options of a conversation are priority=N, need=S,S, like=S,S and language=L.
 func TestScenarios(t *testing.T) {
@@ -62,7 +62,7 @@ func runScript(t *testing.T, file string) {
 		if d == nil {
 			d = New(cfg)
 		}
-		for _, answer := range apply(t, d, e) {
+		for _, answer := range append(apply(t, d, e), changes(d)...) {
 			fmt.Fprintf(&got, "  %s\n", answer)
 		}
 		if err := d.Check(); err != nil {
@@ -176,12 +176,37 @@ func apply(t *testing.T, d *Desk, e scripted) (answers []string) {
 		d.Wrote(id(e.word(1)), e.word(2) == "agent")
 	case "hold":
 		d.Hold(id(e.word(1)), e.word(2) == "on")
+	case "places":
+		d.Places(func(p Place) {
+			answers = append(answers, fmt.Sprintf("%s is %d of %d in %s, expected wait %d", name(p.Conv), p.Place, p.Of, p.Group, p.WaitMS))
+		})
+	case "watch":
+		d.Watch(e.word(1))
+	case "unwatch":
+		d.Unwatch(e.word(1))
+	case "snapshot":
+		s := d.Snapshot(e.word(1), int(e.number(2)))
+		answers = append(answers, fmt.Sprintf("%s, version %d, %d wait:%s", s.Group, s.Version, s.Total, entryNames(s.Entries)))
 	case "why":
 		return explained(d, e.word(1))
 	default:
 		t.Fatalf("no event %q", e.word(0))
 	}
 	return append(answers, decided(d)...)
+}
+
+func entryNames(entries []Entry) (s string) {
+	for _, e := range entries {
+		s += " " + name(e.Conv)
+	}
+	return s
+}
+
+func changes(d *Desk) (lines []string) {
+	for _, dl := range d.TakeDeltas() {
+		lines = append(lines, fmt.Sprintf("%s, version %d: %s %s, %d wait", dl.Group, dl.Version, [...]string{"added", "removed"}[dl.Op], name(dl.Entry.Conv), dl.Total))
+	}
+	return lines
 }
 
 func request(e scripted) Request {

@@ -146,7 +146,7 @@ func (d *Desk) leavePlace(c *conversation) {
 		d.take(c)
 		return
 	}
-	c.dequeue()
+	d.dequeue(c)
 }
 
 // refill gives an agent who lost a conversation another one.
