@@ -72,6 +72,9 @@ func (r *replay) notice(l Letter) (sink.Notice, error) {
 	if !r.notifier.Has(l.Endpoint) {
 		return sink.Notice{}, fmt.Errorf("notify: there is no endpoint %q: configure it", l.Endpoint)
 	}
+	if l.Notification == nil {
+		return sink.Notice{}, errors.New("notify: these bytes are not a notification")
+	}
 	var n Notification
 	if err := json.Unmarshal(l.Notification, &n); err != nil {
 		return sink.Notice{}, fmt.Errorf("notify: this is not a notification: %w", err)
