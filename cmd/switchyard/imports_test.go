@@ -52,6 +52,7 @@ var pure = []struct {
 }{
 	{"frame", []string{"net", "os", "syscall", "log/slog"}, "it turns bytes into frames and back, and runs in every client"},
 	{"dispatch/core", []string{"net", "os", "syscall", "log/slog", "sync"}, "it is a state machine: state, event and time in, effects out"},
+	{"dispatch/escalate", []string{"net", "os", "syscall", "log/slog", "sync"}, "it is a state machine: state, event and time in, effects out"},
 	{"dispatch/hours", []string{"net", "os", "syscall", "log/slog", "sync"}, "it computes from the time that is asked for"},
 	{"dispatch/desk", []string{"net", "os", "syscall", "log/slog", "sync"}, "it is a state machine: state, event and time in, effects out"},
 }
@@ -138,7 +139,9 @@ func TestPurePackages(t *testing.T) {
 
 // TestZonesAreBuiltIn: where no zones are installed, as in an empty container, they come from the binary.
 func TestZonesAreBuiltIn(t *testing.T) {
-	if i := slices.IndexFunc(list(t), func(p pkg) bool { return p.ImportPath == module+"dispatch/hours" && slices.Contains(p.Imports, "time/tzdata") }); i < 0 {
+	if i := slices.IndexFunc(list(t), func(p pkg) bool {
+		return p.ImportPath == module+"dispatch/hours" && slices.Contains(p.Imports, "time/tzdata")
+	}); i < 0 {
 		t.Error("dispatch/hours does not import time/tzdata, so a schedule's zone needs the files of the system")
 	}
 }
