@@ -47,8 +47,8 @@ type Effect struct {
 // Machine holds what is not acked. Not safe for concurrent use. All times that come in are Unix milliseconds of the clock on the wall.
 //
 // It is bounded: a recipient of a conversation has at most maxEntries unacked messages that are told apart (older ones are joined then, and
-// may fire early with one another) and maxQueued notifications that an ack can still cancel (older ones are sent even so). Recipients with
-// nothing unacked take no memory.
+// may fire early with one another) and maxQueued notifications that an ack can still cancel (older ones are sent even so). There is one watch, of
+// about 400 bytes, for each member of an open conversation who has something unacked, and none for the others: as many as the open conversations allow.
 //
 // Invariants, checked by Check:
 //  1. The entries of a watch are in order, not acked, and each has a step to come.
@@ -62,7 +62,7 @@ type Machine struct {
 	queue   queue    // those with something to come, the soonest first
 	dirty   []*watch // changed since the last Take
 	out     []Effect
-	entries int // at most, of a watch; less in a test
+	taken   []Effect // lent out by the last Take
 }
 
 type key struct {
@@ -76,7 +76,7 @@ func New(cfg Config, nowMS int64) (*Machine, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	return &Machine{cfg: cfg, clock: clock{wall: nowMS, gap: cfg.MaxGap.Milliseconds()}, watches: map[key]*watch{}, entries: maxEntries}, nil
+	return &Machine{cfg: cfg, clock: clock{wall: nowMS, gap: cfg.MaxGap.Milliseconds()}, watches: map[key]*watch{}}, nil
 }
 
 // Sent tells of a message that is durable now, or at start of one that is unacked.
@@ -97,7 +97,7 @@ func (m *Machine) Sent(nowMS int64, msg Message) {
 	m.watches[k] = w
 	w.last = msg.Seq
 	w.add(entry{first: msg.Seq, last: msg.Seq, sentMS: msg.AtMS}, m)
-	w.join(m.entries)
+	w.join()
 	m.changed(w, w.closed)
 }
 
@@ -127,7 +127,8 @@ func (m *Machine) Acked(nowMS int64, conv frame.ID, user string, seq uint64) {
 	m.changed(w, w.stored)
 }
 
-// Left tells that the user has nothing to do with the conversation any more: it was given to another agent, for example.
+// Left tells that the user has nothing to do with the conversation any more: it was given to another agent, for example, or
+// deleted with its messages.
 func (m *Machine) Left(nowMS int64, conv frame.ID, user string) {
 	if w := m.watches[key{conv, user}]; w != nil {
 		m.Acked(nowMS, conv, user, w.last)
@@ -188,10 +189,17 @@ func (m *Machine) forget(w *watch, is func(notification) bool) {
 	}
 }
 
-// Tick fires what is due.
+// perTick bounds the recipients for whom one Tick fires, and so the transaction that writes it: after a start thousands may be due at once.
+const perTick = 256
+
+// Tick fires what is due, for perTick recipients at most. If there are more, Next returns 0, and the caller ticks again when it has carried out the
+// effects.
 func (m *Machine) Tick(nowMS int64) {
 	m.clock.advance(nowMS)
-	for len(m.queue) > 0 && m.queue[0].due <= m.clock.awake {
+	for range perTick {
+		if len(m.queue) == 0 || m.queue[0].due > m.clock.awake {
+			return
+		}
 		w := m.queue[0]
 		for i := range w.steps {
 			m.fire(w, i)
@@ -235,7 +243,10 @@ func (m *Machine) Next() (ms int64, ok bool) {
 	return max(0, m.queue[0].due-m.clock.awake), true
 }
 
-// Take returns what is to be done since the last call; it is borrowed until the next event.
+// keepEffects is the length from which a list of effects is not kept for the next ones.
+const keepEffects = 4 * perTick
+
+// Take returns what is to be done since the last call; it is borrowed until the next Take.
 func (m *Machine) Take() []Effect {
 	slices.SortStableFunc(m.dirty, func(a, b *watch) int {
 		return cmp.Or(slices.Compare(a.conv[:], b.conv[:]), cmp.Compare(a.user, b.user))
@@ -250,9 +261,12 @@ func (m *Machine) Take() []Effect {
 	}
 	clear(m.dirty)
 	m.dirty = m.dirty[:0]
-	out := m.out
-	m.out = m.out[:0]
-	return out
+	clear(m.taken)
+	m.out, m.taken = m.taken[:0], m.out
+	if cap(m.out) > keepEffects {
+		m.out = nil
+	}
+	return m.taken
 }
 
 // changed puts the watch where it belongs after an event; keep says that its record has to change too.

@@ -1,6 +1,9 @@
 package escalate
 
 import (
+	"fmt"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -90,6 +93,42 @@ func TestNothingIsKept(t *testing.T) {
 	}
 	if _, ok := m.Next(); ok {
 		t.Error("something is due")
+	}
+}
+
+// TestBurst: what is due for many at once fires in pieces, and what was taken stays as it was until the next Take.
+func TestBurst(t *testing.T) {
+	m, err := New(Config{Policies: map[string][]Step{"p": {{"hook", time.Second, "webhook", false}}}}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const recipients = 10*perTick + 1
+	for i := range recipients {
+		m.Sent(0, Message{Conv: id("c"), User: fmt.Sprint("u", i), Policy: "p", Seq: 1})
+	}
+	fired, ticks := map[string]bool{}, 0
+	for now := int64(1000); len(fired) < recipients; ticks++ {
+		if ms, ok := m.Next(); ticks > 0 && (!ok || ms != 0) {
+			t.Fatalf("%d of %d have fired, and the next is due in %d ms, %v", len(fired), recipients, ms, ok)
+		}
+		m.Tick(now)
+		effects := m.Take()
+		before := slices.Clone(effects)
+		m.Acked(now, id("c"), effects[0].User, 1)
+		if !reflect.DeepEqual(effects, before) {
+			t.Fatal("an event changed what was taken")
+		}
+		for _, e := range effects {
+			if e.Kind == Fire {
+				fired[e.User] = true
+			}
+		}
+		if len(effects) > 2*perTick+2 {
+			t.Fatalf("%d effects of a tick", len(effects))
+		}
+	}
+	if ticks != 11 {
+		t.Errorf("%d ticks for %d recipients", ticks, recipients)
 	}
 }
 

@@ -68,9 +68,9 @@ func (w *watch) add(e entry, m *Machine) {
 	w.entries = append(w.entries, e)
 }
 
-// join makes one entry of the two oldest until there are not more than most. They fire with the older of them: early rather than late.
-func (w *watch) join(most int) {
-	for len(w.entries) > most {
+// join makes one entry of the two oldest if there are more than maxEntries. They fire with the older of them: early rather than late.
+func (w *watch) join() {
+	if len(w.entries) > maxEntries {
 		w.entries[1].first, w.entries[1].sentMS, w.entries[1].at = w.entries[0].first, w.entries[0].sentMS, w.entries[0].at
 		w.entries = slices.Delete(w.entries, 0, 1)
 	}
