@@ -191,8 +191,10 @@ func TestRecordErrors(t *testing.T) {
 	if err := m.Restore(w.conv, "ann", bad); err == nil || !strings.Contains(err.Error(), "another version") {
 		t.Errorf("another version: %v", err)
 	}
-	if err := m.Restore(w.conv, "ann", good[:len(good)-1]); err == nil {
-		t.Error("a part of a record is taken")
+	for n := range good {
+		if err := m.Restore(w.conv, "ann", good[:n]); err == nil {
+			t.Errorf("%d of %d bytes of a record are taken", n, len(good))
+		}
 	}
 }
 

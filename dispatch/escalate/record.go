@@ -67,8 +67,7 @@ func (w *watch) record() []byte {
 // Restore puts back what a record says, before the first event. A step that is new begins with what is sent from now on: it does not look back. What was
 // queued of a step that is gone stays queued, and an ack does not cancel it; with its policy the whole record goes.
 func (m *Machine) Restore(conv frame.ID, user string, data []byte) error {
-	var r record
-	err := msgpack.Unmarshal(data, &r)
+	r, err := readRecord(data)
 	if err == nil {
 		err = r.validate()
 	}
@@ -116,8 +115,8 @@ func (r *record) validate() error {
 	if r.Version != recordVersion {
 		return fmt.Errorf("version %d, this one reads %d", r.Version, recordVersion)
 	}
-	if len(r.Entries) > maxEntries || len(r.Queued) > maxQueued || r.Acked > r.Last {
-		return fmt.Errorf("%d entries, %d notifications, acked %d of %d", len(r.Entries), len(r.Queued), r.Acked, r.Last)
+	if r.Acked > r.Last {
+		return fmt.Errorf("acked %d of %d", r.Acked, r.Last)
 	}
 	before := uint64(0)
 	for _, e := range r.Entries {
