@@ -125,7 +125,10 @@ func (d *Desk) offer(a *agent) {
 }
 
 func (a *agent) setSkills(p Profile) {
-	a.skills, a.polyglot = make(map[string]struct{}, len(p.Skills)+len(p.Languages)), len(p.Languages) == 0
+	a.skills, a.polyglot = nil, len(p.Languages) == 0
+	if len(p.Skills)+len(p.Languages) > 0 {
+		a.skills = make(map[string]struct{}, len(p.Skills)+len(p.Languages))
+	}
 	for _, s := range p.Skills {
 		a.skills[s] = struct{}{}
 	}

@@ -32,13 +32,17 @@ func (d *Desk) Check() error {
 }
 
 func (d *Desk) checkConversation(c *conversation) error {
-	if due := c.dueMS(); c.deadline.in() != (due != 0) || due != 0 && (c.deadline.atMS != due || due <= d.now) {
-		return fmt.Errorf("invariant 7: due at %d, now %d, set %v to %d", due, d.now, c.deadline.in(), c.deadline.atMS)
+	var set int64
+	if c.rare != nil && c.rare.deadline.in() {
+		set = c.rare.deadline.atMS
+	}
+	if due := c.dueMS(); set != due || due != 0 && due <= d.now {
+		return fmt.Errorf("invariant 7: due at %d, set to %d, now %d", due, set, d.now)
 	}
 	switch {
 	case c.queued() == (c.agent != nil) || c.queued() != c.inLane.in():
 		return fmt.Errorf("invariant 3: queued %v, in a lane %v, agent %v", c.queued(), c.inLane.in(), c.agent)
-	case c.agent != nil && (c.slot >= c.agent.load() || c.agent.convs[c.slot] != c || d.agents[c.agent.name] != c.agent):
+	case c.agent != nil && (int(c.slot) >= c.agent.load() || c.agent.convs[c.slot] != c || d.agents[c.agent.name] != c.agent):
 		return fmt.Errorf("invariant 1: not in slot %d of agent %s", c.slot, c.agent.name)
 	case c.queued() && c.lane.group != c.group || d.groups[c.group.name] != c.group:
 		return fmt.Errorf("invariant 3: astray from group %s", c.group.name)

@@ -8,33 +8,66 @@ type Request struct {
 	Group    string
 	Visitor  string
 	AtMS     int64 // since when it waits
-	Priority int   // higher goes first, as if it had waited longer; see GroupConfig.AgeMS
+	Priority int   // fits 32 bits; higher goes first, as if it had waited longer; see GroupConfig.AgeMS
 	Need     Need
 }
 
+// conversation is one that is open. There may be very many that just wait, so what few have hangs off pointers.
 type conversation struct {
 	id       frame.ID
 	group    *group
 	visitor  string
-	need     Need
-	priority int
-	atMS     int64
-	rankMS   int64 // its place in the queue: atMS, earlier by what its priority counts
-	front    bool  // before all that are not
-	agent    *agent
-	slot     int        // in the agent's list
-	reason   Reason     // of the assignment; empty after a restart
-	lane     *lane      // while it is placed
-	decided  []Decision // the latest
-	avoid    string     // agent it was taken from; it does not go back there before avoidMS, if it waits
-	avoidMS  int64
-	waits    Waits // since sinceMS, if it has an agent
-	sinceMS  int64
+	need     *Need  // noNeed if it asks for nothing
+	agent    *agent // who serves it; nil: it waits
+	lane     *lane  // while it is placed
+	past     *past  // nil if it has none
+	rare     *rare  // nil if it has none of it
+	atMS     int64  // since when it waits
+	sinceMS  int64  // since when it waits for what waits says
+	slot     int32  // in the agent's list
+	priority int32
+	told     int32 // the place that the visitor was told of last; 0: none
+	waits    Waits // if it has an agent
 	warned   bool
-	deadline deadline
-	told     int // the place that the visitor was told of last; 0: none
+	front    bool // before all that are not
 	inGroup  node[*conversation]
 	inLane   node[*conversation]
+}
+
+// rare is what only conversations with timers have, and those that were taken from somebody.
+type rare struct {
+	deadline deadline
+	avoid    string // agent it was taken from; it does not go back there before avoidMS, if it waits
+	avoidMS  int64
+}
+
+var noNeed Need
+
+// rankMS is the time by which it is queued: since when it waits, earlier by what its priority counts.
+func (c *conversation) rankMS() int64 { return c.atMS - int64(c.priority)*c.group.cfg.AgeMS }
+
+func (c *conversation) rares() *rare {
+	if c.rare == nil {
+		c.rare = &rare{}
+		c.rare.deadline.conv = c
+	}
+	return c.rare
+}
+
+// avoids names the agent who does not get it, empty if there is none.
+func (c *conversation) avoids() string {
+	if c.rare == nil {
+		return ""
+	}
+	return c.rare.avoid
+}
+
+// avoid makes it not go to the agent until a time, if it waits; an empty name ends that.
+func (c *conversation) avoid(agent string, untilMS int64) {
+	if c.rare != nil || agent != "" {
+		r := c.rares()
+		r.avoid, r.avoidMS = agent, untilMS
+	}
 }
 
 // Opened tells that a conversation needs an agent. A conversation that the desk believes assigned is assigned to the same agent again: its
@@ -42,7 +75,7 @@ type conversation struct {
 func (d *Desk) Opened(r Request) {
 	if c := d.convs[r.Conv]; c != nil {
 		if c.agent != nil {
-			d.emit(Assign, c, c.reason)
+			d.emit(Assign, c, c.past.lastReason())
 		}
 		return
 	}
@@ -74,7 +107,7 @@ func (d *Desk) Opened(r Request) {
 func (d *Desk) Restore(r Request, s Served) {
 	c := d.add(r)
 	if s.Agent == "" {
-		d.enqueue(c, Restarted, true)
+		d.enqueue(c, NobodyFree, true)
 		return
 	}
 	a := d.agent(s.Agent)
@@ -100,8 +133,11 @@ func (d *Desk) Closed(conv frame.ID) {
 }
 
 func (d *Desk) add(r Request) *conversation {
-	c := &conversation{id: r.Conv, visitor: r.Visitor, need: r.Need, priority: r.Priority, atMS: r.AtMS}
-	c.inGroup.value, c.inLane.value, c.deadline.conv = c, c, c
+	c := &conversation{id: r.Conv, visitor: r.Visitor, need: &noNeed, priority: int32(r.Priority), atMS: r.AtMS}
+	if n := r.Need; len(n.Required)+len(n.Preferred)+len(n.Language) > 0 {
+		c.need = &n
+	}
+	c.inGroup.value, c.inLane.value = c, c
 	d.convs[r.Conv] = c
 	d.came++
 	c.enter(d.group(r.Group))
@@ -111,11 +147,8 @@ func (d *Desk) add(r Request) *conversation {
 // enter makes the conversation one of the group's.
 func (c *conversation) enter(g *group) {
 	c.group = g
-	c.rank()
 	g.convs++
 }
-
-func (c *conversation) rank() { c.rankMS = c.atMS - int64(c.priority)*c.group.cfg.AgeMS }
 
 func (d *Desk) moveTo(c *conversation, group string) {
 	from := c.group
@@ -126,7 +159,9 @@ func (d *Desk) moveTo(c *conversation, group string) {
 
 func (d *Desk) forget(c *conversation) {
 	delete(d.convs, c.id)
-	d.set(&c.deadline, 0)
+	if c.rare != nil {
+		d.set(&c.rare.deadline, 0)
+	}
 	d.went++
 	c.group.convs--
 	d.dropGroup(c.group)
@@ -134,7 +169,7 @@ func (d *Desk) forget(c *conversation) {
 
 // give makes the agent serve the conversation. Not while the agent is offered.
 func (c *conversation) give(a *agent) {
-	c.agent, c.slot = a, len(a.convs)
+	c.agent, c.slot = a, int32(len(a.convs))
 	a.convs = append(a.convs, c)
 }
 

@@ -8,7 +8,7 @@ import (
 
 // mayGoTo tells whether the agent may be chosen for the conversation, its skills and its load aside: nobody serves itself, nor gets at once what
 // was just taken from it.
-func (c *conversation) mayGoTo(a *agent) bool { return a.name != c.visitor && a.name != c.avoid }
+func (c *conversation) mayGoTo(a *agent) bool { return a.name != c.visitor && a.name != c.avoids() }
 
 // assignBest gives the conversation to the best free agent of its group; false if there is none. A new one, without a reason yet, may go to the
 // agent who served the visitor last.
@@ -32,7 +32,7 @@ func (d *Desk) assignBest(c *conversation, why Reason) bool {
 	if s == nil {
 		return false
 	}
-	d.record(c, Assign, why, s.agent, d.candidates(c))
+	d.record(c, why, s.agent, d.candidates(c))
 	d.assign(c, s.agent, why)
 	d.offer(s.agent)
 	return true
@@ -88,7 +88,7 @@ func (l *lane) firstFor(a *agent) *conversation {
 
 // assignQueued takes the conversation from its queue and gives it to the agent.
 func (d *Desk) assignQueued(c *conversation, a *agent, why Reason) {
-	d.record(c, Assign, why, a, d.chosen(c.lane, a))
+	d.record(c, why, a, d.chosen(c.lane, a))
 	g := c.group
 	g.rate.add(d.busy(g))
 	d.dequeue(c)
@@ -100,8 +100,8 @@ func (d *Desk) assign(c *conversation, a *agent, why Reason) {
 	d.withdraw(a)
 	d.decisions++
 	c.give(a)
-	c.lane, c.reason, c.front = nil, why, false
-	c.avoid, c.avoidMS = "", 0
+	c.lane, c.front = nil, false
+	c.avoid("", 0)
 	a.last, a.sinceMS = d.decisions, d.now
 	d.wait(c, FirstReply)
 	d.emit(Assign, c, why)

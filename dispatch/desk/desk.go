@@ -44,7 +44,6 @@ const (
 	AgentIdle    Reason = "agent_idle"     // the agent did not answer
 	VisitorIdle  Reason = "visitor_idle"   // the visitor did not answer
 	AgentGone    Reason = "agent_offline"  // the agent did not come back in time
-	Restarted    Reason = "restarted"      // it was waiting when the server stopped
 )
 
 // Desk holds queues and agents. Not safe for concurrent use.
@@ -67,6 +66,7 @@ type Desk struct {
 	due       tree[*deadline]
 	moved     map[string]struct{} // groups whose queue changed since places were told
 	deltas    []Delta
+	telling   bool   // somebody asks for places: without one nobody who came is noted for it
 	decisions uint64 // counts assignments: who had none for longest goes first among equals
 	came      uint64 // conversations opened and restored
 	went      uint64 // closed and refused
@@ -91,6 +91,9 @@ type group struct {
 	busySinceMS int64 // if somebody waits
 	told        bool  // the visitors were told of their places, at toldMS
 	toldMS      int64
+	fresh       []*conversation // that came since then, as far as there is room
+	cursor      int             // place from which the far part of the queue is looked at next
+	unseen      int             // how many to look at until all have been since the last change
 }
 
 // New makes an empty desk. The configuration must be valid.
@@ -131,5 +134,6 @@ func (d *Desk) group(name string) *group {
 func (d *Desk) dropGroup(g *group) {
 	if len(g.agents) == 0 && g.convs == 0 && g.watchers == 0 {
 		delete(d.groups, g.name)
+		delete(d.moved, g.name)
 	}
 }

@@ -1,12 +1,13 @@
 package desk
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/switchyard-im/switchyard/frame"
 )
 
-// What is kept of an open conversation's decisions: the latest, each with the best of those who could have got it.
+// What is kept of an open conversation's assignments: the latest, each with the best of those who could have got it.
 const (
 	maxDecisions  = 4
 	maxCandidates = 8
@@ -36,36 +37,78 @@ type Candidate struct {
 	Preferred int32 // of the preferred skills, how many it has
 }
 
-// Explain returns the latest decisions of an open conversation, the last one last; false if there is no such conversation. After a restart nothing
-// is known of those before it.
+// past is what is kept of a conversation's decisions.
+type past struct {
+	assigned []Decision
+	why      Reason // it waits, if that is not just because nobody is free
+}
+
+// lastReason is that of the present assignment; empty after a restart.
+func (p *past) lastReason() Reason {
+	if p == nil || len(p.assigned) == 0 {
+		return ""
+	}
+	return p.assigned[len(p.assigned)-1].Reason
+}
+
+// Explain returns the latest assignments of an open conversation, the last one last, and for one that waits, after them, why it waits now; false if
+// there is no such conversation. After a restart nothing is known of those before it.
 func (d *Desk) Explain(conv frame.ID) ([]Decision, bool) {
 	c := d.convs[conv]
 	if c == nil {
 		return nil, false
 	}
-	return slices.Clone(c.decided), true
+	var all []Decision
+	why := NobodyFree
+	if c.past != nil {
+		all, why = slices.Clone(c.past.assigned), cmp.Or(c.past.why, why)
+	}
+	if c.queued() {
+		all = append(all, d.seen(c, Queue, why))
+	}
+	return all, true
 }
 
-// record notes a decision that is about to be carried out: c has its lane, and is in the queue only if that is where it comes from.
-func (d *Desk) record(c *conversation, kind Kind, why Reason, chosen *agent, from []Candidate) {
+// explainWaiting notes why it waits.
+func (c *conversation) explainWaiting(why Reason) {
+	if why == NobodyFree {
+		why = ""
+	}
+	if c.past == nil && why != "" {
+		c.past = &past{}
+	}
+	if c.past != nil {
+		c.past.why = why
+	}
+}
+
+// record notes an assignment that is about to be carried out: c has its lane, and is in the queue only if that is where it comes from.
+func (d *Desk) record(c *conversation, why Reason, chosen *agent, from []Candidate) {
+	e := d.seen(c, Assign, why)
+	e.Agent, e.Candidates = chosen.name, from
+	if s := chosen.seat(c.lane); s != nil && !s.in() {
+		e.Free++
+	}
+	if c.past == nil {
+		c.past = &past{}
+	}
+	if len(c.past.assigned) == maxDecisions {
+		c.past.assigned = slices.Delete(c.past.assigned, 0, 1)
+	}
+	c.past.assigned = append(c.past.assigned, e)
+}
+
+// seen is what the desk sees when it decides.
+func (d *Desk) seen(c *conversation, kind Kind, why Reason) Decision {
 	g, l := c.group, c.lane
 	e := Decision{
 		AtMS: d.now, Kind: kind, Group: g.name, Strategy: g.cfg.Strategy, Reason: why, WaitedMS: max(d.now-c.atMS, 0),
-		Waiting: g.queue.len(), Members: len(g.agents), Able: l.seats, Free: l.free.len(), Candidates: from,
+		Waiting: g.queue.len(), Members: len(g.agents), Able: l.seats, Free: l.free.len(),
 	}
 	if c.queued() {
 		e.Waiting--
 	}
-	if chosen != nil {
-		e.Agent = chosen.name
-		if s := chosen.seat(l); s != nil && !s.in() {
-			e.Free++
-		}
-	}
-	if len(c.decided) == maxDecisions {
-		c.decided = slices.Delete(c.decided, 0, 1)
-	}
-	c.decided = append(c.decided, e)
+	return e
 }
 
 // candidates returns the first of the free agents.

@@ -40,7 +40,7 @@ type seat struct {
 const language = "language:"
 
 // lane returns the group's lane for the need; nil if there is no room for one more kind, which force overrides.
-func (d *Desk) lane(g *group, n Need, force bool) *lane {
+func (d *Desk) lane(g *group, n *Need, force bool) *lane {
 	key := d.laneKey(n)
 	l := g.lanes[string(key)]
 	if l == nil {
@@ -54,7 +54,7 @@ func (d *Desk) lane(g *group, n Need, force bool) *lane {
 }
 
 // laneKey is the same for needs that only differ in the order of skills; it is borrowed until the next call.
-func (d *Desk) laneKey(n Need) []byte {
+func (d *Desk) laneKey(n *Need) []byte {
 	k := append(d.key[:0], n.Language...)
 	for _, skills := range [][]string{n.Required, n.Preferred} {
 		k = append(k, 1)
@@ -69,7 +69,7 @@ func (d *Desk) laneKey(n Need) []byte {
 	return k
 }
 
-func (g *group) newLane(key string, n Need) *lane {
+func (g *group) newLane(key string, n *Need) *lane {
 	l := &lane{group: g, key: key, need: Need{Required: slices.Clone(n.Required), Preferred: slices.Clone(n.Preferred)}}
 	switch {
 	case n.Language == "":
@@ -167,7 +167,7 @@ func before(a, b *conversation) int {
 		}
 		return 1
 	}
-	if order := cmp.Compare(a.rankMS, b.rankMS); order != 0 {
+	if order := cmp.Compare(a.rankMS(), b.rankMS()); order != 0 {
 		return order
 	}
 	return bytes.Compare(a.id[:], b.id[:])

@@ -36,7 +36,7 @@ type plainConv struct {
 	avoidUntil, since int64
 	waits             Waits
 	warned            bool
-	reason            Reason
+	reason, why       Reason
 	decided           []string
 	front             bool
 }
@@ -83,8 +83,21 @@ func (o *obvious) say(kind Kind, c *plainConv, why Reason) {
 	o.out = append(o.out, describe(kind, c.name, c.Group, c.agent, why))
 }
 
-// note records a decision; from is whom it is chosen from.
-func (o *obvious) note(c *plainConv, kind Kind, why Reason, agent *plainAgent, from []*plainAgent) {
+// note records an assignment; from is whom it is chosen from.
+func (o *obvious) note(c *plainConv, why Reason, agent *plainAgent, from []*plainAgent) {
+	c.decided = append(c.decided, o.seen(c, Assign, why, agent, from))
+	c.decided = c.decided[max(0, len(c.decided)-4):]
+}
+
+// explained is what it has to say of the conversation: the assignments as they were, and the waiting as it is.
+func (o *obvious) explained(c *plainConv) []string {
+	if c.agent != "" {
+		return c.decided
+	}
+	return append(slices.Clone(c.decided), o.seen(c, Queue, c.why, nil, nil))
+}
+
+func (o *obvious) seen(c *plainConv, kind Kind, why Reason, agent *plainAgent, from []*plainAgent) string {
 	e := Decision{AtMS: o.now, Kind: kind, Group: c.Group, Strategy: cmp.Or(o.cfg.Groups[c.Group].Strategy, LeastActive), Reason: why}
 	e.WaitedMS = max(0, o.now-c.AtMS)
 	for _, b := range o.convs {
@@ -110,8 +123,7 @@ func (o *obvious) note(c *plainConv, kind Kind, why Reason, agent *plainAgent, f
 	for _, a := range from[:min(len(from), 8)] {
 		e.Candidates = append(e.Candidates, Candidate{a.name, int32(o.load(a)), int32(cmp.Or(a.capacity, o.cfg.DefaultCapacity)), int32(o.liked(a, c))})
 	}
-	c.decided = append(c.decided, e.describe(c.name))
-	c.decided = c.decided[max(0, len(c.decided)-4):]
+	return e.describe(c.name)
 }
 
 // candidates returns all who may have it, the best first.
@@ -180,13 +192,13 @@ func (o *obvious) open(e scripted) {
 	full := NobodyFree
 	for {
 		if a, why := o.best(c); a != nil {
-			o.note(c, Assign, why, a, o.candidates(c))
+			o.note(c, why, a, o.candidates(c))
 			o.convs = append(o.convs, c)
 			o.give(c, a, why)
 			return
 		}
 		if most := o.cfg.Groups[c.Group].MaxQueue; most == 0 || o.waiting(c.Group) < most {
-			o.note(c, Queue, full, nil, nil)
+			c.why = full
 			o.convs = append(o.convs, c)
 			if full == QueueFull {
 				o.say(Queue, c, QueueFull)
@@ -276,7 +288,7 @@ func (o *obvious) claim(name, agent string) {
 		o.out = append(o.out, err.Error())
 		return
 	}
-	o.note(c, Assign, Claimed, a, []*plainAgent{a})
+	o.note(c, Claimed, a, []*plainAgent{a})
 	o.give(c, a, Claimed)
 }
 
@@ -377,7 +389,7 @@ func (o *obvious) fill(a *plainAgent) {
 		if next == nil {
 			return
 		}
-		o.note(next, Assign, NextInQueue, a, []*plainAgent{a})
+		o.note(next, NextInQueue, a, []*plainAgent{a})
 		o.give(next, a, NextInQueue)
 	}
 }

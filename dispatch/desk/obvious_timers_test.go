@@ -156,14 +156,14 @@ func (o *obvious) refill(a *plainAgent) {
 
 func (o *obvious) place(c *plainConv, why Reason) {
 	if list := o.candidates(c); len(list) > 0 {
-		o.note(c, Assign, why, list[0], list)
+		o.note(c, why, list[0], list)
 		o.give(c, list[0], why)
 		return
 	}
 	if c.avoid != "" {
 		c.avoidUntil = o.now + cmp.Or(o.cfg.Groups[c.Group].AvoidMS, 60_000)
 	}
-	o.note(c, Queue, why, nil, nil)
+	c.why = why
 	o.say(Queue, c, why)
 }
 
@@ -206,7 +206,7 @@ func (o *obvious) transferToAgent(c *plainConv, group string, a *plainAgent) err
 	if o.skilled(a, c) {
 		named = []*plainAgent{a}
 	}
-	o.note(c, Assign, Transferred, a, named)
+	o.note(c, Transferred, a, named)
 	o.give(c, a, Transferred)
 	o.refill(from)
 	return nil

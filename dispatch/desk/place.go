@@ -63,34 +63,62 @@ func (d *Desk) placeOf(c *conversation, place int) Place {
 	return Place{Conv: c.id, Group: g.name, Place: place, Of: g.queue.len(), WaitMS: g.rate.until(place, d.busy(g))}
 }
 
-// placesEvery is how often a visitor is told at most.
-const placesEvery = 1000
+// What one call of Places looks at, in each group.
+const (
+	placesEvery = 1000   // milliseconds between two looks at a group
+	near        = 256    // places from the front, each time
+	stretch     = 4096   // places behind them, each time the next ones
+	maxFresh    = 16_384 // conversations that came since the last look; more are found when it is their turn
+)
 
-// Places tells of those whose place has changed, each at most once a second; call it after Tick as often. The first 16 are told of each
-// step, those behind when they moved by a sixteenth, so that a long queue does not tell everybody of every step. It walks through
-// the queues that changed: about 3 ms for 100,000 who wait.
+// Places tells of those whose place has changed, each at most once a second; call it after Tick as often. Who has just come is told its place, the
+// first 256 are told of each change that counts (a step among the first 16, a sixteenth behind them), and those behind them when it is their
+// turn: 4,096 a second, so that a queue of 100,000 costs no more than one of 5,000.
 func (d *Desk) Places(tell func(Place)) {
+	d.telling = true
 	for _, name := range slices.Sorted(maps.Keys(d.moved)) {
 		g := d.groups[name]
-		if g != nil && g.told && d.now < g.toldMS+placesEvery {
+		if g.told && d.now < g.toldMS+placesEvery {
 			continue
 		}
-		delete(d.moved, name)
-		if g != nil {
-			g.told, g.toldMS = true, d.now
-			d.tellPlaces(g, tell)
+		g.told, g.toldMS = true, d.now
+		if d.tellPlaces(g, tell) {
+			delete(d.moved, name)
 		}
 	}
 }
 
-func (d *Desk) tellPlaces(g *group, tell func(Place)) {
-	place := 0
-	for n := g.queue.first(); n != nil; n = n.next() {
-		place++
-		c := n.value
-		if moved := max(place-c.told, c.told-place); c.told == 0 || moved > c.told/16 || place == 1 && c.told != 1 {
-			c.told = place
-			tell(d.placeOf(c, place))
+// tellPlaces tells of those whose turn it is, and whether all of the queue has been looked at since it changed.
+func (d *Desk) tellPlaces(g *group, tell func(Place)) bool {
+	for _, c := range g.fresh {
+		if c.queued() && c.group == g {
+			d.tellPlace(c, c.inGroup.place()+1, tell)
 		}
+	}
+	g.fresh = nil
+	d.tellStretch(g, 0, near, tell)
+	if g.cursor < near || g.cursor >= g.queue.len() {
+		g.cursor = near
+	}
+	seen := d.tellStretch(g, g.cursor, stretch, tell)
+	g.cursor += seen
+	g.unseen -= seen
+	return g.unseen <= near
+}
+
+// tellStretch goes through at most n conversations from a place on, counted from 0, and returns how many.
+func (d *Desk) tellStretch(g *group, from, n int, tell func(Place)) (seen int) {
+	for at := g.queue.at(from); at != nil && seen < n; at = at.next() {
+		seen++
+		d.tellPlace(at.value, from+seen, tell)
+	}
+	return seen
+}
+
+func (d *Desk) tellPlace(c *conversation, place int, tell func(Place)) {
+	told := int(c.told)
+	if told == 0 || max(place-told, told-place) > told/16 {
+		c.told = int32(place)
+		tell(d.placeOf(c, place))
 	}
 }

@@ -9,12 +9,15 @@ func (d *Desk) enqueue(c *conversation, why Reason, force bool) bool {
 	if c.lane = d.lane(g, c.need, force); c.lane == nil {
 		return false
 	}
-	d.record(c, Queue, why, nil, nil)
+	c.explainWaiting(why)
 	if g.queue.len() == 0 {
 		g.busySinceMS = d.now
 	}
 	g.queue.insert(&c.inGroup)
 	c.lane.waiting.insert(&c.inLane)
+	if d.telling && len(g.fresh) < maxFresh {
+		g.fresh = append(g.fresh, c)
+	}
 	d.changed(c, Added)
 	d.schedule(c)
 	return true
@@ -39,6 +42,7 @@ func (c *conversation) queued() bool { return c.inGroup.in() }
 func (d *Desk) changed(c *conversation, op Op) {
 	g := c.group
 	g.version++
+	g.unseen = g.queue.len()
 	d.moved[g.name] = struct{}{}
 	if g.watchers > 0 {
 		d.deltas = append(d.deltas, Delta{Group: g.name, Version: g.version, Op: op, Total: g.queue.len(), Entry: c.entry()})

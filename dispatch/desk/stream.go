@@ -73,5 +73,5 @@ func (d *Desk) TakeDeltas() []Delta {
 }
 
 func (c *conversation) entry() Entry {
-	return Entry{Conv: c.id, Visitor: c.visitor, AtMS: c.atMS, RankMS: c.rankMS, Priority: c.priority, Front: c.front}
+	return Entry{Conv: c.id, Visitor: c.visitor, AtMS: c.atMS, RankMS: c.rankMS(), Priority: int(c.priority), Front: c.front}
 }

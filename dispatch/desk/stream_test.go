@@ -8,6 +8,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/switchyard-im/switchyard/frame"
 )
 
 // replica is what a receiver of the stream keeps: it knows nothing but a snapshot and the deltas that reach it.
@@ -154,14 +156,54 @@ func TestExpectedWait(t *testing.T) {
 	}
 }
 
-// BenchmarkPlaces tells the 100,000 who wait of their places after each assignment: what one walk costs.
+// In a long queue one look tells those who came, and goes through a bounded part of the rest; all are told in the end, then nobody is.
+func TestPlacesOfALongQueue(t *testing.T) {
+	const waiting, taken = 20_000, 5_000
+	d := New(Config{DefaultCapacity: taken})
+	open := func(i int) { d.Opened(Request{Conv: number(i), Group: "g", Visitor: "v", AtMS: int64(i)}) }
+	look := func() (told map[frame.ID]int) {
+		told = map[frame.ID]int{}
+		d.Tick(d.now + placesEvery)
+		d.Places(func(p Place) { told[p.Conv] = p.Place })
+		return told
+	}
+	look()
+	for i := range waiting {
+		open(i)
+	}
+	if told := look(); len(told) < maxFresh || told[number(maxFresh-1)] != maxFresh {
+		t.Errorf("%d of %d who came were told", len(told), waiting)
+	}
+	for len(look()) > 0 || len(d.moved) > 0 {
+	}
+	d.AgentUp("a", Profile{Groups: []string{"g"}})
+	open(waiting)
+	told := look()
+	if told[number(waiting)] != waiting-taken+1 || told[number(taken)] != 1 || len(told) > 1+near+stretch {
+		t.Errorf("the new one was told %d, the next %d; %d in all", told[number(waiting)], told[number(taken)], len(told))
+	}
+	looks := 1
+	for ; len(d.moved) > 0; looks++ {
+		look()
+	}
+	for n := d.groups["g"].queue.first(); n != nil; n = n.next() {
+		if at := n.place() + 1; int(n.value.told)-at > int(n.value.told)/16 || int(n.value.told) < at {
+			t.Fatalf("%s is %d, was told %d", n.value.id, at, n.value.told)
+		}
+	}
+	if looks > waiting/stretch+2 {
+		t.Errorf("%d looks", looks)
+	}
+}
+
+// BenchmarkPlaces is what one look a second costs while 100,000 wait.
 func BenchmarkPlaces(b *testing.B) {
 	d := New(Config{DefaultCapacity: 1})
 	d.AgentUp("a", Profile{Groups: []string{"g"}})
 	for i := range manyQueued {
 		d.Opened(Request{Conv: number(i), Group: "g", Visitor: fmt.Sprint(i), AtMS: int64(i)})
 	}
-	i, told := 0, 0
+	i, told, cpu := 0, 0, processCPU()
 	for b.Loop() {
 		d.Tick(int64(i) * placesEvery)
 		d.Closed(number(i))
@@ -170,5 +212,6 @@ func BenchmarkPlaces(b *testing.B) {
 		d.Places(func(Place) { told++ })
 		i++
 	}
+	b.ReportMetric(float64(processCPU()-cpu)/float64(b.N), "cpu-ns/op")
 	b.ReportMetric(float64(told)/float64(b.N), "told/op")
 }

@@ -68,12 +68,19 @@ func (d *Desk) wait(c *conversation, w Waits) {
 }
 
 // schedule sets the deadline to what the conversation waits for.
-func (d *Desk) schedule(c *conversation) { d.set(&c.deadline, c.dueMS()) }
+func (d *Desk) schedule(c *conversation) {
+	if at := c.dueMS(); at != 0 || c.rare != nil {
+		d.set(&c.rares().deadline, at)
+	}
+}
 
 // dueMS is when something happens to the conversation unless something else does before; 0: never.
 func (c *conversation) dueMS() int64 {
 	if c.agent == nil {
-		return c.avoidMS
+		if c.rare == nil {
+			return 0
+		}
+		return c.rare.avoidMS
 	}
 	t := c.timer()
 	switch {
@@ -115,15 +122,15 @@ func (d *Desk) expired(c *conversation) {
 		d.emit(Close, c, late[c.waits])
 		d.schedule(c)
 	default:
-		c.avoid = c.agent.name
+		c.avoid(c.agent.name, 0)
 		d.requeue(c, late[c.waits])
 	}
 }
 
 // stopAvoiding lets a conversation that still waits go to the agent it was taken from, if there is nobody else.
 func (d *Desk) stopAvoiding(c *conversation) {
-	a := d.agents[c.avoid]
-	c.avoid, c.avoidMS = "", 0
+	a := d.agents[c.avoids()]
+	c.avoid("", 0)
 	d.schedule(c)
 	if a != nil {
 		d.fill(a)

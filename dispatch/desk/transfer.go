@@ -39,7 +39,7 @@ func (d *Desk) transferToAgent(c *conversation, group, agentName string) error {
 	d.uproot(c)
 	d.moveTo(c, group)
 	c.lane = l
-	d.record(c, Assign, Transferred, a, d.chosen(l, a))
+	d.record(c, Transferred, a, d.chosen(l, a))
 	d.assign(c, a, Transferred)
 	d.offer(a)
 	d.refill(from)
@@ -76,11 +76,11 @@ func (a *agent) serves(group string) bool {
 
 func (d *Desk) transferToGroup(c *conversation, group string, front bool) error {
 	if c.agent != nil {
-		c.avoid = c.agent.name
+		c.avoid(c.agent.name, 0)
 	}
 	if !d.hasPlace(c, group) {
 		if c.agent != nil {
-			c.avoid = ""
+			c.avoid("", 0)
 		}
 		return ErrQueueFull
 	}
@@ -88,7 +88,6 @@ func (d *Desk) transferToGroup(c *conversation, group string, front bool) error 
 	d.moveTo(c, group)
 	if c.front = front; !front {
 		c.atMS = d.now
-		c.rank()
 	}
 	d.place(c, Transferred)
 	d.refill(from)
@@ -118,13 +117,13 @@ func (d *Desk) requeue(c *conversation, why Reason) {
 }
 
 // place gives a conversation that is nowhere to a free agent, else puts it into its group's queue even if that is full. For a time it avoids
-// the agent that c.avoid names.
+// the agent that it was taken from.
 func (d *Desk) place(c *conversation, why Reason) {
 	if d.assignBest(c, why) {
 		return
 	}
-	if c.avoid != "" {
-		c.avoidMS = d.now + c.group.cfg.AvoidMS
+	if a := c.avoids(); a != "" {
+		c.avoid(a, d.now+c.group.cfg.AvoidMS)
 	}
 	d.enqueue(c, why, true)
 	d.emit(Queue, c, why)

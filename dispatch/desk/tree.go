@@ -100,6 +100,23 @@ func (n *node[T]) leftmost() *node[T] {
 	return n
 }
 
+// at returns the node that has place nodes before it, nil if there are not so many.
+func (t *tree[T]) at(place int) *node[T] {
+	n := t.root
+	for n != nil {
+		switch before := count(n.left); {
+		case place < before:
+			n = n.left
+		case place == before:
+			return n
+		default:
+			place -= before + 1
+			n = n.right
+		}
+	}
+	return nil
+}
+
 // next returns the node after n in the order, nil if n is the last.
 func (n *node[T]) next() *node[T] {
 	if n.right != nil {

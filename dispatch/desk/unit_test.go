@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unsafe"
 )
 
 func TestTree(t *testing.T) {
@@ -82,6 +83,18 @@ func TestLanesAreBounded(t *testing.T) {
 	}
 	if err := d.Check(); err != nil {
 		t.Error(err)
+	}
+}
+
+// A conversation that waits is small: there may be very many.
+func TestConversationIsSmall(t *testing.T) {
+	if n := unsafe.Sizeof(conversation{}); n > 192 {
+		t.Errorf("a conversation has %d bytes", n)
+	}
+	d := New(Config{})
+	d.Opened(Request{Conv: number(1), Group: "g", Visitor: "v"})
+	if c := d.convs[number(1)]; c.past != nil || c.rare != nil || c.need != &noNeed {
+		t.Errorf("it has %v, %v, %v beside it", c.past, c.rare, c.need)
 	}
 }
 
