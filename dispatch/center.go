@@ -190,7 +190,7 @@ func (c *Center) verify(token []byte) (*core.Identity, error) {
 		return nil, err
 	}
 	return &core.Identity{
-		User: id.User, Role: id.Role, Groups: id.Groups, Capacity: uint16(id.Capacity), // the verifier allows 10,000
+		User: id.User, Role: id.Role, Groups: id.Groups, Capacity: uint16(id.Capacity), Weight: uint8(id.Weight), // the verifier allows 10,000 and 100
 		Expires: uint32(min(id.Expires.Unix(), math.MaxUint32)), // in 2106 tokens that outlive it have to be refreshed
 	}, nil
 }

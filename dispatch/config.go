@@ -25,13 +25,15 @@ type Config struct {
 
 	Release func(unused []byte) // may give pages of unused memory back to the system; what it leaves must be zero or as it was; any goroutine; nil: none are
 
-	HelloTimeout    time.Duration // from the upgrade to an accepted hello; default 10s
-	AttachMax       int           // conversations attached to one connection; default 1,024
-	DefaultCapacity int           // conversations at a time of an agent whose token names no capacity; default 5
-	RetryAfter      time.Duration // the wait that refused clients are told; default 1s
-	ResumeMax       int           // messages that a resume replays; default 5,000
-	LookbackMax     int           // messages that a retry with an old base is compared with; default 4,096
-	EvictAfter      time.Duration // idle time after which a conversation leaves memory; default 60s
+	HelloTimeout    time.Duration          // from the upgrade to an accepted hello; default 10s
+	AttachMax       int                    // conversations attached to one connection; default 1,024
+	DefaultCapacity int                    // conversations at a time of an agent whose token names no capacity; default 5
+	Groups          map[string]GroupConfig // how conversations are assigned, by the group's name
+	DefaultGroup    GroupConfig            // of groups that are not in Groups
+	RetryAfter      time.Duration          // the wait that refused clients are told; default 1s
+	ResumeMax       int                    // messages that a resume replays; default 5,000
+	LookbackMax     int                    // messages that a retry with an old base is compared with; default 4,096
+	EvictAfter      time.Duration          // idle time after which a conversation leaves memory; default 60s
 
 	Welcome WelcomeConfig // what clients are told
 }
@@ -92,7 +94,16 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
+// Validate tells what is wrong.
+func (c *Config) Validate() error {
+	d := c.withDefaults()
+	return d.validate()
+}
+
 func (c *Config) validate() error {
+	if err := c.validateGroups(); err != nil {
+		return err
+	}
 	switch {
 	case c.Loops < 1 || c.Loops > 64:
 		return fmt.Errorf("dispatch: %d loops; there are 1 to 64", c.Loops)

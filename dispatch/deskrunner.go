@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/switchyard-im/switchyard/dispatch/core"
 	"github.com/switchyard-im/switchyard/dispatch/desk"
@@ -19,7 +20,7 @@ type deskRunner struct {
 }
 
 func newDeskRunner(c *Center) *deskRunner {
-	d := &deskRunner{center: c, desk: desk.New(desk.Config{DefaultCapacity: c.cfg.DefaultCapacity}), waker: newWaker(), quit: make(chan struct{})}
+	d := &deskRunner{center: c, desk: desk.New(c.cfg.desk()), waker: newWaker(), quit: make(chan struct{})}
 	d.inbox.wake = d.waker.wake
 	return d
 }
@@ -51,10 +52,11 @@ func (d *deskRunner) run() {
 			return
 		default:
 		}
+		d.desk.Tick(time.Now().UnixMilli())
 		for _, e := range d.inbox.take() {
 			d.event(&e)
 		}
-		for _, a := range d.desk.Take() {
+		for _, a := range d.desk.Take() { // assignments all: Config allows nothing that leads to others
 			d.center.owner(a.Conv).inbox.put(control{kind: ctlAssign, conv: a.Conv, agent: a.Agent, reason: string(a.Reason)})
 		}
 	}
@@ -76,7 +78,7 @@ func (d *deskRunner) event(e *core.DeskEvent) {
 	case core.DeskClosed:
 		d.desk.Closed(e.Conv)
 	case core.DeskAgentUp:
-		d.desk.AgentUp(e.Agent, desk.Profile{Groups: e.Groups, Capacity: e.Capacity})
+		d.desk.AgentUp(e.Agent, desk.Profile{Groups: e.Groups, Capacity: e.Capacity, Weight: e.Weight})
 	case core.DeskAgentDown:
 		d.desk.AgentDown(e.Agent)
 	case core.DeskStatus:

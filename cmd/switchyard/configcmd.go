@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/switchyard-im/switchyard/cmd/switchyard/config"
+	"github.com/switchyard-im/switchyard/cmd/switchyard/routing"
 )
 
 type configCmd struct {
@@ -34,13 +35,16 @@ type configCheckCmd struct {
 	configFlags `embed:""`
 }
 
-// Run loads the configuration just as serve does, and reads the keys.
+// Run loads the configuration just as serve does, and reads the keys and the file of groups.
 func (c *configCheckCmd) Run(env *environment) error {
 	loaded, err := c.load(env)
 	if err != nil {
 		return err
 	}
 	if _, err := loadKeys(loaded.Auth.Keys); err != nil {
+		return err
+	}
+	if _, err := routing.Load(loaded.Routing.File); err != nil {
 		return err
 	}
 	_, err = env.stdout.Write(loaded.YAML())

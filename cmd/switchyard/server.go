@@ -14,6 +14,7 @@ import (
 	"github.com/switchyard-im/switchyard/cmd/switchyard/config"
 	"github.com/switchyard-im/switchyard/cmd/switchyard/memory"
 	"github.com/switchyard-im/switchyard/cmd/switchyard/quiet"
+	"github.com/switchyard-im/switchyard/cmd/switchyard/routing"
 	"github.com/switchyard-im/switchyard/dispatch"
 	"github.com/switchyard-im/switchyard/dispatch/auth"
 	"github.com/switchyard-im/switchyard/dispatch/core"
@@ -123,6 +124,11 @@ func (s *server) startCenter(verifier *auth.Verifier) (err error) {
 	}
 	s.log.Info("memory limit", "bytes", limit.Bytes, "from", limit.From)
 	c := dispatchConfig(s.cfg, s.net.Loops())
+	groups, err := routing.Load(s.cfg.Routing.File)
+	if err != nil {
+		return err
+	}
+	c.Groups, c.DefaultGroup = groups.Named, groups.Default
 	c.Memory = memory.NewGauge(limit).Used
 	s.center, err = dispatch.New(c, s.reads(s.cfg.Pools.Reads.Workers), conns{s.net}, verifier, s.log, s.metrics.parts)
 	if err != nil {

@@ -16,6 +16,7 @@ type tokenCmd struct {
 	Groups   []string      `placeholder:"G,..." help:"Groups where a visitor may open conversations, or that an agent serves."`
 	Name     string        `help:"The name that others see."`
 	Capacity int           `help:"Conversations that an agent takes at a time; 0 is the server's default."`
+	Weight   int           `help:"Conversations of an agent in relation to others, where its group goes by weight; 0 is 1."`
 	TTL      time.Duration `default:"24h" help:"How long the token is valid."`
 }
 
@@ -31,7 +32,7 @@ func (c *tokenCmd) Run(env *environment) error {
 	}
 	now := time.Now()
 	token, err := key.Sign(auth.Identity{
-		User: c.Sub, Name: c.Name, Role: role, Groups: c.Groups, Capacity: c.Capacity, Expires: now.Add(c.TTL),
+		User: c.Sub, Name: c.Name, Role: role, Groups: c.Groups, Capacity: c.Capacity, Weight: c.Weight, Expires: now.Add(c.TTL),
 	}, now)
 	if err != nil {
 		return err

@@ -22,6 +22,7 @@ var elsewhere = map[string]string{
 	"admin.listen":           "TestServe",
 	"auth.keys":              "TestVerifierTakesConfiguredKeys",
 	"auth.leeway":            "TestVerifierTakesConfiguredKeys",
+	"routing.file":           "TestRoutingFile",
 	"log.level":              "TestLogger",
 	"log.format":             "TestLogger",
 	"overload.memory_limit":  "TestMemoryLimitShedsConnections",

@@ -26,5 +26,6 @@ type Identity struct {
 	Role     frame.Role
 	Groups   []string // where a visitor may open conversations, and which an agent serves; at most 64
 	Capacity int      // conversations that an agent takes at a time; 0: the configured default
+	Weight   int      // of an agent: conversations in relation to others, where its group goes by weight; at most 100; 0: 1
 	Expires  time.Time
 }

@@ -13,6 +13,9 @@ import (
 // maxCapacity bounds what a token may claim; more conversations than this at a time is a mistake, not an agent.
 const maxCapacity = 10_000
 
+// maxWeight bounds what a token may claim: an agent who serves a hundred times as many as others is a mistake too.
+const maxWeight = 100
+
 // latest is the last second of the year 9999, so that an expiry always fits the wire's milliseconds.
 var latest = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
 
@@ -24,6 +27,7 @@ type claims struct {
 	Groups    []string         `json:"groups,omitempty"`
 	Name      string           `json:"name,omitempty"`
 	Capacity  int              `json:"capacity,omitempty"`
+	Weight    int              `json:"weight,omitempty"`
 	ExpiresAt *jwt.NumericDate `json:"exp"`
 	NotBefore *jwt.NumericDate `json:"nbf,omitempty"`
 	IssuedAt  *jwt.NumericDate `json:"iat,omitempty"`
@@ -53,7 +57,7 @@ func (c *claims) identity() (Identity, error) {
 	if err != nil {
 		return Identity{}, invalid("the claim role is not visitor, agent or supervisor")
 	}
-	id := Identity{User: c.Subject, Name: c.Name, Role: role, Groups: c.Groups, Capacity: c.Capacity}
+	id := Identity{User: c.Subject, Name: c.Name, Role: role, Groups: c.Groups, Capacity: c.Capacity, Weight: c.Weight}
 	if c.ExpiresAt != nil {
 		id.Expires = c.ExpiresAt.Time
 	}
@@ -78,6 +82,9 @@ func (id *Identity) check() error {
 	}
 	if id.Capacity < 0 || id.Capacity > maxCapacity {
 		return invalid("the claim capacity is not between 0 and 10000")
+	}
+	if id.Weight < 0 || id.Weight > maxWeight {
+		return invalid("the claim weight is not between 0 and 100")
 	}
 	return nil
 }

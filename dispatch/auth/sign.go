@@ -31,6 +31,7 @@ func (k Key) Sign(id Identity, now time.Time) (string, error) {
 		Groups:    id.Groups,
 		Name:      id.Name,
 		Capacity:  id.Capacity,
+		Weight:    id.Weight,
 		ExpiresAt: jwt.NewNumericDate(id.Expires),
 		IssuedAt:  jwt.NewNumericDate(now),
 	})

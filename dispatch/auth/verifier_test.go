@@ -21,7 +21,7 @@ import (
 var now = time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
 
 func ann() Identity {
-	return Identity{User: "ann", Name: "Ann É", Role: frame.RoleAgent, Groups: []string{"sales", "support"}, Capacity: 4, Expires: now.Add(time.Hour)}
+	return Identity{User: "ann", Name: "Ann É", Role: frame.RoleAgent, Groups: []string{"sales", "support"}, Capacity: 4, Weight: 3, Expires: now.Add(time.Hour)}
 }
 
 func ed25519Key(t testing.TB, id string) (private, public Key) {
@@ -149,6 +149,8 @@ func TestBadClaimsAreInvalid(t *testing.T) {
 		{"capacity", `-1`, "capacity"},
 		{"capacity", `10001`, "capacity"},
 		{"capacity", `1.5`, "claims"},
+		{"weight", `-1`, "weight"},
+		{"weight", `101`, "weight"},
 		{"exp", ``, "exp is missing"},
 		{"exp", `null`, "exp is missing"},
 		{"exp", `"soon"`, "claims"},

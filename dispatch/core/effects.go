@@ -98,6 +98,7 @@ type DeskEvent struct {
 	Agent    string
 	Groups   []string
 	Capacity int
+	Weight   int
 	Status   frame.AgentStatus
 }
 
@@ -108,7 +109,7 @@ type DeskKind uint8
 const (
 	DeskOpened    DeskKind = iota + 1 // Conv, Group, Visitor, AtMS: needs an agent
 	DeskClosed                        // Conv
-	DeskAgentUp                       // Agent, Groups, Capacity: has a device
+	DeskAgentUp                       // Agent, Groups, Capacity, Weight: has a device
 	DeskAgentDown                     // Agent: has none
 	DeskStatus                        // Agent, Status, Capacity
 )

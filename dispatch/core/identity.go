@@ -13,6 +13,7 @@ type Identity struct {
 	Groups   []string
 	Expires  uint32 // Unix seconds
 	Capacity uint16 // of an agent: conversations at a time; 0: the configured default
+	Weight   uint8  // of an agent: conversations in relation to others, where its group goes by weight; 0: 1
 	Role     frame.Role
 }
 

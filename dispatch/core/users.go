@@ -87,7 +87,7 @@ func (m *Machine) Online(from Origin, list bool) {
 	key := from.Who.Key()
 	m.users.add(key, from.Conn)
 	if from.Who.Role == frame.RoleAgent {
-		m.out.Desk = append(m.out.Desk, DeskEvent{Kind: DeskAgentUp, Agent: from.Who.User, Groups: from.Who.Groups, Capacity: int(from.Who.Capacity)})
+		m.out.Desk = append(m.out.Desk, DeskEvent{Kind: DeskAgentUp, Agent: from.Who.User, Groups: from.Who.Groups, Capacity: int(from.Who.Capacity), Weight: int(from.Who.Weight)})
 	}
 	if list {
 		m.out.Jobs = append(m.out.Jobs, Job{Op: JobMembers, Conn: from.Conn, User: key})

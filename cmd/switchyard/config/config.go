@@ -151,7 +151,8 @@ type Conversations struct {
 
 // Routing is the desk.
 type Routing struct {
-	Capacity int `name:"capacity" default:"5" min:"1" max:"10000" doc:"Conversations that an agent takes at a time, unless the token or the agent says otherwise."`
+	Capacity int    `name:"capacity" default:"5" min:"1" max:"10000" doc:"Conversations that an agent takes at a time, unless the token or the agent says otherwise."`
+	File     string `name:"file" doc:"A YAML file that says how each group's conversations are assigned; see docs/operations.md. Empty: to the least active agent in every group."`
 }
 
 // Overload is what the server bears.

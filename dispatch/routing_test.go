@@ -1,0 +1,80 @@
+package dispatch_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/switchyard-im/switchyard/dispatch"
+	"github.com/switchyard-im/switchyard/dispatch/auth"
+	"github.com/switchyard-im/switchyard/dispatch/desk"
+	"github.com/switchyard-im/switchyard/frame"
+)
+
+// Two agents of capacity 10, the first with weight 3; "1" opens the conversation of visitor 1 and tells who got it, "-1" closes it; a second passes
+// after each step. Each strategy takes another way.
+func TestStrategies(t *testing.T) {
+	for _, tc := range []struct {
+		group       dispatch.GroupConfig
+		steps, want string
+	}{
+		{dispatch.GroupConfig{}, "1 2 -2 3", "a b b"},
+		{dispatch.GroupConfig{Strategy: desk.LeastActive}, "1 2 -2 -1 3", "a b a"},
+		{dispatch.GroupConfig{Strategy: desk.RoundRobin}, "1 2 -2 3", "a b a"},
+		{dispatch.GroupConfig{Strategy: desk.LongestIdle}, "1 2 -2 -1 3", "a b b"},
+		{dispatch.GroupConfig{Strategy: desk.Weighted}, "1 2 3 4", "a a b a"},
+		{dispatch.GroupConfig{}, "1 -1 1", "a b"},
+		{dispatch.GroupConfig{Sticky: time.Hour}, "1 -1 1", "a a"},
+		{dispatch.GroupConfig{Sticky: 500 * time.Millisecond}, "1 -1 1", "a b"},
+	} {
+		for _, cfg := range []dispatch.Config{{Groups: map[string]dispatch.GroupConfig{"g": tc.group}}, {DefaultGroup: tc.group}} {
+			withCenter(t, cfg, func(c *center) {
+				expires := time.Now().Add(time.Hour)
+				agents := map[string]*conn{}
+				agents["a"] = c.loginAs(auth.Identity{User: "a", Role: frame.RoleAgent, Groups: []string{"g"}, Capacity: 10, Weight: 3, Expires: expires})
+				time.Sleep(time.Second)
+				agents["b"] = c.loginAs(auth.Identity{User: "b", Role: frame.RoleAgent, Groups: []string{"g"}, Capacity: 10, Expires: expires})
+				if got := c.follow(agents, tc.steps); got != tc.want {
+					t.Errorf("%+v: %s: got %s, want %s", tc.group, tc.steps, got, tc.want)
+				}
+			})
+		}
+	}
+}
+
+// follow opens and closes the visitors' conversations, and tells who got those that were opened.
+func (c *center) follow(agents map[string]*conn, steps string) string {
+	visitors, open, got := map[string]*conn{}, map[string]frame.ID{}, []string{}
+	for i, step := range strings.Fields(steps) {
+		time.Sleep(time.Second)
+		if name, ends := strings.CutPrefix(step, "-"); ends {
+			c.send(visitors[name], (&frame.Close{Ref: 9, Conv: open[name]}).Append(nil))
+			continue
+		}
+		if visitors[step] == nil {
+			visitors[step] = c.login(fmt.Sprint("v", step), frame.RoleVisitor)
+		}
+		c.open(visitors[step], byte(1+i))
+		open[step] = c.shown(visitors[step]).Conv
+		for name, n := range agents {
+			if c.last(n, frame.TypeConversation) != nil && c.shown(n).Conv == open[step] {
+				got = append(got, name)
+			}
+		}
+	}
+	return strings.Join(got, " ")
+}
+
+func TestStrategyIsChecked(t *testing.T) {
+	for _, strategy := range []desk.Strategy{"fastest", desk.Manual} {
+		for _, cfg := range []dispatch.Config{
+			{Loops: 1, Groups: map[string]dispatch.GroupConfig{"sales": {Strategy: strategy}}},
+			{Loops: 1, DefaultGroup: dispatch.GroupConfig{Strategy: strategy}},
+		} {
+			if err := cfg.Validate(); err == nil || !strings.Contains(err.Error(), "choose least_active") {
+				t.Errorf("%s: %v", strategy, err)
+			}
+		}
+	}
+}
