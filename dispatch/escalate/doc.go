@@ -10,7 +10,7 @@
 // by whichever device. Tick comes at least once a second. After each event, or each batch of them, Take returns the effects. The caller writes their
 // records and hands their notifications to the outbox in one transaction, so that a crash leaves both or none; if it is refused, it repeats the same
 // effects, and neither ticks nor calls Take until they are durable. Each effect may be carried out twice: a notification has the key (conversation, user, step, last
-// sequence), a record is the whole state.
+// sequence) and an id made of it (NotificationID), a record is the whole state.
 //
 // A record is written only when something became due or was closed. What is acked in time, so nearly everything, costs no write. At start the
 // caller puts everything back in three steps: Restore with each record; Sent, with the time at which it was stored, for each message that is unacked
