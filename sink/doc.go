@@ -27,6 +27,11 @@
 // The transactions hold them once; the committer copies them from the batch that it has made of the transactions, so message and
 // entry are on the disk together or not at all. Nothing on the message path waits for the one who ships.
 //
+// # Notices
+//
+// A transaction may also hold notices (Tx.Notify): what somebody outside has to be told, in one lane for each who is told. They are durable with the
+// rest of it, and the committer numbers them in the order of the commits.
+//
 // # Goroutines
 //
 //	the committer     takes all transactions that wait, makes one batch of them and applies it, while the last one still syncs

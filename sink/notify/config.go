@@ -38,7 +38,7 @@ type Endpoint struct {
 	Workers int
 	// Timeout bounds one attempt, all of it. Default 15 s.
 	Timeout time.Duration
-	// Attempts is after how many that failed a notification is a dead letter. Default 24, which is about ten hours with the waits below.
+	// Attempts is after how many that failed a notification is a dead letter. Default 24, which is about nine hours with the waits below.
 	Attempts int
 	// RetryMin and RetryMax bound the wait before a notification is tried again. Defaults 1 s and 1 h.
 	RetryMin, RetryMax time.Duration

@@ -21,6 +21,9 @@ const readStep = 1_000
 // maxBurying is how many notices are taken out of a full lane at the same time; they are written to the dead letters together.
 const maxBurying = 64
 
+// maxEnded is how many outcomes may wait to be settled before nothing more is started.
+const maxEnded = 1_000
+
 // trip is how many failures in a row, that say something of the endpoint, make it count as away.
 const trip = 5
 
@@ -112,7 +115,7 @@ func (l *lane) wait(stop, kill context.Context, timer <-chan time.Time) bool {
 // untilNext is how long there is nothing to do but what others tell.
 func (l *lane) untilNext() time.Duration {
 	wait, now := time.Hour, time.Now()
-	if due, ok := l.plan.nextDue(); ok && l.sending < l.parallel() {
+	if due, ok := l.plan.nextDue(); ok && l.mayStart() {
 		wait = max(time.UnixMilli(int64(due)).Sub(now), l.pause.Sub(now))
 	}
 	for _, at := range []time.Time{l.retry, l.buried} {
@@ -169,10 +172,13 @@ func (l *lane) parallel() int {
 	return l.cfg.Workers
 }
 
+// mayStart tells whether there is a worker for an attempt.
+func (l *lane) mayStart() bool { return l.sending < l.parallel() && len(l.ended) < maxEnded }
+
 // startSending starts attempts for what is due, as far as there are workers. Each runs until it ends or kill does; run waits.
 func (l *lane) startSending(work *sync.WaitGroup, kill context.Context) {
 	now := time.Now()
-	for l.sending < l.parallel() && !now.Before(l.pause) {
+	for l.mayStart() && !now.Before(l.pause) {
 		c := l.plan.next(uint64(now.UnixMilli()))
 		if c == nil {
 			return
@@ -185,7 +191,7 @@ func (l *lane) startSending(work *sync.WaitGroup, kill context.Context) {
 
 // startBurying takes the oldest out of a lane that holds too much.
 func (l *lane) startBurying(work *sync.WaitGroup, kill context.Context) {
-	for l.burying < maxBurying && !time.Now().Before(l.buried) && l.queue.Waiting(l.cfg.Name).Bytes > uint64(l.cfg.MaxWaiting)+l.leaving {
+	for l.burying < maxBurying && len(l.ended) < maxEnded && !time.Now().Before(l.buried) && l.queue.Waiting(l.cfg.Name).Bytes > uint64(l.cfg.MaxWaiting)+l.leaving {
 		c := l.plan.oldest()
 		if c == nil {
 			return

@@ -119,8 +119,11 @@ func (m *mailer) send(ctx context.Context, batch []message) (int, error) {
 		data.Link = cmp.Or(more.Link, data.Link)
 	}
 	msg, err := m.compose(batch[0].notification, data)
+	if err != nil && n > 1 { // it may be the fault of any of them
+		return m.send(ctx, batch[:1])
+	}
 	if err != nil {
-		return 1, err // it may be the fault of any of them
+		return 1, err
 	}
 	return n, m.deliver(ctx, msg)
 }

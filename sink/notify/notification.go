@@ -27,6 +27,9 @@ type Notification struct {
 // MaxData is the longest data of a notification, in bytes.
 const MaxData = 256 << 10
 
+// maxType is the longest type.
+const maxType = 64
+
 var (
 	validID   = regexp.MustCompile(`^[A-Za-z0-9_-]{1,128}$`)
 	validType = regexp.MustCompile(`^[a-z0-9_]+(\.[a-z0-9_]+)*$`)
@@ -37,21 +40,28 @@ func Encode(n Notification) ([]byte, error) {
 	if err := n.validate(); err != nil {
 		return nil, err
 	}
+	text, err := marshal(&n)
+	if err != nil {
+		return nil, fmt.Errorf("notify: the notification does not encode: %w", err)
+	}
+	return text, nil
+}
+
+// marshal is json.Marshal without the escapes that HTML would need.
+func marshal(v any) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	if err := e.Encode(&n); err != nil {
-		return nil, fmt.Errorf("notify: the notification does not encode: %w", err)
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte{'\n'}), nil
+	err := e.Encode(v)
+	return bytes.TrimSuffix(b.Bytes(), []byte{'\n'}), err
 }
 
 func (n *Notification) validate() error {
 	switch {
 	case !validID.MatchString(n.ID):
 		return fmt.Errorf("notify: the id %.150q is not 1 to 128 of letters, digits, - and _", n.ID)
-	case len(n.Type) > 64 || !validType.MatchString(n.Type):
-		return fmt.Errorf("notify: the type %.80q is not at most 64 of small letters, digits, _ and dots between them", n.Type)
+	case len(n.Type) > maxType || !validType.MatchString(n.Type):
+		return fmt.Errorf("notify: the type %.80q is not at most %d of small letters, digits, _ and dots between them", n.Type, maxType)
 	case len(n.Data) > MaxData:
 		return fmt.Errorf("notify: the data has %d bytes, more than %d", len(n.Data), MaxData)
 	case !json.Valid(n.Data) || bytes.TrimLeft(n.Data, " \t\r\n")[0] != '{':

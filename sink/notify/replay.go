@@ -15,7 +15,7 @@ type Replayed struct {
 	Kept   int // lines that are dead letters still
 }
 
-// replayStep is how many notifications are put into the store together.
+// replayStep is how many notifications are put into the store, or letters written, together.
 const replayStep = 256
 
 // Replay puts what is in the file of dead letters back into the lanes of its endpoints, behind what waits there. What is no notification, or for an
@@ -28,11 +28,12 @@ func (n *Notifier) Replay(ctx context.Context) (Replayed, error) {
 		return Replayed{}, err
 	}
 	r := replay{notifier: n, waiting: map[string][]sink.Notice{}}
-	if err := errors.Join(n.burial.file.Each(taken, func(l Letter, broken []byte) error { return r.letter(ctx, l, broken) }), r.flush(ctx)); err != nil {
-		return r.done, fmt.Errorf("%w (the dead letters are in %s; replay them again)", err, taken)
+	err = n.burial.file.Each(taken, func(l Letter, broken []byte) error { return r.letter(ctx, l, broken) })
+	if err == nil {
+		err = r.flush(ctx)
 	}
-	if err := n.burial.bury(r.kept); err != nil {
-		return r.done, err
+	if err != nil {
+		return r.done, fmt.Errorf("%w (the dead letters are in %s; replay them again)", err, taken)
 	}
 	return r.done, n.burial.file.Finish(taken)
 }
@@ -41,20 +42,18 @@ func (n *Notifier) Replay(ctx context.Context) (Replayed, error) {
 type replay struct {
 	notifier *Notifier
 	waiting  map[string][]sink.Notice // by lane, not put yet
-	kept     []Letter
+	kept     []Letter                 // not written yet
 	done     Replayed
 }
 
 func (r *replay) letter(ctx context.Context, l Letter, broken []byte) error {
 	if broken != nil {
-		r.keep(newLetter("", broken, 0, errors.New("notify: this line is not a dead letter")))
-		return nil
+		return r.keep(newLetter("", broken, 0, errors.New("notify: this line is not a dead letter")))
 	}
 	notice, err := r.notice(l)
 	if err != nil {
 		l.Error = err.Error()
-		r.keep(l)
-		return nil
+		return r.keep(l)
 	}
 	if r.waiting[l.Endpoint] = append(r.waiting[l.Endpoint], notice); len(r.waiting[l.Endpoint]) == replayStep {
 		return r.put(ctx, l.Endpoint)
@@ -62,9 +61,18 @@ func (r *replay) letter(ctx context.Context, l Letter, broken []byte) error {
 	return nil
 }
 
-func (r *replay) keep(l Letter) {
-	r.kept = append(r.kept, l)
+func (r *replay) keep(l Letter) error {
 	r.done.Kept++
+	if r.kept = append(r.kept, l); len(r.kept) < replayStep {
+		return nil
+	}
+	return r.buryKept()
+}
+
+func (r *replay) buryKept() error {
+	err := r.notifier.burial.bury(r.kept)
+	r.kept = r.kept[:0]
+	return err
 }
 
 // notice makes a notice of a letter, which somebody may have written by hand.
@@ -93,7 +101,7 @@ func (r *replay) flush(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return r.buryKept()
 }
 
 func (r *replay) put(ctx context.Context, lane string) error {

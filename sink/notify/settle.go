@@ -29,6 +29,9 @@ func (l *lane) take(o outcome) {
 		l.freed(o)
 		l.plan.release(o.conv)
 		l.storeFailed(o.failure)
+		if o.full {
+			l.buried = l.retry
+		}
 		return
 	}
 	l.ended = append(l.ended, o)

@@ -117,11 +117,8 @@ var escape = map[string]any{
 }
 
 func asJSON(value any) (string, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	err := e.Encode(value)
-	return strings.TrimSuffix(b.String(), "\n"), err
+	text, err := marshal(value)
+	return string(text), err
 }
 
 // escapeActions puts the escaper behind the pipeline of each action that prints, as html/template does.
