@@ -47,6 +47,9 @@ func (c *configCheckCmd) Run(env *environment) error {
 	if _, err := routing.Load(loaded.Routing.File); err != nil {
 		return err
 	}
+	if err := checkNotify(&loaded.Config); err != nil {
+		return err
+	}
 	_, err = env.stdout.Write(loaded.YAML())
 	return err
 }

@@ -100,7 +100,7 @@ func serverID(configured string) (string, error) {
 func startServer(cfg *config.Config, given sockets, verifier *auth.Verifier, log *slog.Logger) (*server, error) {
 	s := newServer(cfg, given, log)
 	begin := time.Now()
-	for _, start := range []func() error{s.startAdmin, s.openStore, s.startHistory, s.openNet, func() error { return s.startCenter(verifier) }, func() error { return s.startAPI(verifier) }} {
+	for _, start := range []func() error{s.startAdmin, s.openStore, s.startHistory, s.startNotifying, s.openNet, func() error { return s.startCenter(verifier) }, func() error { return s.startAPI(verifier) }} {
 		if err := start(); err != nil {
 			return nil, errors.Join(err, s.stop(cfg.Server.DrainTimeout))
 		}

@@ -46,6 +46,7 @@ type server struct {
 	phase    atomic.Int32                  // of type phase
 	store    atomic.Pointer[sink.Store]    // nil until it is open; atomic, because admin looks at it during the start
 	history  atomic.Pointer[shipping]      // nil without ClickHouse, and until it is opened; atomic for the same reason
+	notify   atomic.Pointer[notifying]     // nil until the store is open
 	upgrades atomic.Pointer[failedUpgrade] // the last that did not take place, or nil; atomic, because admin shows it
 
 	admin   *admin.Server     // the rest is nil until its start
@@ -71,7 +72,7 @@ func newServer(cfg *config.Config, given sockets, log *slog.Logger) *server {
 func (s *server) startAdmin() (err error) {
 	s.admin, err = admin.Start(admin.Config{
 		Listen: s.cfg.Admin.Listen.AddrPort(), Listener: s.given.admin, ServerID: s.cfg.Server.ID, Version: version,
-		Gatherer: s.metrics.gatherer(), Ready: s.ready, Vars: s.vars, Log: s.log,
+		Gatherer: s.metrics.gatherer(), Ready: s.ready, Vars: s.vars, Replay: s.replay, Log: s.log,
 		Actions: map[string]admin.Action{erasePath: s.erase},
 	})
 	return err
@@ -97,10 +98,19 @@ func (s *server) startHistory() error {
 	return err
 }
 
+// startNotifying follows the store and comes before the center, whose messages it tells of.
+func (s *server) startNotifying() error {
+	n, err := startNotifying(s.cfg, s.store.Load(), s.log, s.metrics.parts)
+	if err == nil {
+		s.notify.Store(n)
+	}
+	return err
+}
+
 // reads is the store, with the history behind it, or nothing: then what the store has let go of is gone, and a reader who needs it is told. Of so many
 // goroutines that read, at most half wait for the history.
 func (s *server) reads(goroutines int) store {
-	st := store{Store: s.store.Load()}
+	st := store{Store: s.store.Load(), events: s.notify.Load().events}
 	var cold history.Cold = history.Nowhere{}
 	if h := s.history.Load(); h != nil {
 		cold = h.client
@@ -213,6 +223,9 @@ func (s *server) ready() admin.Readiness {
 	if h := s.history.Load(); h != nil {
 		checks["history"] = h.check() // and ready all the same: messages do not wait for it
 	}
+	if n := s.notify.Load(); n != nil {
+		checks["notify"] = n.check() // and ready all the same
+	}
 	return admin.Readiness{Ready: p == serving && available, Checks: checks}
 }
 
@@ -224,6 +237,9 @@ func (s *server) vars() map[string]any {
 	}
 	if h := s.history.Load(); h != nil {
 		v["history"] = h.vars()
+	}
+	if n := s.notify.Load(); n != nil {
+		v["notify"] = n.vars()
 	}
 	if st := s.store.Load(); st != nil {
 		r := st.Recovery()
@@ -242,6 +258,9 @@ func (s *server) stop(patience config.Duration) error {
 	s.log.Info("stopping", "patience", patience.String())
 	begin := time.Now()
 	s.erasing.stop()
+	if n := s.notify.Load(); n != nil {
+		n.cancel() // what is being sent has the time that the clients have
+	}
 	err := s.stopNet(time.Duration(patience))
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
@@ -254,6 +273,9 @@ func (s *server) stop(patience config.Duration) error {
 	if h := s.history.Load(); h != nil {
 		err = errors.Join(err, h.stop())
 	}
+	if n := s.notify.Load(); n != nil {
+		<-n.done
+	}
 	if st := s.store.Load(); st != nil {
 		err = errors.Join(err, st.Close(ctx))
 	}
@@ -264,6 +286,15 @@ func (s *server) stop(patience config.Duration) error {
 		s.admin.Close(ctx)
 	}
 	return err
+}
+
+// replay sends the dead letters of notifications again.
+func (s *server) replay(ctx context.Context) (map[string]any, error) {
+	n := s.notify.Load()
+	if n == nil {
+		return nil, errors.New("the server is starting; try again")
+	}
+	return n.replay(ctx)
 }
 
 func (s *server) stopNet(patience time.Duration) error {

@@ -17,6 +17,7 @@ import (
 	"github.com/switchyard-im/switchyard/netserver"
 	"github.com/switchyard-im/switchyard/sink"
 	"github.com/switchyard-im/switchyard/sink/history"
+	outward "github.com/switchyard-im/switchyard/sink/notify"
 )
 
 // The functions below give each part its own configuration. Nothing but they knows both sides, so an option that no line here
@@ -151,10 +152,17 @@ func poolConfig(p config.Pool) dispatch.PoolConfig {
 // interface that Begin returns and of the error.
 type store struct {
 	*sink.Store
-	tiers *history.Reader // messages are read through it; nil: none are read
+	tiers  *history.Reader // messages are read through it; nil: none are read
+	events *outward.Events // tells the endpoints of messages; nil: there are none
 }
 
-func (s store) Begin(generation uint64) dispatch.Tx { return tx{s.Store.Begin(generation)} }
+func (s store) Begin(generation uint64) dispatch.Tx {
+	t := tx{s.Store.Begin(generation)}
+	if s.events != nil {
+		return notifyingTx{t, s.events}
+	}
+	return t
+}
 
 func (s store) LoadConversation(conv frame.ID, tail int) (state, messages []byte, ok bool, err error) {
 	state, messages, ok, err = s.Store.LoadConversation(conv, tail)

@@ -33,7 +33,7 @@ type Readiness struct {
 // Action does something on the server. It gets the body of the request, and returns the status and the answer; it may take long, until ctx ends.
 type Action func(ctx context.Context, body []byte) (code int, answer map[string]any)
 
-// Config says what is shown. All fields are required but Listener, Vars and Actions.
+// Config says what is shown. All fields are required but Listener, Vars, Actions and Replay.
 type Config struct {
 	Listen   string // IP:PORT
 	Listener int    // a listening socket to take over instead of opening one at Listen; 0: none
@@ -41,8 +41,9 @@ type Config struct {
 	Version  string
 	Gatherer prometheus.Gatherer
 	Ready    func() Readiness
-	Vars     func() map[string]any // further figures of /varz, snake_case
-	Actions  map[string]Action     // path -> what a POST there does
+	Vars     func() map[string]any                         // further figures of /varz, snake_case
+	Actions  map[string]Action                             // path -> what a POST there does
+	Replay   func(context.Context) (map[string]any, error) // sends the dead letters of notifications again
 	Log      *slog.Logger
 }
 
@@ -82,6 +83,9 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("POST /debug/collect", collect)
 	for path, action := range s.cfg.Actions {
 		mux.HandleFunc("POST "+path, s.act(action))
+	}
+	if s.cfg.Replay != nil {
+		mux.HandleFunc("POST /notify/replay", s.replay)
 	}
 	mux.HandleFunc("GET /{$}", s.index)
 	return mux
@@ -146,9 +150,19 @@ func collect(w http.ResponseWriter, _ *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
+// replay answers how many dead letters wait to be sent again, and how many are kept.
+func (s *Server) replay(w http.ResponseWriter, r *http.Request) {
+	done, err := s.cfg.Replay(r.Context())
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	s.answer(w, http.StatusOK, done)
+}
+
 func (s *Server) index(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	fmt.Fprintf(w, "switchyard %s on %s\n\n/metrics\n/healthz\n/readyz\n/varz\n/debug/pprof/\nPOST /debug/collect\n", s.cfg.Version, s.cfg.ServerID)
+	fmt.Fprintf(w, "switchyard %s on %s\n\n/metrics\n/healthz\n/readyz\n/varz\n/debug/pprof/\nPOST /debug/collect\nPOST /notify/replay\n", s.cfg.Version, s.cfg.ServerID)
 }
 
 // answer writes a JSON object with the time and the server's name, as every answer has.

@@ -18,6 +18,7 @@ type Config struct {
 	Auth          Auth          `name:"auth" doc:"Who may connect."`
 	Store         Store         `name:"store" doc:"The journal and the history on the local disk."`
 	History       History       `name:"history" doc:"The history in ClickHouse. Without history.clickhouse the store on the disk is the history, for store.retention."`
+	Notify        Notify        `name:"notify" doc:"Who is told of what happens, by webhooks. What they do not take waits on the disk, and delays nothing."`
 	Conversations Conversations `name:"conversations" doc:"The message center: order, deduplication, replay."`
 	Routing       Routing       `name:"routing" doc:"How conversations find agents."`
 	Overload      Overload      `name:"overload" doc:"What is given up under pressure: typing first, then presence, history, new connections; messages only when they would wait too long."`
@@ -134,6 +135,12 @@ type History struct {
 	WhenFull     string   `name:"when_full" default:"refuse" one_of:"refuse drop" doc:"refuse: new messages are refused with a retry time until there is room; nothing is lost. drop (dangerous): chat goes on, and what is sent meanwhile never reaches the history; the gap is recorded in the table history_gaps."`
 	DeadLetters  string   `name:"dead_letters" doc:"The file for rows that ClickHouse does not take, as JSON lines; see switchyard history replay-dead. Empty: dead-letters.jsonl in store.dir."`
 	QueryTimeout Duration `name:"query_timeout" default:"5s" min:"100ms" max:"5m" doc:"How long a page of old messages may take; then what is on the disk is answered, as a partial page."`
+}
+
+// Notify is who is told.
+type Notify struct {
+	File        string `name:"file" doc:"A YAML file with the endpoints and the events that each gets; docs/notifications.md describes it. Empty: nobody is told."`
+	DeadLetters string `name:"dead_letters" doc:"The file for what could not be delivered, as JSON lines; POST /notify/replay on the admin address sends it again. Empty: notify-dead-letters.jsonl in store.dir."`
 }
 
 // Conversations is the message center.
