@@ -12,16 +12,17 @@ import (
 // deskRunner owns the desk: one goroutine that takes events and sends assignments to the shards. It hears of a conversation only after it
 // is durable, and an assignment becomes true when the conversation's shard has written it.
 type deskRunner struct {
-	center *Center
-	desk   *desk.Desk
-	inbox  mailbox[core.DeskEvent]
-	waker  *waker
-	quit   chan struct{}
+	center    *Center
+	desk      *desk.Desk
+	inbox     mailbox[core.DeskEvent]
+	questions mailbox[question]
+	waker     *waker
+	quit      chan struct{}
 }
 
 func newDeskRunner(c *Center) *deskRunner {
 	d := &deskRunner{center: c, desk: desk.New(c.cfg.desk()), waker: newWaker(), quit: make(chan struct{})}
-	d.inbox.wake = d.waker.wake
+	d.inbox.wake, d.questions.wake = d.waker.wake, d.waker.wake
 	return d
 }
 
@@ -56,6 +57,9 @@ func (d *deskRunner) run() {
 		for _, e := range d.inbox.take() {
 			d.event(&e)
 		}
+		for _, q := range d.questions.take() {
+			d.answer(q)
+		}
 		for _, a := range d.desk.Take() { // assignments all: Config allows nothing that leads to others
 			d.center.owner(a.Conv).inbox.put(control{kind: ctlAssign, conv: a.Conv, agent: a.Agent, reason: string(a.Reason)})
 		}
@@ -67,7 +71,7 @@ func (d *deskRunner) idle() bool {
 	case <-d.quit:
 		return false
 	default:
-		return d.inbox.depth() == 0
+		return d.inbox.depth()+d.questions.depth() == 0
 	}
 }
 

@@ -155,7 +155,7 @@ func (s *server) startAPI(verifier *auth.Verifier) (err error) {
 		return nil
 	}
 	c.Listener, c.Verifier, c.Store, c.Log = s.given.api, verifier, s.reads(s.cfg.API.Requests), s.log
-	c.Queries = s.queries()
+	c.Queries, c.Explain = s.queries(), s.center.Explain
 	s.api, err = api.Start(c)
 	return err
 }

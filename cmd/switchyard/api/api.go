@@ -1,4 +1,4 @@
-// Package api is the HTTP interface for applications: the history of a conversation, search and reports, as JSON. Each request carries a token
+// Package api is the HTTP interface for applications: the history of a conversation and how it was routed, search and reports, as JSON. Each request carries a token
 // as a client's hello does, and sees what its bearer may see: a participant its own conversations, a supervisor those of its groups.
 //
 // cmd starts it after the message center and stops it before. Requests run on net/http's goroutines and may block on the disk and on the history store;
@@ -21,6 +21,7 @@ import (
 	"github.com/switchyard-im/switchyard/dispatch"
 	"github.com/switchyard-im/switchyard/dispatch/auth"
 	"github.com/switchyard-im/switchyard/dispatch/core"
+	"github.com/switchyard-im/switchyard/dispatch/desk"
 	"github.com/switchyard-im/switchyard/frame"
 	"github.com/switchyard-im/switchyard/sink/history"
 )
@@ -44,6 +45,7 @@ type Config struct {
 	Verifier *auth.Verifier
 	Store    Store
 	Queries  history.Queries
+	Explain  func(ctx context.Context, conv frame.ID) (decisions []desk.Decision, open bool, err error)
 	Log      *slog.Logger
 }
 
@@ -70,6 +72,7 @@ func Start(cfg Config) (*Server, error) {
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /v1/conversations/{id}/messages", s.handler(s.messages))
+	mux.Handle("GET /v1/conversations/{id}/routing", s.handler(s.routing))
 	mux.Handle("GET /v1/search", s.handler(s.search))
 	mux.Handle("GET /v1/reports/{measure}", s.handler(s.report))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {

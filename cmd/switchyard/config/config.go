@@ -55,7 +55,7 @@ type Admin struct {
 
 // API is the applications' listener.
 type API struct {
-	Listen   MaybeAddress `name:"listen" default:"off" doc:"IP address and port for /v1/conversations/ID/messages, /v1/search and /v1/reports; without an address, every interface. off: none."`
+	Listen   MaybeAddress `name:"listen" default:"off" doc:"IP address and port for /v1/conversations/ID/messages and .../routing, /v1/search and /v1/reports; without an address, every interface. off: none."`
 	Requests int          `name:"requests" default:"64" min:"1" max:"10000" doc:"Requests at a time; more are answered 503."`
 	Timeout  Duration     `name:"timeout" default:"10s" min:"100ms" max:"5m" doc:"How long a request may take; then it is answered 503."`
 }
