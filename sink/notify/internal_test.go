@@ -68,7 +68,6 @@ type model struct {
 	rng     *rand.Rand
 	waiting []modelNotice // ascending
 	given   uint64
-	sent    map[frame.ID]uint64 // the last of each conversation that was settled
 }
 
 type modelNotice struct {

@@ -205,14 +205,16 @@ func TestBulkheads(t *testing.T) {
 	})
 	stuck, fine := dead.hook("dead"), good.hook("good")
 	stuck.Timeout, stuck.Workers = time.Hour, 2
-	fine.Attempts, fine.RetryMax = 1000, time.Hour
+	fine.Attempts, fine.RetryMax = 1000, 50*time.Millisecond
 	b := start(t, notify.Config{Endpoints: []notify.Endpoint{stuck, fine}, StopTimeout: 10 * time.Millisecond})
 	const convs, each = 20, 100
 	for n := range each {
+		var some []sink.Notice
 		for conv := range convs {
-			b.put(t, "dead", event(t, conv, n))
-			b.put(t, "good", event(t, conv, n))
+			some = append(some, event(t, conv, n))
 		}
+		b.put(t, "dead", some...)
+		b.put(t, "good", some...)
 	}
 	waitFor(t, "the others", func() bool { return b.store.Notices().Waiting("good").Notices == each })
 	if n := len(dead.requests()); n != 2 {
@@ -222,7 +224,8 @@ func TestBulkheads(t *testing.T) {
 		t.Errorf("%d wait for the dead endpoint", w)
 	}
 	good.answer(nil)
-	waitFor(t, "no more than the backoff", func() bool { return b.status(t, "good").Waiting.Notices == each }) // it waits, as it was told
+	b.empty(t, "good")
+	inOrder(t, good.requests(), convs, each)
 }
 
 // TestAwayEndpoint: an endpoint that is away is asked with one notification at a time, and gets all when it is back.
