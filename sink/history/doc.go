@@ -7,9 +7,8 @@
 // # Exactly once
 //
 // The shipper takes a range of the outbox, makes it durable that this range is one batch (Freeze), inserts its rows and then lets
-// the outbox delete it (Shipped). After a crash the frozen range is read and sent again: the same rows in the same order under the
-// same token, so ClickHouse drops what it has already. What gets past that (its window of tokens is 10,000 batches) is merged away,
-// because rows of one message replace each other: reads use FINAL.
+// the outbox delete it (Shipped). After a crash the frozen range is read again, and inserted again unless ClickHouse has all of its rows. A second copy does no
+// harm, because rows of one message replace each other: reads use FINAL. The token of an insert is no proof that its rows are there; see insert.go.
 //
 // The token holds a hash of the rows, because ClickHouse silently drops other rows under a token that it knows.
 //

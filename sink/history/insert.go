@@ -12,6 +12,8 @@ type inserter struct {
 	// reject keeps a row that was refused on its own.
 	reject func(ctx context.Context, table string, r *Row, err error) error
 	writer *writer
+	// again tells that the rows were sent before, by a process that did not live to see the end of it.
+	again bool
 }
 
 // insert writes all rows but those that are rejected. A batch with a row that is not wanted is halved until that row is alone, which
@@ -26,7 +28,7 @@ func (i *inserter) insertFilled(ctx context.Context, c columns, rows []Row, toke
 	if len(rows) == 0 {
 		return nil
 	}
-	err := i.try(ctx, func(ctx context.Context) error { return i.writer.insert(ctx, c, token) })
+	err := i.try(ctx, i.attempt(c, rows, token))
 	var fault *Fault
 	switch {
 	case !errors.As(err, &fault) || fault.Class != ClassPoison:
@@ -39,4 +41,22 @@ func (i *inserter) insertFilled(ctx context.Context, c columns, rows []Row, toke
 		return err
 	}
 	return i.insert(ctx, c, rows[half:], halfToken(token, 1))
+}
+
+// attempt is one insert, to be tried until it ends well. The token counts for the first attempt only: a ClickHouse that was killed may know the token and
+// not have the rows, because it notes the one before it has the other. So when it is not known how an insert ended, ClickHouse is asked whether the
+// rows are there, and if they are not, they are inserted without a token. Should an earlier insert then still take effect, its rows are the same.
+func (i *inserter) attempt(c columns, rows []Row, token string) func(context.Context) error {
+	uncertain := i.again
+	return func(ctx context.Context) error {
+		if !uncertain {
+			err := i.writer.insert(ctx, c, token)
+			uncertain = err != nil
+			return err
+		}
+		if there, err := i.writer.holds(ctx, c.table(), rows); there || err != nil {
+			return err
+		}
+		return i.writer.insert(ctx, c, "")
+	}
 }

@@ -124,6 +124,7 @@ func (s *Shipper) insert(ctx context.Context, b *batch) error {
 	if err := s.bury(ctx, b.dead...); err != nil {
 		return err
 	}
+	s.inserter.again = b.frozen
 	if err := s.inserter.insertFilled(ctx, &b.messageColumns, b.rows, b.token); err != nil {
 		return err
 	}

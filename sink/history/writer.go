@@ -2,6 +2,9 @@ package history
 
 import (
 	"context"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -48,11 +51,43 @@ func (w *writer) send(ctx context.Context, query, token string, fill func(driver
 }
 
 // insertSettings makes an insert answer when its rows are written (the server's default is to collect inserts), and drop what came
-// under this token before.
+// under this token before; nothing with an empty one.
 func insertSettings(ctx context.Context, token string) context.Context {
-	return clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{
-		"async_insert":               0,
-		"insert_deduplicate":         1,
-		"insert_deduplication_token": token,
-	}))
+	settings := clickhouse.Settings{"async_insert": 0, "insert_deduplicate": 0}
+	if token != "" {
+		settings["insert_deduplicate"], settings["insert_deduplication_token"] = 1, token
+	}
+	return clickhouse.Context(ctx, clickhouse.WithSettings(settings))
+}
+
+// heldRows is how many rows are asked for in one query: their keys are in its text.
+const heldRows = 1000
+
+// holds tells whether a table has all the rows, or later versions of them.
+func (w *writer) holds(ctx context.Context, table string, rows []Row) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, w.timeout)
+	defer cancel()
+	for some := range slices.Chunk(rows, heldRows) {
+		var there uint64
+		if err := w.conn.QueryRow(withParameters(ctx, keysOf(some)), "SELECT uniqExact(conv_id, seq) FROM "+table+
+			" WHERE (conv_id, seq) IN (SELECT arrayJoin(arrayZip({convs:Array(UUID)}, {seqs:Array(UInt64)}))) AND version >= {version:UInt64}").Scan(&there); err != nil {
+			return false, err
+		}
+		if there < uint64(len(some)) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// keysOf are the parameters for the keys of rows, and the lowest of their versions.
+func keysOf(rows []Row) clickhouse.Parameters {
+	convs, seqs, version := make([]string, len(rows)), make([]string, len(rows)), rows[0].Version
+	for i := range rows {
+		convs[i], seqs[i] = "'"+rows[i].Conv.String()+"'", strconv.FormatUint(rows[i].Seq, 10)
+		version = min(version, rows[i].Version)
+	}
+	return clickhouse.Parameters{
+		"convs": "[" + strings.Join(convs, ",") + "]", "seqs": "[" + strings.Join(seqs, ",") + "]", "version": strconv.FormatUint(version, 10),
+	}
 }

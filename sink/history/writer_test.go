@@ -24,6 +24,13 @@ func (c *flakyConn) PrepareBatch(context.Context, string, ...driver.PrepareBatch
 	return b, nil
 }
 
+// QueryRow tells that the rows are not there.
+func (c *flakyConn) QueryRow(context.Context, string, ...any) driver.Row { return noRows{} }
+
+type noRows struct{ driver.Row }
+
+func (noRows) Scan(dest ...any) error { *dest[0].(*uint64) = 0; return nil }
+
 type flakyBatch struct {
 	driver.Batch
 	conn                *flakyConn
