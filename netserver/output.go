@@ -15,7 +15,7 @@ type output struct {
 }
 
 // largestPiece is how large a piece is at most, in bytes. The first ones are as large as what comes, so that little is held for little.
-const largestPiece = 64 << 10
+const largestPiece = 256 << 10
 
 func (o *output) waiting() int { return o.size }
 
