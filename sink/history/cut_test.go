@@ -5,15 +5,17 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/switchyard-im/switchyard/sink/history"
 )
 
 // cutProxy passes connections on to a server. Once armed it lets the server's side of a connection get a large request, and when the first answer
-// to it comes, it closes the connection instead: the client does not learn how its insert ended.
+// to it comes, or earlier if it is told to, it closes the connection instead: the client does not learn how its insert ended.
 type cutProxy struct {
 	listener net.Listener
 	server   string
+	early    time.Duration // cut so long after the request, without awaiting the answer; 0 awaits it
 	wait     sync.WaitGroup
 
 	mu    sync.Mutex
@@ -25,12 +27,12 @@ type cutProxy struct {
 // largeRequest is more than an insert takes to prepare, and less than its rows.
 const largeRequest = 20_000
 
-func newCutProxy(t testing.TB, server string) *cutProxy {
+func newCutProxy(t testing.TB, server string, early time.Duration) *cutProxy {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &cutProxy{listener: l, server: server}
+	p := &cutProxy{listener: l, server: server, early: early}
 	p.wait.Go(p.accept) // until the listener is closed
 	t.Cleanup(func() {
 		l.Close()
@@ -80,7 +82,11 @@ func (c *cutConn) up() {
 		n, err := c.client.Read(buf)
 		c.mu.Lock()
 		c.sent += n
+		large := c.sent > largeRequest
 		c.mu.Unlock()
+		if large && c.proxy.early > 0 && c.proxy.takeCut() {
+			time.AfterFunc(c.proxy.early, func() { c.client.Close() }) // the rest of the request still passes
+		}
 		if _, e := c.server.Write(buf[:n]); err != nil || e != nil {
 			return
 		}
@@ -99,7 +105,7 @@ func (c *cutConn) down() {
 		large := c.sent > largeRequest
 		c.sent = 0
 		c.mu.Unlock()
-		if large && c.proxy.takeCut() {
+		if large && c.proxy.early == 0 && c.proxy.takeCut() {
 			return
 		}
 		if _, err := c.client.Write(buf[:n]); err != nil {
@@ -132,7 +138,7 @@ func TestAnswerThatIsLost(t *testing.T) {
 	cfg := shipping(t)
 	c := migrated(t, cfg)
 	exec(t, c.Reads(), "SYSTEM STOP MERGES messages") // so that a second copy would be seen
-	proxy := newCutProxy(t, cfg.Addresses[0])
+	proxy := newCutProxy(t, cfg.Addresses[0], 0)
 	proxy.armed = 3
 	cfg.Addresses = []string{proxy.listener.Addr().String()}
 	cfg.Migrate = false
@@ -144,6 +150,34 @@ func TestAnswerThatIsLost(t *testing.T) {
 	shipped(t, feed)
 	if proxy.cuts() != 3 {
 		t.Fatalf("%d answers were lost", proxy.cuts())
+	}
+	if raw, distinct := raw(t, c), distinct(t, c); raw != 1000 || distinct != 1000 {
+		t.Errorf("%d rows, %d messages; want 1,000 of each", raw, distinct)
+	}
+}
+
+// TestInsertThatGoesOn: the connection breaks while ClickHouse is still inserting what came over it. That insert is awaited, not repeated beside it: it would
+// not be seen by whoever asks for its rows, and both would put them into the table.
+func TestInsertThatGoesOn(t *testing.T) {
+	cfg := shipping(t)
+	c := migrated(t, cfg)
+	exec(t, c.Reads(), "SYSTEM STOP MERGES messages") // so that a second copy would be seen
+	exec(t, c.Reads(), "ALTER TABLE messages ADD CONSTRAINT slow CHECK sleep(0.5) = 0")
+	proxy := newCutProxy(t, cfg.Addresses[0], 100*time.Millisecond)
+	proxy.armed = 1
+	cfg.Addresses = []string{proxy.listener.Addr().String()}
+	cfg.Migrate = false
+	feed := &memoryFeed{}
+	for _, frames := range benchEntries(10) {
+		feed.putEntry(history.Entry{Rows: 100, Frames: frames})
+	}
+	run(t, open(t, cfg), feed)
+	shipped(t, feed)
+	if proxy.cuts() != 1 {
+		t.Fatalf("%d inserts were cut", proxy.cuts())
+	}
+	for count(t, c, "SELECT count() FROM system.processes WHERE query_kind = 'Insert' AND current_database = currentDatabase()") > 0 {
+		time.Sleep(10 * time.Millisecond)
 	}
 	if raw, distinct := raw(t, c), distinct(t, c); raw != 1000 || distinct != 1000 {
 		t.Errorf("%d rows, %d messages; want 1,000 of each", raw, distinct)

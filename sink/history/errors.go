@@ -132,6 +132,7 @@ var transientCodes = map[int]bool{
 	202:              true, // too many simultaneous queries
 	209:              true, // socket timeout
 	210:              true, // network error
+	216:              true, // a query with this id is going on: an insert whose answer was lost
 	236:              true, // aborted
 	285:              true, // too few live replicas
 	319:              true, // unknown status of insert

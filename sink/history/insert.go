@@ -44,19 +44,23 @@ func (i *inserter) insertFilled(ctx context.Context, c columns, rows []Row, toke
 }
 
 // attempt is one insert, to be tried until it ends well. The token counts for the first attempt only: a ClickHouse that was killed may know the token and
-// not have the rows, because it notes the one before it has the other. So when it is not known how an insert ended, ClickHouse is asked whether the
-// rows are there, and if they are not, they are inserted without a token. Should an earlier insert then still take effect, its rows are the same.
+// not have the rows, because it notes the one before it has the other. So when it is not known how an insert ended, its end is awaited, ClickHouse is asked
+// whether the rows are there, and if they are not, they are inserted without a token.
 func (i *inserter) attempt(c columns, rows []Row, token string) func(context.Context) error {
 	uncertain := i.again
+	id := i.writer.database + "." + c.table() + " " + token // of each attempt, also by the process before this one
 	return func(ctx context.Context) error {
 		if !uncertain {
-			err := i.writer.insert(ctx, c, token)
+			err := i.writer.insert(ctx, c, id, token)
 			uncertain = err != nil
+			return err
+		}
+		if err := i.writer.settled(ctx, id); err != nil {
 			return err
 		}
 		if there, err := i.writer.holds(ctx, c.table(), rows); there || err != nil {
 			return err
 		}
-		return i.writer.insert(ctx, c, "")
+		return i.writer.insert(ctx, c, id, "")
 	}
 }

@@ -45,7 +45,7 @@ func (r *replay) run(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	writer := &writer{conn: r.client.write, timeout: r.client.cfg.InsertTimeout}
+	writer := &writer{conn: r.client.write, database: r.client.cfg.Database, timeout: r.client.cfg.InsertTimeout}
 	for _, c := range []columns{new(messageColumns), new(eventColumns)} {
 		for rows := range slices.Chunk(r.rowsFor(c.table(), letters), r.client.cfg.BatchRows) {
 			if err := r.insert(ctx, writer, c, rows); err != nil {

@@ -41,7 +41,7 @@ func NewShipper(client *Client, feed Feed) (*Shipper, error) {
 		return nil, fmt.Errorf("history: the directory of the dead letters, %s, is not there: create it", filepath.Dir(s.cfg.DeadLetters))
 	}
 	s.inserter = inserter{
-		writer: &writer{conn: client.write, timeout: s.cfg.InsertTimeout},
+		writer: &writer{conn: client.write, database: s.cfg.Database, timeout: s.cfg.InsertTimeout},
 		try:    s.attempt,
 		reject: s.reject,
 	}

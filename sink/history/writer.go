@@ -13,15 +13,24 @@ import (
 
 // writer inserts rows, one insert at a time. It is not safe for concurrent use.
 type writer struct {
-	conn    driver.Conn
-	timeout time.Duration
+	conn     driver.Conn
+	database string // the connection's
+	timeout  time.Duration
 }
 
 // insert writes what the columns hold into their table, all of it or nothing, unless rows were inserted under this token before: then it does nothing.
-// An error may mean either. The driver's batch is never sent twice: a second Send inserts the rows again and returns nil,
-// so after an error a new batch is made of the same rows.
-func (w *writer) insert(ctx context.Context, c columns, token string) error {
-	return w.send(ctx, c.query(), token, c.appendTo)
+// An error may mean either, or that it is still going on, see settled. The driver's batch is never sent twice: a second Send inserts the rows again and
+// returns nil, so after an error a new batch is made of the same rows. The id is the query's, "" for any.
+func (w *writer) insert(ctx context.Context, c columns, id, token string) error {
+	return w.send(clickhouse.Context(ctx, clickhouse.WithQueryID(id)), c.query(), token, c.appendTo)
+}
+
+// settled is nil if no query with this id is going on. ClickHouse does not run two with the same at once, and it goes on with an insert whose client
+// has left.
+func (w *writer) settled(ctx context.Context, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, w.timeout)
+	defer cancel()
+	return w.conn.Exec(clickhouse.Context(ctx, clickhouse.WithQueryID(id)), "SELECT 1")
 }
 
 // insertGaps writes what was given up.

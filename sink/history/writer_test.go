@@ -24,6 +24,9 @@ func (c *flakyConn) PrepareBatch(context.Context, string, ...driver.PrepareBatch
 	return b, nil
 }
 
+// Exec tells that no insert is going on.
+func (c *flakyConn) Exec(context.Context, string, ...any) error { return nil }
+
 // QueryRow tells that the rows are not there.
 func (c *flakyConn) QueryRow(context.Context, string, ...any) driver.Row { return noRows{} }
 
