@@ -83,10 +83,7 @@ func (g *Gate) frame(c Conn, s *session, typ frame.Type, f []byte) bool {
 		c.Close(frame.CloseProtocolError, "a frame other than hello came first")
 		return false
 	}
-	if !g.sheds(c, typ, f) {
-		g.forward(c, s, typ, f)
-	}
-	return true
+	return g.sheds(c, typ, f) || g.forward(c, s, typ, f)
 }
 
 // heartbeat answers with both times.
@@ -100,25 +97,24 @@ func (g *Gate) heartbeat(c Conn, f []byte) {
 	g.write(c, h.Append(g.buffer(c)))
 }
 
-// forward gives a frame to the runner that owns what it is about.
-func (g *Gate) forward(c Conn, s *session, typ frame.Type, f []byte) {
+// forward gives a frame to the runner that owns what it is about; false: the connection is being closed.
+func (g *Gate) forward(c Conn, s *session, typ frame.Type, f []byte) bool {
 	r, ok := g.route(c, s, typ, f)
 	if !ok {
-		return
+		return true
 	}
 	ring := r.rings[c.Loop()]
 	now := c.Now()
 	if typ == frame.TypeSend && ring.crowded() {
 		g.center.governor.shed(classMessages, 1)
-		g.overloaded(c, s, typ, f)
-		return
+		return g.overloaded(c, s, typ, f)
 	}
 	if !s.mayPass(typ, f) || !ring.push(core.Origin{Conn: c.ID(), Who: s.who}, typ, f, now) {
-		g.overloaded(c, s, typ, f)
-		return
+		return g.overloaded(c, s, typ, f)
 	}
 	s.passed(typ, f)
 	r.waker.wake()
+	return true
 }
 
 // sheds tells whether a frame is left out under pressure: a signal is dropped, a page of history refused.
@@ -135,11 +131,28 @@ func (g *Gate) sheds(c Conn, typ frame.Type, f []byte) bool {
 	return true
 }
 
-// overloaded refuses a frame for now. What follows a refused message is refused too, see session.
-func (g *Gate) overloaded(c Conn, s *session, typ frame.Type, f []byte) {
-	s.refuse(typ, f)
+// overloaded refuses a frame for now. What follows a refused message is refused too, see session. False: the connection is being closed.
+func (g *Gate) overloaded(c Conn, s *session, typ frame.Type, f []byte) bool {
 	g.center.metrics.overloaded.Inc()
 	g.refuse(c, frame.PeekRef(f), frame.ErrorOverloaded, "the server has too much to do; nothing was done, send it again")
+	if s.refuse(typ, f, g.center.cfg.AttachMax) {
+		return true
+	}
+	g.tooManyRefused(c)
+	return false
+}
+
+// takeOver goes on with what a machine refuses of this connection.
+func (g *Gate) takeOver(c Conn, s *session, conv frame.ID, refused *core.Refusals) {
+	if !s.takeOver(conv, refused, g.center.cfg.AttachMax) {
+		g.tooManyRefused(c)
+	}
+}
+
+// tooManyRefused closes a connection before it could send something that overtakes a refused message which nobody remembers.
+func (g *Gate) tooManyRefused(c Conn) {
+	g.center.metrics.tooManyRefused.Inc()
+	c.Close(frame.CloseTooManyRefused, "messages were refused in too many conversations and not sent again")
 }
 
 // route finds the runner and notes what the connection will be attached to.

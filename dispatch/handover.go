@@ -17,7 +17,7 @@ type handedOver struct {
 func (js *jobs) handOver(j core.Job) {
 	js.center.conns.Post(j.Conn, func(c Conn) {
 		if s, ok := c.Data().(*session); ok {
-			s.takeOver(j.Conv, refusal{first: j.First, last: j.Last})
+			js.center.gate.takeOver(c, s, j.Conv, j.Refused)
 		}
 	})
 	js.center.conns.Deliver(j.Conn.Loop(), &frame.Parcel{Owner: &handedOver{jobs: js, job: j}})

@@ -16,6 +16,8 @@ type metrics struct {
 	refused     prometheus.Counter
 	overloaded  prometheus.Counter
 	authRefused prometheus.Counter
+
+	tooManyRefused prometheus.Counter
 }
 
 // latencyBuckets reach from 0.1 ms to 10 s; the native histogram beside them has 10 % steps.
@@ -39,8 +41,10 @@ func newMetrics(reg prometheus.Registerer, c *Center) (*metrics, error) {
 		refused:     counter("switchyard_messages_refused_total", "Requests that were refused because a commit failed."),
 		overloaded:  counter("switchyard_frames_overloaded_total", "Frames that were answered overloaded because a ring was full, a message would have waited too long, or an earlier one of its connection was refused."),
 		authRefused: counter("switchyard_tokens_refused_total", "Tokens that were not accepted."),
+
+		tooManyRefused: counter("switchyard_connections_refusals_total", "Connections that were closed because messages had been refused in more conversations than are remembered, and not sent again."),
 	}
-	err := registerAll(reg, m.accept, m.deliver, m.messages, m.refused, m.overloaded, m.authRefused, &runnerCollector{center: c}, &frameCollector{center: c}, &governorCollector{c.governor})
+	err := registerAll(reg, m.accept, m.deliver, m.messages, m.refused, m.overloaded, m.authRefused, m.tooManyRefused, &runnerCollector{center: c}, &frameCollector{center: c}, &governorCollector{c.governor})
 	return m, err
 }
 

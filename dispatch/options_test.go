@@ -327,17 +327,30 @@ func TestEvictAfter(t *testing.T) {
 
 func (c *center) gauge(name string) float64 {
 	c.t.Helper()
+	gauge, _ := c.metric(name)
+	return gauge
+}
+
+func (c *center) counter(name string) float64 {
+	c.t.Helper()
+	_, counter := c.metric(name)
+	return counter
+}
+
+func (c *center) metric(name string) (gauge, counter float64) {
+	c.t.Helper()
 	families, err := c.reg.Gather()
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	for _, f := range families {
 		if f.GetName() == name {
-			return f.GetMetric()[0].GetGauge().GetValue()
+			m := f.GetMetric()[0]
+			return m.GetGauge().GetValue(), m.GetCounter().GetValue()
 		}
 	}
 	c.t.Fatalf("no metric %s", name)
-	return 0
+	return 0, 0
 }
 
 func TestConfigIsChecked(t *testing.T) {

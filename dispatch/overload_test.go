@@ -337,6 +337,43 @@ func TestRefusedInTwoPlaces(t *testing.T) {
 	})
 }
 
+// TestTooManyRefused: an overloaded server remembers refused messages of so many conversations of a connection. At one more it closes the connection,
+// and takes nothing that stands behind the message in the batch: it could overtake one that nobody remembers.
+func TestTooManyRefused(t *testing.T) {
+	const attachMax = 1100
+	withCenter(t, dispatch.Config{MaxDelay: 200 * time.Millisecond, AttachMax: attachMax}, func(c *center) {
+		n := c.login("v", frame.RoleVisitor)
+		c.open(n, 1)
+		conv := c.shown(n).Conv
+		message := func(conv frame.ID, id byte) []byte {
+			return (&frame.Send{Ref: 1, Conv: conv, Level: 2, ID: frame.ID{id}, Base: 1, Body: []byte{0xc0}}).Append(nil)
+		}
+		c.store.Hold()
+		c.send(n, message(conv, 1))
+		time.Sleep(time.Second)
+		for i := range attachMax {
+			c.send(n, message(frame.ID{1, byte(i), byte(i >> 8)}, 1))
+			if code := c.refusal(n).Code; code != frame.ErrorOverloaded || c.closed(n) != 0 {
+				t.Fatalf("conversation %d: error %d, closed with %d", i, code, c.closed(n))
+			}
+		}
+		c.nets.mu.Lock()
+		n.out = n.out[:0]
+		c.nets.mu.Unlock()
+		c.send(n, append(message(conv, 2), (&frame.Heartbeat{}).Append(nil)...))
+		if code := c.closed(n); code != frame.CloseTooManyRefused || c.refusal(n).Code != frame.ErrorOverloaded {
+			t.Errorf("closed with %d after error %d", code, c.refusal(n).Code)
+		}
+		if c.last(n, frame.TypeHeartbeat) != nil {
+			t.Error("what stands behind the message was handled")
+		}
+		if count := c.counter("switchyard_connections_refusals_total"); count != 1 {
+			t.Errorf("%v connections were counted", count)
+		}
+		c.store.Resume()
+	})
+}
+
 // TestMemoryPressure: near its memory limit the server gives up all but messages; clear of it, nothing.
 func TestMemoryPressure(t *testing.T) {
 	var used atomic.Int64 // percent

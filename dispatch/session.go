@@ -22,12 +22,9 @@ type rare struct {
 	convs   []frame.ID // further conversations that it may be attached to
 	replays replays    // what is to be replayed to it
 
-	refused map[frame.ID]refusal // by conversation
+	refused map[frame.ID]core.Refusals // by conversation, none of them empty
+	known   int                        // messages of all of them
 }
-
-// refusal keeps a connection's messages in order over a full ring, as core's barrier does over a failed commit: what is sent to the
-// conversation after a refused message is refused too, until that comes again, or the one that was refused last.
-type refusal struct{ first, last frame.ID }
 
 // rarely returns s.rare, made if need be.
 func (s *session) rarely() *rare {
@@ -69,8 +66,12 @@ func (p *sessions) give(s *session) {
 	p.free = append(p.free, s)
 }
 
-// refusedMax bounds the conversations that a refusal is remembered for; a client would have to have messages under way in more.
+// refusedMax bounds the conversations with refused messages that the client has not sent again; a connection that is allowed more of them by
+// Config.AttachMax has that many. With one more the connection is closed: nothing else would keep the order of its messages.
 const refusedMax = 1024
+
+// knownMax bounds the messages that are known of all of them, beyond one for each: 64 KiB. See core.Refusals for what happens then.
+const knownMax = 4096
 
 // mayPass tells whether a frame may go on, and lifts the refusal if it is a message that is awaited.
 func (s *session) mayPass(typ frame.Type, f []byte) bool {
@@ -81,50 +82,65 @@ func (s *session) mayPass(typ frame.Type, f []byte) bool {
 	if send.Parse(f) != nil {
 		return true
 	}
-	if r, ok := s.rare.refused[send.Conv]; ok && send.ID != r.first && send.ID != r.last {
+	r, ok := s.rare.refused[send.Conv]
+	if !ok {
+		return true
+	}
+	if !r.Awaits(send.ID) {
 		return false
 	}
 	delete(s.rare.refused, send.Conv)
+	s.rare.known -= r.Len()
 	s.tidy()
 	return true
 }
 
-// refuse remembers a frame that a full ring refused, if it is a message with an id.
-func (s *session) refuse(typ frame.Type, f []byte) {
+// refuse remembers a frame that a full ring refused, if it is a message with an id. False: there are too many to remember it, see refusedMax.
+func (s *session) refuse(typ frame.Type, f []byte, limit int) bool {
 	var send frame.Send
-	if typ != frame.TypeSend || send.Parse(f) != nil || send.Level != 2 {
-		return
+	if typ != frame.TypeSend || send.Parse(f) != nil || send.Level != 2 || send.ID.IsZero() {
+		return true
 	}
-	first := send.ID
-	if r, again := s.refusal(send.Conv); again {
-		first = r.first
-	}
-	s.bar(send.Conv, refusal{first, send.ID})
+	r := s.refused(send.Conv)
+	r.Refuse(send.ID, s.room(send.Conv))
+	return s.bar(send.Conv, r, limit)
 }
 
-// takeOver goes on with a machine's refusal. Its first message is before any that the gate refused: the gate lets nothing through behind that.
-func (s *session) takeOver(conv frame.ID, machines refusal) {
-	if r, also := s.refusal(conv); also {
-		machines.last = r.last
-	}
-	s.bar(conv, machines)
+// takeOver goes on with a machine's refusals. False: there are too many.
+func (s *session) takeOver(conv frame.ID, machines *core.Refusals, limit int) bool {
+	return s.bar(conv, machines.Then(s.refused(conv), s.room(conv)), limit)
 }
 
-func (s *session) refusal(conv frame.ID) (r refusal, ok bool) {
+// refused returns what is refused of a conversation.
+func (s *session) refused(conv frame.ID) (r core.Refusals) {
 	if s.rare != nil {
-		r, ok = s.rare.refused[conv]
+		r = s.rare.refused[conv]
 	}
-	return r, ok
+	return r
 }
 
-func (s *session) bar(conv frame.ID, with refusal) {
+// room is how many refused messages of a conversation may be known.
+func (s *session) room(conv frame.ID) int {
+	if s.rare == nil {
+		return knownMax
+	}
+	r := s.rare.refused[conv]
+	return knownMax - s.rare.known + r.Len()
+}
+
+// bar replaces what is refused of a conversation.
+func (s *session) bar(conv frame.ID, with core.Refusals, limit int) bool {
 	r := s.rarely()
 	if r.refused == nil {
-		r.refused = make(map[frame.ID]refusal)
+		r.refused = make(map[frame.ID]core.Refusals)
 	}
-	if _, again := r.refused[conv]; again || len(r.refused) < refusedMax {
-		r.refused[conv] = with
+	before, again := r.refused[conv]
+	if !again && len(r.refused) >= max(limit, refusedMax) {
+		return false
 	}
+	r.refused[conv] = with
+	r.known += with.Len() - before.Len()
+	return true
 }
 
 // passed notes that a runner has taken a frame. Only now a detach counts: had it been refused, the conversation would still hold the

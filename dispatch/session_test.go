@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"encoding/binary"
 	"maps"
 	"math/rand/v2"
 	"testing"
@@ -16,8 +17,8 @@ func TestRefusalsOfManyConversations(t *testing.T) {
 	send := func(conv, id byte) []byte {
 		return (&frame.Send{Ref: 1, Conv: frame.ID{conv}, Level: 2, ID: frame.ID{id}, Body: []byte{0xc0}}).Append(nil)
 	}
-	s.refuse(frame.TypeSend, send(1, 1))
-	s.refuse(frame.TypeSend, send(2, 1))
+	s.refuse(frame.TypeSend, send(1, 1), 0)
+	s.refuse(frame.TypeSend, send(2, 1), 0)
 	for conv := byte(1); conv <= 2; conv++ {
 		if s.mayPass(frame.TypeSend, send(conv, 2)) {
 			t.Errorf("conversation %d: the second message passes before the first, which was refused", conv)
@@ -31,23 +32,47 @@ func TestRefusalsOfManyConversations(t *testing.T) {
 	}
 }
 
-// TestRefusedLast: a message that comes again right after its refusal passes, because nothing goes before it any more.
-func TestRefusedLast(t *testing.T) {
-	var s session
-	send := func(id byte) []byte {
-		return (&frame.Send{Ref: 1, Conv: frame.ID{1}, Level: 2, ID: frame.ID{id}, Body: []byte{0xc0}}).Append(nil)
+// refusing is a session whose messages to conversation 1 are refused.
+type refusing struct{ session }
+
+func (s *refusing) send(id byte) []byte {
+	return (&frame.Send{Ref: 1, Conv: frame.ID{1}, Level: 2, ID: frame.ID{id}, Body: []byte{0xc0}}).Append(nil)
+}
+
+func (s *refusing) refuses(ids ...byte) {
+	for _, id := range ids {
+		s.refuse(frame.TypeSend, s.send(id), 0)
 	}
-	for id := byte(2); id <= 4; id++ {
-		s.refuse(frame.TypeSend, send(id))
-	}
-	for _, id := range []byte{1, 3, 5} {
-		if s.mayPass(frame.TypeSend, send(id)) {
-			t.Errorf("message %d passes before message 2, which was refused", id)
+}
+
+func (s *refusing) passes(id byte) bool { return s.mayPass(frame.TypeSend, s.send(id)) }
+
+// TestRefusedComesAgain: the first of the refused messages that comes again passes, since the client has given up those before it; then all do.
+func TestRefusedComesAgain(t *testing.T) {
+	for first := byte(2); first <= 4; first++ {
+		var s refusing
+		s.refuses(2, 3, 4)
+		for _, id := range []byte{1, 5} {
+			if s.passes(id) {
+				t.Errorf("message %d passes before message 2, which was refused", id)
+			}
+		}
+		if !s.passes(first) || s.rare != nil {
+			t.Errorf("message %d, which is the first that comes again, does not pass", first)
 		}
 	}
-	s.refuse(frame.TypeSend, send(1)) // refused elsewhere before message 2 was refused here
-	if !s.mayPass(frame.TypeSend, send(1)) || s.rare != nil {
-		t.Error("the first message does not pass")
+}
+
+// TestRefusedAgain: when the first that comes again is refused again, by a full ring, those behind it do not pass before it.
+func TestRefusedAgain(t *testing.T) {
+	var s refusing
+	s.refuses(2, 3, 4)
+	s.refuses(3)
+	if s.passes(4) {
+		t.Error("message 4 passes before message 3, which was refused again")
+	}
+	if s.refuses(4); !s.passes(3) || s.rare != nil {
+		t.Error("message 3 does not pass")
 	}
 }
 
@@ -57,7 +82,7 @@ func TestDetachCountsWhenTaken(t *testing.T) {
 	conv := frame.ID{1}
 	s.join(conv, 1)
 	f := (&frame.Detach{Ref: 1, Conv: conv}).Append(nil)
-	s.refuse(frame.TypeDetach, f)
+	s.refuse(frame.TypeDetach, f, 0)
 	if !s.knows(conv) {
 		t.Error("a refused detach made the session forget the conversation")
 	}
@@ -132,25 +157,61 @@ func TestConversationsAsInAnObviousModel(t *testing.T) {
 	}
 }
 
-// TestTakeOver: a machine's refusal goes before the gate's, and the last of both is the gate's.
+// TestTakeOver: a machine's refusals go before the gate's, unless the gate's tell of one of them that it came again since.
 func TestTakeOver(t *testing.T) {
-	var s session
-	conv := frame.ID{1}
-	send := func(id byte) []byte {
-		return (&frame.Send{Ref: 1, Conv: conv, Level: 2, ID: frame.ID{id}, Body: []byte{0xc0}}).Append(nil)
+	take := func(gates ...byte) (s refusing) {
+		var m core.Refusals
+		m.Refuse(frame.ID{1}, knownMax)
+		m.Refuse(frame.ID{2}, knownMax)
+		s.refuses(gates...)
+		if !s.takeOver(frame.ID{1}, &m, 0) {
+			t.Fatal("there is no room")
+		}
+		return s
 	}
-	s.refuse(frame.TypeSend, send(3))
-	s.refuse(frame.TypeSend, send(4))
-	s.takeOver(conv, refusal{first: frame.ID{1}, last: frame.ID{2}})
-	if r, _ := s.refusal(conv); r != (refusal{first: frame.ID{1}, last: frame.ID{4}}) {
-		t.Errorf("%+v is remembered", r)
-	}
-	for _, id := range []byte{2, 3} {
-		if s.mayPass(frame.TypeSend, send(id)) {
-			t.Errorf("message %d passes before message 1", id)
+	for id := byte(1); id <= 4; id++ {
+		if s := take(3, 4); s.rare.known != 4 || !s.passes(id) || s.rare != nil {
+			t.Errorf("message %d, the first that comes again, does not pass", id)
 		}
 	}
-	if !s.mayPass(frame.TypeSend, send(1)) || s.rare != nil {
-		t.Error("the first message does not pass")
+	if s := take(3, 4, 2); s.rare.known != 1 || s.passes(3) || s.passes(4) || !s.passes(2) {
+		t.Error("message 2 was refused again, and another passes before it")
+	}
+	if s := take(); !s.passes(1) {
+		t.Error("message 1 does not pass")
+	}
+}
+
+// TestManyRefusals: what a connection's refusals hold is bounded. With a conversation too many the session says so, and forgets none.
+func TestManyRefusals(t *testing.T) {
+	var s session
+	id := func(n int) (id frame.ID) {
+		binary.BigEndian.PutUint32(id[:], uint32(n))
+		return id
+	}
+	send := func(conv, n int) []byte {
+		return (&frame.Send{Ref: 1, Conv: id(conv), Level: 2, ID: id(n), Body: []byte{0xc0}}).Append(nil)
+	}
+	const limit = refusedMax + 10
+	for conv := 1; conv <= limit; conv++ {
+		for n := 1; n <= 6; n++ {
+			if !s.refuse(frame.TypeSend, send(conv, n), limit) {
+				t.Fatalf("conversation %d: there is no room", conv)
+			}
+		}
+	}
+	if s.rare.known < knownMax || s.rare.known > knownMax+limit {
+		t.Errorf("%d messages are known", s.rare.known)
+	}
+	if s.refuse(frame.TypeSend, send(limit+1, 1), limit) || s.takeOver(id(limit+1), new(core.Refusals), 0) {
+		t.Error("a conversation too many is remembered")
+	}
+	for conv := 1; conv <= limit; conv++ {
+		if s.mayPass(frame.TypeSend, send(conv, 9)) || !s.mayPass(frame.TypeSend, send(conv, 1)) {
+			t.Fatalf("conversation %d does not keep the order", conv)
+		}
+	}
+	if s.rare != nil {
+		t.Errorf("%+v is left", s.rare)
 	}
 }

@@ -40,6 +40,7 @@ const (
 	CloseHelloTimeout     = 4007 // No hello came within 10 s of the upgrade.
 	CloseWriteTimeout     = 4008 // Reserved, not sent: the client took no bytes for too long. Such a connection is cut off, since it would not take a close frame either.
 	CloseMessageTimeout   = 4009 // A message began and did not arrive whole in time (60 s by default).
+	CloseTooManyRefused   = 4010 // Messages to more conversations than the server remembers (1,024, or conversations.attach_max) were refused for now, and none of them came again.
 	CloseUnauthorized     = 4500 // The first hello or the bearer token was refused; an error frame before it says why.
 	CloseProtocolError    = 4501 // The batch holds no valid frame, too many frames, or a frame other than hello came first.
 	CloseForbidden        = 4502 // Reserved, not sent: the user may not connect.
@@ -83,6 +84,7 @@ var closeCodes = map[uint64]codeInfo{
 	4007: {"hello_timeout", true},
 	4008: {"write_timeout", true},
 	4009: {"message_timeout", true},
+	4010: {"too_many_refused", true},
 	4500: {"unauthorized", false},
 	4501: {"protocol_error", false},
 	4502: {"forbidden", false},

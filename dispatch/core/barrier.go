@@ -6,23 +6,16 @@ import (
 	"github.com/switchyard-im/switchyard/frame"
 )
 
-// barrier keeps a connection's messages in order over a refusal. A client that has many sends under way may see one refused for now
-// (overloaded, unavailable) and those behind it arrive later, when they would be accepted; its retry would then come after
-// them. So from the refusal on, everything that the connection sends to the conversation is refused too, until the refused message
-// comes again or the connection ends. No time ends it: what is behind may wait in the network for as long as the server is overloaded.
-// The client's part is to send again only when all that it has under way is answered, and in order.
+// barrier is what the machine refuses of a connection.
 //
 // The barrier of a connection that is attached ends with it. The end of another one nobody tells this conversation: its barrier is handed over to its
 // loop, which keeps it as long as the connection lives, when the conversation would leave memory or has too many.
-//
-// So one that comes again although it was refused last has nothing before it any more, and ends the barrier too. Else a client would be
-// refused for ever that has the first message from a replay, or gave it up, or has an earlier one that another barrier refused (the gate's).
 type barrier struct {
-	conn  frame.ConnID
-	first frame.ID // of what was refused
-	last  frame.ID
+	conn    frame.ConnID
+	refused Refusals
 
-	ticket uint64 // of the hand-over that is under way; 0: none
+	ticket  uint64 // of the hand-over that is under way; 0: none
+	changed bool   // something was refused since then
 }
 
 // barriersMax is how many barriers a conversation holds; of further ones, those of connections that are not attached are handed over at once.
@@ -30,15 +23,29 @@ const barriersMax = 256
 
 // bar notes that a message of conn is refused for now.
 func (m *Machine) bar(c *conversation, conn frame.ConnID, id frame.ID) {
-	if i := c.barrierOf(conn); i >= 0 {
-		c.trouble.barriers[i].last = id
-		return
+	m.barrier(c, conn).refused.Refuse(id, refusalsMax)
+	m.spill(c, conn)
+}
+
+// spill hands a connection's barrier over if it is one too many.
+func (m *Machine) spill(c *conversation, conn frame.ConnID) {
+	if t := c.trouble; len(t.barriers) > barriersMax {
+		if i := c.barrierOf(conn); i >= barriersMax {
+			m.handOver(c, t.barriers[i:i+1])
+		}
 	}
-	t := c.troubled()
-	t.barriers = append(t.barriers, barrier{conn: conn, first: id, last: id})
-	if n := len(t.barriers); n > barriersMax {
-		m.handOver(c, t.barriers[n-1:])
+}
+
+// barrier returns a connection's barrier, made if need be, to be changed; valid until there is another one.
+func (m *Machine) barrier(c *conversation, conn frame.ConnID) *barrier {
+	t, i := c.troubled(), c.barrierOf(conn)
+	if i < 0 {
+		i = len(t.barriers)
+		t.barriers = append(t.barriers, barrier{conn: conn})
 	}
+	b := &t.barriers[i]
+	b.changed = true
+	return b
 }
 
 // handOver has the loops of those connections that are not attached refuse in this conversation's place, and tells whether there are any. The barriers
@@ -52,16 +59,17 @@ func (m *Machine) handOver(c *conversation, barriers []barrier) (any bool) {
 		any = true
 		if b.ticket == 0 {
 			m.tickets++
-			b.ticket = m.tickets
-			m.out.Jobs = append(m.out.Jobs, Job{Op: JobHandOver, Conv: c.id, Conn: b.conn, Ref: b.ticket, First: b.first, Last: b.last})
+			b.ticket, b.changed = m.tickets, false
+			refused := b.refused.clone()
+			m.out.Jobs = append(m.out.Jobs, Job{Op: JobHandOver, Conv: c.id, Conn: b.conn, Ref: b.ticket, Refused: &refused})
 		}
 	}
 	return any
 }
 
 // HandedOver tells that a loop has taken a barrier, or that the connection has ended, and that all which came before that is here. The barrier stays
-// if an earlier message became its first meanwhile, or something of the connection waits behind it; it is handed over again later. It also stays
-// if it is a new one, set since its message came again: then the loop has let that message pass and keeps nothing.
+// if more was refused meanwhile, which the loop does not know, or something of the connection waits behind it; it is handed over again later. It also
+// stays if it is a new one, set since a message came again: then the loop has let that message pass and keeps nothing.
 func (m *Machine) HandedOver(conv frame.ID, conn frame.ConnID, ticket uint64) {
 	c := m.convs[conv]
 	if c == nil {
@@ -71,7 +79,13 @@ func (m *Machine) HandedOver(conv frame.ID, conn frame.ConnID, ticket uint64) {
 	if i < 0 || c.trouble.barriers[i].ticket != ticket {
 		return
 	}
-	if c.trouble.barriers[i].ticket = 0; !c.waitsFor(conn) {
+	b := &c.trouble.barriers[i]
+	b.ticket = 0
+	switch {
+	case c.waitsFor(conn):
+	case b.changed:
+		m.spill(c, conn)
+	default:
 		c.lift(i)
 	}
 }
@@ -85,7 +99,7 @@ func (c *conversation) mayPass(conn frame.ConnID, id frame.ID) bool {
 	if i < 0 {
 		return true
 	}
-	if b := &c.trouble.barriers[i]; b.first != id && b.last != id {
+	if !c.trouble.barriers[i].refused.Awaits(id) {
 		return false
 	}
 	c.lift(i)
@@ -120,7 +134,7 @@ func (m *Machine) refuseForNow(c *conversation, p parked, code uint64, text stri
 	}
 	m.refuse(p.from.Conn, frame.PeekRef(p.frame), code, text)
 	var s frame.Send
-	if p.typ == frame.TypeSend && s.Parse(p.frame) == nil && s.Level == 2 {
+	if p.typ == frame.TypeSend && s.Parse(p.frame) == nil && s.Level == 2 && !s.ID.IsZero() {
 		m.bar(c, p.from.Conn, s.ID)
 	}
 }
@@ -132,7 +146,6 @@ func (m *Machine) Refused(conv frame.ID, conn frame.ConnID, id frame.ID) {
 		return
 	}
 	c := m.conversation(conv)
-	m.bar(c, conn, id)
-	b := &c.trouble.barriers[c.barrierOf(conn)]
-	b.first, b.ticket = id, 0 // what is on its way has another first message
+	m.barrier(c, conn).refused.refuseBefore(id)
+	m.spill(c, conn)
 }

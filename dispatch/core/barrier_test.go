@@ -41,7 +41,7 @@ func TestHandedOverTooEarly(t *testing.T) {
 	handOver := func(first frame.ID) (ticket uint64) {
 		t.Helper()
 		e := h.batched(func() { h.m.handOver(c, c.trouble.barriers) })
-		if len(e.Jobs) != 1 || e.Jobs[0].First != first {
+		if len(e.Jobs) != 1 || e.Jobs[0].Refused.ids[0] != first {
 			t.Fatalf("handed over: %+v, want the barrier of %s", e.Jobs, first)
 		}
 		return e.Jobs[0].Ref

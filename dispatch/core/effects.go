@@ -66,13 +66,13 @@ type Job struct {
 	Conv   frame.ID
 	Conn   frame.ConnID
 	Ref    uint64
-	After  uint64   // Replay, Lookup: exclusive
-	Upto   uint64   // Replay, Lookup: inclusive
-	Before uint64   // Page
-	Limit  int      // Page
-	User   UserKey  // Members
-	First  frame.ID // HandOver, and Ref is its ticket
-	Last   frame.ID // HandOver
+	After  uint64  // Replay, Lookup: exclusive
+	Upto   uint64  // Replay, Lookup: inclusive
+	Before uint64  // Page
+	Limit  int     // Page
+	User   UserKey // Members
+
+	Refused *Refusals // HandOver, and Ref is its ticket; the receiver's
 }
 
 // JobOp is the kind of a Job.

@@ -172,10 +172,12 @@ func TestRefusedMeanwhileKeepsOrder(t *testing.T) {
 	})
 	s := h.store.convs[conv]
 	h.batched(func() { h.m.Loaded(conv, s.state, s.last(), true, nil) })
-	for _, id := range []string{"3", "2"} {
-		if e := h.batched(send(id)); len(e.Writes) > 0 {
-			t.Errorf("message %s is accepted before the first one", id)
-		}
+	if e := h.batched(send("4")); len(e.Writes) > 0 {
+		t.Error("message 4 is accepted before those that were refused")
+	}
+	b := h.m.convs[conv].trouble.barriers[0]
+	if got, want := b.refused.ids, []frame.ID{{'1'}, {'2'}, {'3'}, {'4'}}; !slices.Equal(got, want) {
+		t.Errorf("refused were %v in this order, want %v", got, want)
 	}
 	e := h.batched(func() { send("1")(); send("2")(); send("3")() })
 	if len(e.Writes) != 1 || e.Writes[0].First != 3 || e.Writes[0].Last != 5 {

@@ -23,6 +23,7 @@ func TestBarriersOnTheWay(t *testing.T) {
 		for range 1500 {
 			l.turn()
 		}
+		l.calmDown()
 		handed += l.handed
 		if t.Failed() {
 			t.Fatalf("seed %d round %d", seed, round)
@@ -42,7 +43,7 @@ type line struct {
 	handed int
 
 	network []send          // from the client to its loop
-	refused *barrier        // the loop's
+	refused Refusals        // the loop's
 	tasks   []func()        // for the loop
 	ring    []send          // from the loop to the runner
 	inbox   []func()        // for the runner
@@ -51,7 +52,10 @@ type line struct {
 	batches []*Effects      // committed, and not told yet
 	waiting map[uint64]bool // sent and not answered
 	again   []uint64        // to be sent again
+	givenUp map[uint64]bool // not to be sent again, though they were not acked
 	sent    uint64
+	calm    bool // nothing is new any more, and nothing goes wrong
+	alone   bool // the client has one under way at a time
 }
 
 // send is a message on its way, by its number.
@@ -64,7 +68,7 @@ func newLine(t *testing.T, r *rand.Rand) *line {
 	h, conv := begun(t)
 	h.m.cfg.EvictMS = 20
 	h.batched(func() { h.m.Gone(conv, 1) })
-	return &line{harness: h, r: r, conv: conv, who: h.users["v"], waiting: map[uint64]bool{}}
+	return &line{harness: h, r: r, conv: conv, who: h.users["v"], waiting: map[uint64]bool{}, givenUp: map[uint64]bool{}}
 }
 
 func idOf(n uint64) (id frame.ID) {
@@ -93,24 +97,77 @@ func (l *line) turn() {
 	}
 }
 
-// client sends again, in order, when all is answered, and goes on with what is new right behind.
+// calmDown lets all settle. What the client does not give up is acked in the end; if it gave up more than can be known, when it sends one alone.
+func (l *line) calmDown() {
+	l.calm, l.down = true, false
+	cut := false
+	for turns := 0; len(l.waiting)+len(l.again) > 0; turns++ {
+		cut = cut || l.cut()
+		if l.alone = turns > 5000; turns == 10_000 || l.alone && !cut {
+			l.t.Errorf("the client sends %v again and again, %d are under way", l.again, len(l.waiting))
+			return
+		}
+		l.turn()
+	}
+}
+
+// cut tells whether more was refused in one of the places than can be known.
+func (l *line) cut() bool {
+	c := l.m.convs[l.conv]
+	return l.refused.cut || c != nil && c.trouble != nil && slices.ContainsFunc(c.trouble.barriers, func(b barrier) bool { return b.refused.cut })
+}
+
+// goesWrong tells whether something goes wrong that does so once in n times.
+func (l *line) goesWrong(n int) bool { return !l.calm && l.r.IntN(n) == 0 }
+
+// client sends again, in order, when all is answered: all at once, with what is new right behind, or only the first few. Now and then it gives some
+// up before.
 func (l *line) client() {
-	if len(l.again) > 0 && len(l.waiting) > 0 || len(l.waiting) > 8 {
+	if (l.alone || len(l.again) > 0) && len(l.waiting) > 0 || len(l.waiting) > 8 {
 		return
 	}
 	slices.Sort(l.again)
-	for l.sent++; l.r.IntN(2) == 0; l.sent++ {
+	if l.goesWrong(4) {
+		l.giveUp()
+	}
+	if n := len(l.again); n > 1 && (l.alone || l.r.IntN(4) == 0) {
+		if l.alone {
+			n = 2
+		}
+		l.transmit(1 + l.r.IntN(n-1))
+		return
+	}
+	for !l.calm && l.r.IntN(2) == 0 {
+		l.sent++
 		l.again = append(l.again, l.sent)
 	}
-	l.sent--
-	for _, n := range l.again {
+	l.transmit(len(l.again))
+}
+
+// transmit sends the first n of what is to be sent.
+func (l *line) transmit(n int) {
+	for _, n := range l.again[:n] {
 		l.waiting[n] = true
 		l.network = append(l.network, send{n, idOf(n)})
 	}
-	l.again = nil
+	l.again = slices.Clone(l.again[n:])
 }
 
-// answered tells the client. A message that was accepted has all before it in the store.
+// giveUp makes the client forget the first few of what was refused, all of it, or any.
+func (l *line) giveUp() {
+	first, any := l.r.IntN(len(l.again)+1), l.r.IntN(3) == 0
+	keep := l.again[:0]
+	for i, n := range l.again {
+		if any && l.r.IntN(2) == 0 || !any && i < first {
+			l.givenUp[n] = true
+		} else {
+			keep = append(keep, n)
+		}
+	}
+	l.again = keep
+}
+
+// answered tells the client. A message that was accepted has all before it in the store but those that were given up, in order.
 func (l *line) answered(n uint64, seq uint64) {
 	delete(l.waiting, n)
 	if seq == 0 {
@@ -122,10 +179,16 @@ func (l *line) answered(n uint64, seq uint64) {
 		if m.ID.IsZero() {
 			continue // an event
 		}
-		if number := binary.BigEndian.Uint64(m.ID[:]); number != last+1 {
+		number := binary.BigEndian.Uint64(m.ID[:])
+		if number <= last {
 			l.t.Errorf("message %d is stored after message %d", number, last)
 		}
-		last++
+		for between := last + 1; between < number; between++ {
+			if !l.givenUp[between] {
+				l.t.Errorf("message %d is stored after message %d, without message %d", number, last, between)
+			}
+		}
+		last = number
 	}
 	if last < n {
 		l.t.Errorf("message %d was acked, and %d is the last in the store", n, last)
@@ -144,13 +207,12 @@ func (l *line) loop() {
 	}
 	s := l.network[0]
 	l.network = l.network[1:]
-	if b := l.refused; b != nil && s.id != b.first && s.id != b.last {
-		b.last = s.id
-		l.answered(s.n, 0)
-		return
+	crowded, turn := l.goesWrong(20), !l.refused.Any() || l.refused.Awaits(s.id)
+	if !crowded && turn {
+		l.refused = Refusals{}
 	}
-	if l.refused = nil; l.r.IntN(20) == 0 { // a full ring
-		l.refused = &barrier{first: s.id, last: s.id}
+	if crowded || !turn || l.goesWrong(20) { // a full ring
+		l.refused.Refuse(s.id, refusalsMax)
 		l.answered(s.n, 0)
 		return
 	}
@@ -158,11 +220,7 @@ func (l *line) loop() {
 }
 
 func (l *line) takeOver(j Job) {
-	b := &barrier{first: j.First, last: j.Last}
-	if l.refused != nil {
-		b.last = l.refused.last
-	}
-	l.refused = b
+	l.refused = j.Refused.Then(l.refused, refusalsMax)
 }
 
 // runner makes a batch of what it has taken and of what is in the ring now.
@@ -171,7 +229,7 @@ func (l *line) runner() {
 		return
 	}
 	l.now += int64(l.r.IntN(20))
-	if l.r.IntN(10) == 0 {
+	if l.goesWrong(10) {
 		l.down = !l.down
 	}
 	e := l.batched(func() {
@@ -187,7 +245,10 @@ func (l *line) runner() {
 		}
 	})
 	l.ring, l.taken, l.begun = nil, nil, false
-	if len(e.Writes) > 0 && l.r.IntN(10) == 0 {
+	if len(e.Writes) > 0 && l.goesWrong(10) {
+		if l.r.IntN(3) == 0 {
+			l.store.write(e.Writes) // and yet it looks as if it had failed
+		}
 		l.failed(e)
 		return
 	}
@@ -264,7 +325,7 @@ func (l *line) jobs(e *Effects) {
 			l.tasks = append(l.tasks, func() { l.takeOver(j) }, func() {
 				l.inbox = append(l.inbox, func() { l.m.HandedOver(j.Conv, j.Conn, j.Ref) })
 			})
-		case j.Op == JobLoad && l.r.IntN(5) == 0:
+		case j.Op == JobLoad && l.goesWrong(5):
 			l.inbox = append(l.inbox, func() { l.m.Loaded(j.Conv, nil, nil, false, errors.New("no")) })
 		default:
 			l.inbox = append(l.inbox, func() { l.job(new(strings.Builder), j) })

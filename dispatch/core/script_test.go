@@ -193,7 +193,7 @@ func (h *harness) job(out *strings.Builder, j Job) {
 	case JobPage:
 		fmt.Fprintf(out, "page for %d: %s before %d, %d\n", j.Conn, h.name(j.Conv), j.Before, j.Limit)
 	case JobHandOver:
-		fmt.Fprintf(out, "hand over %s of %d: %s to %s\n", h.name(j.Conv), j.Conn, label(j.First), label(j.Last))
+		fmt.Fprintf(out, "hand over %s of %d: %s to %s\n", h.name(j.Conv), j.Conn, label(j.Refused.ids[0]), label(j.Refused.last))
 		h.m.HandedOver(j.Conv, j.Conn, j.Ref)
 	case JobMembers:
 		for _, conv := range h.store.members[j.User] {
