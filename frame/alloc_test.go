@@ -9,6 +9,8 @@ import (
 func sample() []parsable {
 	conv, key := ID{1, 2, 3, 15: 16}, ID{0xaa, 15: 0xbb}
 	message := &Message{Conv: conv, Seq: Sequence(1, 5), Prev: Sequence(1, 4), TimeMS: 1700000000000, Sender: []byte("visitor-1"), ID: key, Body: AppendText(nil, "hello")}
+	details, _ := AppendBody(nil, map[string]any{"priority": 2, "subject": "a bill"})
+	change := &QueueChange{Group: []byte("sales"), Version: 12, Op: QueueAdded, Total: 1, Conv: conv, Visitor: []byte("v"), SinceMS: 1700000000000, RankMS: 1699999940000, Priority: 1}
 	return []parsable{
 		&Heartbeat{ClientMS: 1700000000000, ServerMS: 1700000000001},
 		&Hello{Ref: 1, Token: []byte("a.b.c"), Agent: []byte("go/1"), Flags: HelloList},
@@ -16,13 +18,15 @@ func sample() []parsable {
 			RetryMinMS: 1000, RetryMaxMS: 60000, RetryJitterMS: 1000},
 		&Error{Ref: 1, Code: ErrorOverloaded, Text: []byte("try later"), RetryMS: 500},
 		&Drain{DelayMS: 100, WindowMS: 5000, Target: []byte("ws://b/v1/ws")},
-		&Open{Ref: 1, Key: key, Group: []byte("sales")},
+		&Open{Ref: 1, Key: key, Group: []byte("sales"), Details: details},
 		&Conversation{Ref: 1, Conv: conv, State: StateAssigned, Group: []byte("sales"), Visitor: []byte("v"), Agent: []byte("a"), Head: 3},
 		&Attach{Ref: 300, Conv: conv},
 		&Resume{Ref: 300, Conv: conv, After: 70000},
 		&Resumed{Ref: 300, Conv: conv, Recovered: true, After: 70000, Head: 70001, Count: 1},
 		&Detach{Ref: 300, Conv: conv},
 		&Close{Ref: 300, Conv: conv},
+		&Reopen{Ref: 300, Conv: conv},
+		&Join{Ref: 300, Conv: conv},
 		&Send{Ref: 300, Conv: conv, Level: 2, ID: key, Base: Sequence(1, 4), Body: AppendText(nil, "hello")},
 		&Ack{Ref: 300, Seq: Sequence(1, 5), TimeMS: 1700000000000},
 		message,
@@ -34,7 +38,15 @@ func sample() []parsable {
 		&History{Ref: 300, Conv: conv, Before: Sequence(1, 5), Limit: 50},
 		&Page{Ref: 300, Conv: conv, More: true, Count: 2, Messages: message.Append(message.Append(nil))},
 		&Presence{Conv: conv, User: []byte("v"), Online: true},
-		&Status{Ref: 1, Status: AgentOnline, Capacity: 5},
+		&Status{Ref: 1, Status: AgentOnline, Capacity: 5, User: []byte("a")},
+		&Claim{Ref: 300, Conv: conv},
+		&Transfer{Ref: 300, Conv: conv, Group: []byte("sales"), Agent: []byte("a"), Front: true},
+		&Hold{Ref: 300, Conv: conv, On: true},
+		&Rate{Ref: 300, Conv: conv, Stars: 5, Comment: []byte("thanks")},
+		&Watch{Ref: 300, Group: []byte("sales"), Limit: 50},
+		&Queue{Ref: 300, Group: []byte("sales"), Version: 12, Total: 1, Count: 1, Entries: change.Append(nil)},
+		change,
+		&Position{Conv: conv, Group: []byte("sales"), Place: 2, Of: 7, WaitMS: 90000},
 	}
 }
 

@@ -19,6 +19,7 @@ const (
 	ErrorBadSequence  = 13 // A mark or base is beyond the head, or a base is too old to look for an earlier copy.
 	ErrorConflict     = 14 // The request contradicts what is there, such as a hello with the token of another user.
 	ErrorInternal     = 15 // Reserved, not sent: the server failed; its log has the details under the session id.
+	ErrorTaken        = 16 // Another agent has the conversation; the text is the agent's name.
 )
 
 // The WebSocket close codes. 4000-4499 mean reconnect, 4500-4999 do not.
@@ -64,6 +65,7 @@ var errorCodes = map[uint64]codeInfo{
 	13: {"bad_sequence", false},
 	14: {"conflict", false},
 	15: {"internal", true},
+	16: {"taken", false},
 }
 
 var closeCodes = map[uint64]codeInfo{

@@ -4,17 +4,26 @@ package frame
 
 // Append writes the frame behind dst.
 func (m *Open) Append(dst []byte) []byte {
-	dst = appendUint(appendFrame(dst, TypeOpen, 4), m.Ref)
+	fields := 4
+	if len(m.Details) > 0 {
+		fields++
+	}
+	dst = appendUint(appendFrame(dst, TypeOpen, fields), m.Ref)
 	dst = appendID(dst, m.Key)
-	return appendStr(dst, m.Group)
+	dst = appendStr(dst, m.Group)
+	return append(dst, m.Details...)
 }
 
-// Parse reads a frame that Next returned; Group borrows from it.
+// Parse reads a frame that Next returned; Group and Details borrow from it.
 func (m *Open) Parse(f []byte) error {
 	r := newReader(f, TypeOpen)
 	m.Ref = r.uint()
 	m.Key = r.id()
 	m.Group = r.text(MaxName)
+	m.Details = nil
+	if r.left > 0 {
+		m.Details = r.body()
+	}
 	return r.done(TypeOpen)
 }
 
@@ -71,6 +80,18 @@ func (m *Close) Append(dst []byte) []byte { return appendRequest(dst, TypeClose,
 
 // Parse reads a frame that Next returned.
 func (m *Close) Parse(f []byte) error { return parseRequest(f, TypeClose, &m.Ref, &m.Conv) }
+
+// Append writes the frame behind dst.
+func (m *Reopen) Append(dst []byte) []byte { return appendRequest(dst, TypeReopen, m.Ref, m.Conv) }
+
+// Parse reads a frame that Next returned.
+func (m *Reopen) Parse(f []byte) error { return parseRequest(f, TypeReopen, &m.Ref, &m.Conv) }
+
+// Append writes the frame behind dst.
+func (m *Join) Append(dst []byte) []byte { return appendRequest(dst, TypeJoin, m.Ref, m.Conv) }
+
+// Parse reads a frame that Next returned.
+func (m *Join) Parse(f []byte) error { return parseRequest(f, TypeJoin, &m.Ref, &m.Conv) }
 
 // Append writes the frame behind dst.
 func (m *Resume) Append(dst []byte) []byte {

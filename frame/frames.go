@@ -18,6 +18,8 @@ const (
 	TypeResumed      Type = 0x14 // S->C
 	TypeDetach       Type = 0x15 // C->S
 	TypeClose        Type = 0x16 // C->S
+	TypeReopen       Type = 0x17 // C->S
+	TypeJoin         Type = 0x18 // C->S
 	TypeSend         Type = 0x20 // C->S
 	TypeAck          Type = 0x21 // S->C
 	TypeMessage      Type = 0x22 // S->C, and the stored form
@@ -30,6 +32,14 @@ const (
 	TypePage         Type = 0x29 // S->C
 	TypePresence     Type = 0x30 // S->C
 	TypeStatus       Type = 0x31 // C->S
+	TypeClaim        Type = 0x32 // C->S
+	TypeTransfer     Type = 0x33 // C->S
+	TypeHold         Type = 0x34 // C->S
+	TypeRate         Type = 0x35 // C->S
+	TypeWatch        Type = 0x36 // C->S
+	TypeQueue        Type = 0x37 // S->C, the answer to watch
+	TypeQueueChange  Type = 0x38 // S->C
+	TypePosition     Type = 0x39 // S->C
 )
 
 // In every struct below, []byte fields borrow from the bytes that were parsed and expire with them. A field that is a
@@ -86,12 +96,13 @@ type Drain struct {
 	Target   []byte
 }
 
-// Open is [0x10, ref, key, group]. The key is the client's own id for this conversation, so that a retry opens no second one:
-// the conversation's id is derived from (user, key).
+// Open is [0x10, ref, key, group, details]. The key is the client's own id for this conversation, so that a retry opens no second one:
+// the conversation's id is derived from (user, key). Details may be left out: a map with what the conversation needs and is about.
 type Open struct {
-	Ref   uint64
-	Key   ID
-	Group []byte
+	Ref     uint64
+	Key     ID
+	Group   []byte
+	Details []byte // one msgpack value; empty: left out
 }
 
 // ConversationState is the life of a conversation as the wire shows it.
@@ -102,6 +113,7 @@ const (
 	StateQueued   ConversationState = 1
 	StateAssigned ConversationState = 2
 	StateClosed   ConversationState = 3
+	StateHeld     ConversationState = 4 // assigned, and its timers stand still
 )
 
 // Conversation is [0x11, ref, conv, state, group, visitor, agent, head]: the answer to Open (ref), and without ref a notice to
@@ -149,6 +161,18 @@ type Detach struct {
 
 // Close is [0x16, ref, conv]: ends the conversation; answered by Ack with the sequence of the closing event.
 type Close struct {
+	Ref  uint64
+	Conv ID
+}
+
+// Reopen is [0x17, ref, conv]: the conversation goes on after it was closed; answered by Ack with the sequence of the event.
+type Reopen struct {
+	Ref  uint64
+	Conv ID
+}
+
+// Join is [0x18, ref, conv]: a supervisor takes part from now on; answered by Ack with the sequence of the event.
+type Join struct {
 	Ref  uint64
 	Conv ID
 }
@@ -259,12 +283,97 @@ const (
 	AgentOffline AgentStatus = 0
 	AgentOnline  AgentStatus = 1
 	AgentAway    AgentStatus = 2
+	AgentBusy    AgentStatus = 3
 )
 
-// Status is [0x31, ref, status, capacity]: an agent takes conversations (online) or not; capacity 0 keeps the configured one.
-// Answered by Ack.
+// Status is [0x31, ref, status, capacity, user]: an agent takes conversations (online) or not; capacity 0 keeps the configured one. With
+// the name of another user, which only supervisors give, it is about that agent. Answered by Ack.
 type Status struct {
 	Ref      uint64
 	Status   AgentStatus
 	Capacity uint64
+	User     []byte // empty: left out
+}
+
+// Claim is [0x32, ref, conv]: an agent takes a conversation that waits. Answered by Ack with the sequence of the event, or by the error taken, whose
+// text is the name of the agent who has it.
+type Claim struct {
+	Ref  uint64
+	Conv ID
+}
+
+// Transfer is [0x33, ref, conv, group, agent, front]: the conversation goes to an agent, or into a queue. Answered by Ack with the sequence of
+// the event.
+type Transfer struct {
+	Ref   uint64
+	Conv  ID
+	Group []byte // empty: the one that it is in
+	Agent []byte // empty: whoever the group chooses
+	Front bool   // before all who wait
+}
+
+// Hold is [0x34, ref, conv, on]: the timers stand still until somebody writes, or until hold comes with false. Answered by Ack with the sequence of
+// the event.
+type Hold struct {
+	Ref  uint64
+	Conv ID
+	On   bool
+}
+
+// Rate is [0x35, ref, conv, stars, comment]: the visitor's opinion, 1 to 5; the last one counts. Answered by Ack with the sequence of the event.
+type Rate struct {
+	Ref     uint64
+	Conv    ID
+	Stars   uint8
+	Comment []byte
+}
+
+// Watch is [0x36, ref, group, limit]: follow the group's queue; answered by Queue with the first limit entries. Limit 0 ends it; answered by Ack.
+type Watch struct {
+	Ref   uint64
+	Group []byte
+	Limit uint64
+}
+
+// Queue is [0x37, ref, group, version, total, [queue_change, ...]]: the beginning of a queue, as changes that add its entries in their order.
+type Queue struct {
+	Ref     uint64
+	Group   []byte
+	Version uint64
+	Total   uint64 // that wait
+	Count   int
+	Entries []byte // Count queue_change frames one after the other
+}
+
+// QueueOp is what happened to an entry of a queue.
+type QueueOp uint8
+
+// The changes. What moves is removed and added.
+const (
+	QueueAdded   QueueOp = 1
+	QueueRemoved QueueOp = 2
+)
+
+// QueueChange is [0x38, group, version, op, total, conv, visitor, since_ms, rank_ms, priority, front]: one change of a queue that is watched. The version
+// is one more than that of the change before; after a gap watch again. The order of a queue is: front before others, then rank_ms, then conv.
+type QueueChange struct {
+	Group    []byte
+	Version  uint64
+	Op       QueueOp
+	Total    uint64 // that wait after it
+	Conv     ID
+	Visitor  []byte
+	SinceMS  uint64 // since when it waits
+	RankMS   uint64 // the same, earlier by what its priority counts
+	Priority uint64
+	Front    bool
+}
+
+// Position is [0x39, conv, group, place, of, wait_ms]: tells a visitor where its conversation waits. Level 0, the last one wins.
+type Position struct {
+	Conv   ID
+	Group  []byte
+	Place  uint64 // 1 is next
+	Of     uint64 // that wait
+	WaitMS uint64 // expected; 0: not known yet
 }

@@ -11,6 +11,7 @@ const (
 	MaxToken   = 4096     // bytes of a token
 	MaxText    = 1024     // bytes of an error's text
 	MaxTarget  = 256      // bytes of a drain's target
+	MaxComment = 1024     // bytes of the comment of a rating
 
 	DefaultHistory = 50  // messages of a page if History.Limit is 0
 	MaxHistory     = 200 // messages of a page

@@ -191,7 +191,7 @@ func skipValue(b []byte) ([]byte, error) {
 func PeekConv(typ Type, f []byte) (conv ID, ok bool) {
 	r := newReader(f, typ)
 	switch typ {
-	case TypeAttach, TypeResume, TypeDetach, TypeClose, TypeSend, TypeHistory:
+	case TypeAttach, TypeResume, TypeDetach, TypeClose, TypeReopen, TypeJoin, TypeSend, TypeHistory, TypeClaim, TypeTransfer, TypeHold, TypeRate:
 		r.uint()
 	case TypeDelivered, TypeRead, TypeSignal:
 	default:
@@ -218,5 +218,5 @@ func PeekRef(f []byte) uint64 {
 // Droppable tells whether a frame is of level 0, so that it may be left out for a client that reads too slowly.
 func Droppable(f []byte) bool {
 	typ, _, _, err := frameHead(f)
-	return err == nil && (typ == TypeSignaled || typ == TypePresence)
+	return err == nil && (typ == TypeSignaled || typ == TypePresence || typ == TypePosition)
 }

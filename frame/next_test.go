@@ -87,7 +87,7 @@ func TestDeclaredLengths(t *testing.T) {
 
 func TestPeekConv(t *testing.T) {
 	bound := map[Type]bool{TypeAttach: true, TypeResume: true, TypeDetach: true, TypeClose: true, TypeSend: true, TypeHistory: true,
-		TypeDelivered: true, TypeRead: true, TypeSignal: true}
+		TypeDelivered: true, TypeRead: true, TypeSignal: true, TypeReopen: true, TypeJoin: true, TypeClaim: true, TypeTransfer: true, TypeHold: true, TypeRate: true}
 	for _, m := range sample() {
 		typ := typeOf(t, m)
 		if conv, ok := PeekConv(typ, m.Append(nil)); ok != bound[typ] || ok && conv != (ID{1, 2, 3, 15: 16}) {
@@ -113,7 +113,7 @@ func TestPeekRef(t *testing.T) {
 func TestDroppable(t *testing.T) {
 	for _, m := range sample() {
 		typ := typeOf(t, m)
-		if got, want := Droppable(m.Append(nil)), typ == TypeSignaled || typ == TypePresence; got != want {
+		if got, want := Droppable(m.Append(nil)), typ == TypeSignaled || typ == TypePresence || typ == TypePosition; got != want {
 			t.Errorf("Droppable(%s) = %v", typ, got)
 		}
 	}

@@ -49,7 +49,8 @@ var schemas = []schema{
 	{TypeDrain, "drain", "server", []field{
 		{name: "delay_ms", kind: fieldUint}, {name: "window_ms", kind: fieldUint}, {name: "target", kind: fieldText, limit: MaxTarget}}},
 	{TypeOpen, "open", "client", []field{
-		{name: "ref", kind: fieldUint}, {name: "key", kind: fieldID}, {name: "group", kind: fieldText, limit: MaxName}}},
+		{name: "ref", kind: fieldUint}, {name: "key", kind: fieldID}, {name: "group", kind: fieldText, limit: MaxName},
+		{name: "details", kind: fieldBody, optional: true}}},
 	{TypeConversation, "conversation", "server", []field{
 		{name: "ref", kind: fieldUint}, {name: "conv", kind: fieldID}, {name: "state", kind: fieldByte},
 		{name: "group", kind: fieldText, limit: MaxName}, {name: "visitor", kind: fieldText, limit: MaxName},
@@ -64,6 +65,10 @@ var schemas = []schema{
 	{TypeDetach, "detach", "client", []field{
 		{name: "ref", kind: fieldUint}, {name: "conv", kind: fieldID}}},
 	{TypeClose, "close", "client", []field{
+		{name: "ref", kind: fieldUint}, {name: "conv", kind: fieldID}}},
+	{TypeReopen, "reopen", "client", []field{
+		{name: "ref", kind: fieldUint}, {name: "conv", kind: fieldID}}},
+	{TypeJoin, "join", "client", []field{
 		{name: "ref", kind: fieldUint}, {name: "conv", kind: fieldID}}},
 	{TypeSend, "send", "client", []field{
 		{name: "ref", kind: fieldUint}, {name: "conv", kind: fieldID}, {name: "level", kind: fieldByte},
@@ -94,7 +99,30 @@ var schemas = []schema{
 	{TypePresence, "presence", "server", []field{
 		{name: "conv", kind: fieldID}, {name: "user", kind: fieldText, limit: MaxName}, {name: "online", kind: fieldBool}}},
 	{TypeStatus, "status", "client", []field{
-		{name: "ref", kind: fieldUint}, {name: "status", kind: fieldByte}, {name: "capacity", kind: fieldUint}}},
+		{name: "ref", kind: fieldUint}, {name: "status", kind: fieldByte}, {name: "capacity", kind: fieldUint},
+		{name: "user", kind: fieldText, limit: MaxName, optional: true}}},
+	{TypeClaim, "claim", "client", []field{
+		{name: "ref", kind: fieldUint}, {name: "conv", kind: fieldID}}},
+	{TypeTransfer, "transfer", "client", []field{
+		{name: "ref", kind: fieldUint}, {name: "conv", kind: fieldID}, {name: "group", kind: fieldText, limit: MaxName},
+		{name: "agent", kind: fieldText, limit: MaxName}, {name: "front", kind: fieldBool}}},
+	{TypeHold, "hold", "client", []field{
+		{name: "ref", kind: fieldUint}, {name: "conv", kind: fieldID}, {name: "on", kind: fieldBool}}},
+	{TypeRate, "rate", "client", []field{
+		{name: "ref", kind: fieldUint}, {name: "conv", kind: fieldID}, {name: "stars", kind: fieldByte},
+		{name: "comment", kind: fieldText, limit: MaxComment}}},
+	{TypeWatch, "watch", "client", []field{
+		{name: "ref", kind: fieldUint}, {name: "group", kind: fieldText, limit: MaxName}, {name: "limit", kind: fieldUint}}},
+	{TypeQueue, "queue", "server", []field{
+		{name: "ref", kind: fieldUint}, {name: "group", kind: fieldText, limit: MaxName}, {name: "version", kind: fieldUint},
+		{name: "total", kind: fieldUint}, {name: "entries", kind: fieldFrames}}},
+	{TypeQueueChange, "queue_change", "server", []field{
+		{name: "group", kind: fieldText, limit: MaxName}, {name: "version", kind: fieldUint}, {name: "op", kind: fieldByte},
+		{name: "total", kind: fieldUint}, {name: "conv", kind: fieldID}, {name: "visitor", kind: fieldText, limit: MaxName},
+		{name: "since_ms", kind: fieldUint}, {name: "rank_ms", kind: fieldUint}, {name: "priority", kind: fieldUint}, {name: "front", kind: fieldBool}}},
+	{TypePosition, "position", "server", []field{
+		{name: "conv", kind: fieldID}, {name: "group", kind: fieldText, limit: MaxName}, {name: "place", kind: fieldUint},
+		{name: "of", kind: fieldUint}, {name: "wait_ms", kind: fieldUint}}},
 }
 
 // schemaOf finds the schema of a type in constant time; nil for an unknown type.

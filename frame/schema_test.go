@@ -55,6 +55,26 @@ func newFrame(t Type) parsable {
 		return new(Presence)
 	case TypeStatus:
 		return new(Status)
+	case TypeReopen:
+		return new(Reopen)
+	case TypeJoin:
+		return new(Join)
+	case TypeClaim:
+		return new(Claim)
+	case TypeTransfer:
+		return new(Transfer)
+	case TypeHold:
+		return new(Hold)
+	case TypeRate:
+		return new(Rate)
+	case TypeWatch:
+		return new(Watch)
+	case TypeQueue:
+		return new(Queue)
+	case TypeQueueChange:
+		return new(QueueChange)
+	case TypePosition:
+		return new(Position)
 	}
 	return nil
 }
