@@ -115,6 +115,7 @@ func (c *Center) tick() {
 			for _, r := range c.runners {
 				r.inbox.put(control{kind: ctlTick})
 			}
+			c.desk.tick()
 			c.jobs.again()
 			for _, conn := range c.deadlines.sweep(now.Unix()) {
 				c.conns.Post(conn, c.gate.check)

@@ -1,7 +1,9 @@
 package dispatch
 
 import (
+	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/switchyard-im/switchyard/dispatch/core"
@@ -9,39 +11,51 @@ import (
 	"github.com/switchyard-im/switchyard/frame"
 )
 
-// deskRunner owns the desk: one goroutine that takes events and sends assignments to the shards. It hears of a conversation only after it
-// is durable, and an assignment becomes true when the conversation's shard has written it.
+// deskRunner owns the desk: one goroutine that takes events and sends what was decided to the shards. It hears of a conversation only after it
+// is durable, and a decision becomes true when the conversation's shard has written it.
 type deskRunner struct {
 	center    *Center
 	desk      *desk.Desk
+	watchers  *watchers
 	inbox     mailbox[core.DeskEvent]
 	questions mailbox[question]
+	ticked    atomic.Bool // a second has passed
 	waker     *waker
 	quit      chan struct{}
 }
 
 func newDeskRunner(c *Center) *deskRunner {
 	d := &deskRunner{center: c, desk: desk.New(c.cfg.desk()), waker: newWaker(), quit: make(chan struct{})}
+	d.watchers = newWatchers(d.desk)
 	d.inbox.wake, d.questions.wake = d.waker.wake, d.waker.wake
 	return d
 }
 
 // restore fills the desk with the conversations that were open when the server stopped. Before run.
 func (d *deskRunner) restore() (int, error) {
+	d.desk.Tick(time.Now().UnixMilli())
 	n, records := 0, core.NewOpenDecoder()
 	err := d.center.store.OpenConversations(func(conv frame.ID, state []byte) error {
-		o, err := records.Decode(conv, state)
+		r, s, ok, err := records.Decode(conv, state)
 		if err != nil {
 			return err
 		}
-		d.desk.Restore(desk.Request{Conv: conv, Group: o.Group, Visitor: o.Visitor, AtMS: o.OpenedMS}, desk.Served{Agent: o.Agent})
 		n++
+		if ok {
+			d.desk.Restore(r, s)
+		}
 		return nil
 	})
 	if err != nil {
 		return n, fmt.Errorf("dispatch: read the open conversations: %w", err)
 	}
 	return n, nil
+}
+
+// tick tells that a second has passed; any goroutine.
+func (d *deskRunner) tick() {
+	d.ticked.Store(true)
+	d.waker.wake()
 }
 
 // run is the desk's goroutine; it ends when quit is closed.
@@ -54,15 +68,17 @@ func (d *deskRunner) run() {
 		default:
 		}
 		d.desk.Tick(time.Now().UnixMilli())
+		d.carryOut(nil)
 		for _, e := range d.inbox.take() {
 			d.event(&e)
 		}
 		for _, q := range d.questions.take() {
 			d.answer(q)
 		}
-		for _, a := range d.desk.Take() { // assignments all: Config allows nothing that leads to others
-			d.center.owner(a.Conv).inbox.put(control{kind: ctlAssign, conv: a.Conv, agent: a.Agent, reason: string(a.Reason)})
+		if d.ticked.Swap(false) {
+			d.desk.Places(d.tellPlace)
 		}
+		d.watchers.send(time.Now(), d.center.jobs.write, d.waker.wake)
 	}
 }
 
@@ -71,21 +87,124 @@ func (d *deskRunner) idle() bool {
 	case <-d.quit:
 		return false
 	default:
-		return d.inbox.depth()+d.questions.depth() == 0
+		return d.inbox.depth()+d.questions.depth() == 0 && !d.ticked.Load() && !d.watchers.due.Load()
 	}
 }
 
+// event makes the desk decide, and sends out what it decided.
 func (d *deskRunner) event(e *core.DeskEvent) {
+	var err error
 	switch e.Kind {
 	case core.DeskOpened:
-		d.desk.Opened(desk.Request{Conv: e.Conv, Group: e.Group, Visitor: e.Visitor, AtMS: e.AtMS})
+		d.desk.Opened(request(e))
 	case core.DeskClosed:
 		d.desk.Closed(e.Conv)
+	case core.DeskWrote:
+		d.desk.Wrote(e.Conv, e.ByAgent)
+	case core.DeskHold:
+		d.desk.Hold(e.Conv, e.On)
 	case core.DeskAgentUp:
 		d.desk.AgentUp(e.Agent, desk.Profile{Groups: e.Groups, Capacity: e.Capacity, Weight: e.Weight})
 	case core.DeskAgentDown:
 		d.desk.AgentDown(e.Agent)
 	case core.DeskStatus:
-		d.desk.Status(e.Agent, e.Status, e.Capacity)
+		err = d.status(e)
+	case core.DeskClaim:
+		err = d.desk.Claim(e.Conv, e.Agent)
+	case core.DeskTransfer:
+		err = d.transfer(e)
+	case core.DeskWatch:
+		d.watch(e)
+	case core.DeskUnwatch:
+		d.watchers.gone(e.For.Conn)
 	}
+	if err != nil {
+		d.refuse(e.For, err)
+	}
+	d.carryOut(e)
+}
+
+func request(e *core.DeskEvent) desk.Request {
+	return desk.Request{Conv: e.Conv, Group: e.Group, Visitor: e.Visitor, AtMS: e.AtMS, Life: e.Life, Priority: e.Priority, Need: *e.Need}
+}
+
+func (d *deskRunner) transfer(e *core.DeskEvent) error {
+	if e.Back != nil {
+		return d.desk.Return(request(e.Back), e.Target)
+	}
+	return d.desk.Transfer(e.Conv, e.Target)
+}
+
+// status is what an agent says of itself, which was answered, or a supervisor of it.
+func (d *deskRunner) status(e *core.DeskEvent) error {
+	if e.For.Conn != 0 {
+		if !d.desk.Serves(e.Agent, e.Groups) {
+			return desk.ErrForeign
+		}
+		d.acked(e.For)
+	}
+	d.desk.Status(e.Agent, e.Status, e.Capacity)
+	return nil
+}
+
+// carryOut sends what was decided to the shards. Who asked about a conversation is answered by its shard, with the last decision about it.
+func (d *deskRunner) carryOut(e *core.DeskEvent) {
+	effects := d.desk.Take()
+	last := -1
+	if e != nil && e.For.Conn != 0 {
+		last = lastAbout(effects, e.Conv)
+	}
+	for i, f := range effects {
+		decision := core.Decision{Kind: f.Kind, Life: f.Life, Group: f.Group, Agent: f.Agent, Reason: f.Reason, Front: f.Front}
+		if i == last {
+			decision.For = e.For
+		}
+		d.center.owner(f.Conv).inbox.put(control{kind: ctlDecide, conv: f.Conv, decision: decision})
+	}
+}
+
+// lastAbout is the index of the last effect about a conversation, -1 if there is none.
+func lastAbout(effects []desk.Effect, conv frame.ID) int {
+	for i := len(effects) - 1; i >= 0; i-- {
+		if effects[i].Conv == conv {
+			return i
+		}
+	}
+	return -1
+}
+
+func (d *deskRunner) tellPlace(p desk.Place) {
+	d.center.owner(p.Conv).inbox.put(control{kind: ctlPlace, place: p})
+}
+
+// refuse answers a request that the desk does not carry out.
+func (d *deskRunner) refuse(r core.Request, err error) {
+	e := frame.Error{Ref: r.Ref, Code: frame.ErrorConflict, Text: []byte(err.Error())}
+	switch taken := (*desk.TakenError)(nil); {
+	case errors.As(err, &taken):
+		e.Code, e.Text = frame.ErrorTaken, []byte(taken.By)
+	case errors.Is(err, desk.ErrUnknown):
+		e.Code = frame.ErrorNotFound
+	case errors.Is(err, desk.ErrForeign):
+		e.Code = frame.ErrorForbidden
+	}
+	d.center.jobs.write(r.Conn, e.Append(nil))
+}
+
+func (d *deskRunner) acked(r core.Request) {
+	if r.Ref != 0 {
+		ack := frame.Ack{Ref: r.Ref, TimeMS: uint64(time.Now().UnixMilli())}
+		d.center.jobs.write(r.Conn, ack.Append(nil))
+	}
+}
+
+// watch begins or ends what a connection sees of a queue.
+func (d *deskRunner) watch(e *core.DeskEvent) {
+	if e.Limit == 0 {
+		d.watchers.leave(e.Group, e.For.Conn)
+		d.acked(e.For)
+		return
+	}
+	d.watchers.join(e.Group, e.For.Conn)
+	d.center.jobs.write(e.For.Conn, snapshot(d.desk.Snapshot(e.Group, e.Limit), e.For.Ref))
 }

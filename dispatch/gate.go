@@ -158,7 +158,7 @@ func (g *Gate) tooManyRefused(c Conn) {
 // route finds the runner and notes what the connection will be attached to.
 func (g *Gate) route(c Conn, s *session, typ frame.Type, f []byte) (*runner, bool) {
 	switch typ {
-	case frame.TypeStatus:
+	case frame.TypeStatus, frame.TypeWatch:
 		return g.center.ownerOfUser(s.who.Key()), true
 	case frame.TypeOpen:
 		var o frame.Open
@@ -187,7 +187,7 @@ func (g *Gate) route(c Conn, s *session, typ frame.Type, f []byte) (*runner, boo
 func known(typ frame.Type) bool {
 	switch typ {
 	case frame.TypeAttach, frame.TypeResume, frame.TypeDetach, frame.TypeClose, frame.TypeSend, frame.TypeDelivered, frame.TypeRead,
-		frame.TypeSignal, frame.TypeHistory:
+		frame.TypeSignal, frame.TypeHistory, frame.TypeReopen, frame.TypeJoin, frame.TypeClaim, frame.TypeTransfer, frame.TypeHold, frame.TypeRate:
 		return true
 	}
 	return false

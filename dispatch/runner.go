@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/switchyard-im/switchyard/dispatch/core"
+	"github.com/switchyard-im/switchyard/dispatch/desk"
 	"github.com/switchyard-im/switchyard/frame"
 )
 
@@ -49,8 +50,7 @@ type control struct {
 	conn   frame.ConnID
 	who    *core.Identity
 	user   core.UserKey
-	agent  string
-	reason string
+	agent  string // ctlErase
 	frames []byte // ctlLoaded: the last message; ctlReplayed, ctlNotify
 	state  []byte // ctlLoaded
 	after  uint64 // ctlReplayed, ctlLookedUp
@@ -58,6 +58,9 @@ type control struct {
 	seen   []core.Seen
 	err    error
 	done   chan<- struct{} // ctlErase; has room
+
+	decision core.Decision // ctlDecide
+	place    desk.Place    // ctlPlace
 }
 
 type controlKind uint8
@@ -68,7 +71,9 @@ const (
 	ctlOffline
 	ctlGone
 	ctlNotify
-	ctlAssign
+	ctlDecide
+	ctlPlace
+	ctlDismiss
 	ctlShow
 	ctlLoaded
 	ctlLookedUp
@@ -190,8 +195,12 @@ func (r *runner) control(e *control) {
 		m.Gone(e.conv, e.conn)
 	case ctlNotify:
 		m.Notify(e.user, e.frames, e.conn)
-	case ctlAssign:
-		m.Assign(e.conv, core.Assignment{Agent: e.agent, Reason: e.reason})
+	case ctlDecide:
+		m.Decide(e.conv, e.decision)
+	case ctlPlace:
+		m.Place(e.place)
+	case ctlDismiss:
+		m.Dismiss(e.conv)
 	case ctlShow:
 		m.Show(e.conv, core.Origin{Conn: e.conn})
 	case ctlLoaded:

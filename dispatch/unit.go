@@ -214,12 +214,15 @@ func (u *unit) route(err error) {
 		c.jobs.do(j)
 	}
 	for _, d := range e.Desk {
-		if err == nil || d.Kind != core.DeskOpened && d.Kind != core.DeskClosed {
+		if err == nil || d.Lasts() {
 			c.desk.inbox.put(d)
 		}
 	}
 	if err != nil {
 		return
+	}
+	for _, conv := range e.Left {
+		c.owner(conv).inbox.put(control{kind: ctlDismiss, conv: conv})
 	}
 	for _, n := range e.Users {
 		frames := append([]byte(nil), e.Buf[n.Off:n.Off+n.Len]...)

@@ -98,3 +98,10 @@ func appendTexts(dst []byte, start int, b []byte, depth int) (_, rest []byte) {
 	}
 	return dst, rest
 }
+
+// DecodeStrict is DecodeBody into a struct that has a field for each name; another name is an error.
+func DecodeStrict(body []byte, v any) error {
+	d := msgpack.NewDecoder(bytes.NewReader(body))
+	d.DisallowUnknownFields(true)
+	return d.Decode(v)
+}

@@ -99,7 +99,7 @@ func TestConversationComesBack(t *testing.T) {
 	}
 	other := frame.ID{2}
 	batch(m.cfg.EvictMS, func() { m.Show(other, Origin{Conn: 8}) })
-	if c := m.convs[other]; c != first || len(c.members) != 0 || c.head != 0 || c.group != "" || c.load != loading {
+	if c := m.convs[other]; c != first || len(c.members) != 0 || c.head != 0 || c.group != nil || c.load != loading {
 		t.Errorf("the next one begins as %+v", c)
 	}
 	if err := m.chunks.check(len(m.convs)); err != nil {

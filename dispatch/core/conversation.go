@@ -33,7 +33,7 @@ type conversation struct {
 	id   frame.ID
 	home *chunk // fixed
 
-	group    string
+	group    *group // nil until it exists
 	openedMS int64
 	members  []member
 	attached []attachment
@@ -41,6 +41,8 @@ type conversation struct {
 	head    uint64   // the last sequence given
 	window  *window  // nil: empty
 	trouble *trouble // nil: none, as for almost every one at any time
+
+	details *details // nil: none
 
 	usedMS  uint32 // the lower half of the time of the last event, for eviction
 	touched int32  // 1 + index in Machine.touched; 0: not in it
@@ -119,18 +121,36 @@ func (c *conversation) waitsFor(conn frame.ConnID) bool {
 // resync tells whether a failed commit has not been made up for yet.
 func (c *conversation) resync() bool { return c.trouble != nil && c.trouble.resync }
 
-// groupsKept bounds the table of names of groups; conversations of further ones have a name each.
+// groupsKept bounds the table of groups; conversations of further ones have one each.
 const groupsKept = 1024
 
-// groupName returns an equal string that all conversations of the group share.
-func (m *Machine) groupName(name string) string {
+// group is what the conversations of one have in common.
+type group struct {
+	name  string
+	rules *GroupRules
+}
+
+// groupOf returns the group of this name, which all its conversations share.
+func (m *Machine) groupOf(name string) *group {
 	if shared, ok := m.groups[name]; ok {
 		return shared
 	}
-	if len(m.groups) < groupsKept {
-		m.groups[name] = name
+	g := &group{name: name, rules: &m.cfg.DefaultGroup}
+	if r, ok := m.cfg.Groups[name]; ok {
+		g.rules = &r
 	}
-	return name
+	if len(m.groups) < groupsKept {
+		m.groups[name] = g
+	}
+	return g
+}
+
+// groupName is empty for a conversation that does not exist.
+func (c *conversation) groupName() string {
+	if c.group == nil {
+		return ""
+	}
+	return c.group.name
 }
 
 // member is a participant, present or past.
@@ -160,21 +180,22 @@ type parked struct {
 	typ     frame.Type
 	frame   []byte
 	arrived int64
-	assign  *Assignment // parkedAssign
-	user    string      // parkedErase
-	leaves  bool        // the connection is detached when this is handled
+	leaves  bool // the connection is detached when this is handled
+
+	decision *Decision // parkedDecision
+	user     string    // parkedErase
 }
 
 type parkedKind uint8
 
 const (
 	parkedFrame parkedKind = iota
-	parkedAssign
+	parkedDecision
 	parkedShow
 	parkedErase
 )
 
-// waitingMax bounds what waits for one load; more is answered overloaded. An assignment always finds room, since nobody would repeat it. A
+// waitingMax bounds what waits for one load; more is answered overloaded. A decision always finds room, since nobody would repeat it. A
 // detach counts although it is refused: the connection's loop has forgotten the conversation, and will not tell it when the connection ends.
 const waitingMax = 1024
 
@@ -192,6 +213,7 @@ type batchState struct {
 	firstSeq     uint64
 	putState     bool
 	marks        uint64 // bit set of members whose marks rose
+	left         uint64 // bit set of members who had it before
 	presence     bool   // somebody was attached or detached
 	markConn     frame.ConnID
 }
@@ -260,7 +282,12 @@ func (c *conversation) mayTakePart(who *Identity) (int8, bool) {
 	if i < 0 || c.members[i].role != who.Role {
 		return -1, false
 	}
-	return i, i == 0 || i == c.agent
+	return i, c.takesPart(i)
+}
+
+// takesPart tells whether a member does now: the visitor, the agent, and supervisors who have joined.
+func (c *conversation) takesPart(i int8) bool {
+	return i == 0 || i == c.agent || c.members[i].role == frame.RoleSupervisor
 }
 
 // mayFollow tells whether the identity may attach, page the history and close: who takes part, and supervisors of the group. The
@@ -269,5 +296,5 @@ func (c *conversation) mayFollow(who *Identity) (int8, bool) {
 	if i, ok := c.mayTakePart(who); ok {
 		return i, true
 	}
-	return -1, who.supervises(c.group)
+	return -1, who.supervises(c.groupName())
 }

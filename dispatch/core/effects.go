@@ -1,6 +1,9 @@
 package core
 
-import "github.com/switchyard-im/switchyard/frame"
+import (
+	"github.com/switchyard-im/switchyard/dispatch/desk"
+	"github.com/switchyard-im/switchyard/frame"
+)
 
 // Effects is what one batch asks for. The runner owns it between End and the next Begin of the same Effects; everything in it is
 // carried out after the Writes are durable. Reset keeps the memory.
@@ -13,6 +16,7 @@ type Effects struct {
 	Jobs    []Job       // reads of the store
 	Desk    []DeskEvent // for the desk
 	Users   []UserEvent // for the machines that own the users
+	Left    []frame.ID  // conversations whose agent has left: Dismiss
 
 	Withheld int // presence notices that were due and not made, see Machine.Withhold
 	Replayed int // messages beyond the first of those Targets that hold a replay, for the count of frames
@@ -91,15 +95,34 @@ const (
 // DeskEvent is what the desk has to know. Kind tells which fields count.
 type DeskEvent struct {
 	Kind     DeskKind
+	ByAgent  bool // DeskWrote: the agent did, not the visitor
+	On       bool // DeskHold
 	Conv     frame.ID
 	Group    string
 	Visitor  string
 	AtMS     int64 // DeskOpened: since when it waits
+	Life     uint32
+	Priority int
+	Need     *desk.Need
 	Agent    string
 	Groups   []string
 	Capacity int
 	Weight   int
 	Status   frame.AgentStatus
+	Target   desk.Target // DeskTransfer
+	Limit    int         // DeskWatch
+	For      Request     // DeskClaim, DeskTransfer, DeskWatch: who asks
+	Back     *DeskEvent  // DeskTransfer: the desk does not have it; it is opened, and put to the target at once
+}
+
+// Lasts tells whether the event is true even if the batch's writes are not kept: who comes and goes, and what a client asks for, which is about what the
+// desk has.
+func (e *DeskEvent) Lasts() bool {
+	switch e.Kind {
+	case DeskOpened, DeskClosed, DeskWrote, DeskHold:
+		return false
+	}
+	return true
 }
 
 // DeskKind is the kind of a DeskEvent.
@@ -107,8 +130,14 @@ type DeskKind uint8
 
 // The kinds of desk events.
 const (
-	DeskOpened    DeskKind = iota + 1 // Conv, Group, Visitor, AtMS: needs an agent
+	DeskOpened    DeskKind = iota + 1 // Conv, Group, Visitor, AtMS, Life, Priority, Need: needs an agent, or the desk has to decide again
 	DeskClosed                        // Conv
+	DeskWrote                         // Conv, ByAgent
+	DeskHold                          // Conv, On
+	DeskClaim                         // Conv, Agent, For: wants to have it
+	DeskTransfer                      // Conv, Target, Back, For
+	DeskWatch                         // Group, Limit, For: wants to see the queue; Limit 0: no more
+	DeskUnwatch                       // For.Conn: was closed
 	DeskAgentUp                       // Agent, Groups, Capacity, Weight: has a device
 	DeskAgentDown                     // Agent: has none
 	DeskStatus                        // Agent, Status, Capacity
@@ -129,7 +158,8 @@ func (e *Effects) Reset() {
 	clear(e.Desk)
 	clear(e.Users)
 	*e = Effects{
-		Buf: e.Buf[:0], Targets: e.Targets[:0], Certain: e.Certain[:0], Answers: e.Answers[:0],
+		Left: e.Left[:0],
+		Buf:  e.Buf[:0], Targets: e.Targets[:0], Certain: e.Certain[:0], Answers: e.Answers[:0],
 		Writes: e.Writes[:0], Jobs: e.Jobs[:0], Desk: e.Desk[:0], Users: e.Users[:0],
 	}
 }

@@ -9,7 +9,7 @@ import (
 
 // TestEraseMember: the name is gone from the record, in every role, all else stays, and nobody gets the access that it gave.
 func TestEraseMember(t *testing.T) {
-	c := conversation{state: frame.StateClosed, group: "sales", openedMS: 7, agent: 1, members: []member{
+	c := conversation{state: frame.StateClosed, group: &group{name: "sales"}, openedMS: 7, agent: 1, members: []member{
 		{user: "eve", role: frame.RoleVisitor, delivered: 3, read: 2}, {user: "bob", role: frame.RoleAgent, delivered: 3}, {user: "eve", role: frame.RoleAgent},
 	}}
 	state := appendRecord(nil, &c)

@@ -55,7 +55,7 @@ func TestFailedLoadAfterFailedCommit(t *testing.T) {
 	h.step([]string{"user v visitor", "open 1 v ref=1 key=C group=g"})
 	h.step([]string{"gone 1 C"})
 	conv := h.convs["C"]
-	h.batched(func() { h.m.Assign(conv, Assignment{Agent: "a"}) }) // its commit fails
+	h.batched(func() { h.m.Decide(conv, Decision{Group: "g", Agent: "a"}) }) // its commit fails
 	h.batched(func() { h.m.Invalidate(conv, 1) })
 	h.batched(func() { h.m.Loaded(conv, nil, nil, false, errors.New("away")) })
 	if e := h.batched(h.m.Tick); len(e.Jobs) != 1 {

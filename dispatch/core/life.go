@@ -24,6 +24,12 @@ func (m *Machine) open(c *conversation, p parked) {
 		m.badFrame(p, err)
 		return
 	}
+	asked, err := parseAsked(o.Details)
+	if err != nil && len(c.members) == 0 {
+		m.refuse(p.from.Conn, o.Ref, frame.ErrorBadRequest, err.Error())
+		m.forgetMissing(c)
+		return
+	}
 	if !m.mayOpen(c, p, &o) {
 		if len(c.members) == 0 {
 			m.forgetMissing(c)
@@ -31,7 +37,7 @@ func (m *Machine) open(c *conversation, p parked) {
 		return
 	}
 	if len(c.members) == 0 {
-		m.create(c, p, &o)
+		m.create(c, p, &o, asked)
 	}
 	if p.from.Conn == 0 {
 		return // it was closed while this waited
@@ -62,45 +68,16 @@ func (m *Machine) mayOpen(c *conversation, p parked, o *frame.Open) bool {
 }
 
 // create makes the conversation: its first message tells that it was opened.
-func (m *Machine) create(c *conversation, p parked, o *frame.Open) {
-	c.state, c.group, c.openedMS = frame.StateQueued, m.groupName(string(o.Group)), m.now
+func (m *Machine) create(c *conversation, p parked, o *frame.Open, asked *asked) {
+	c.state, c.group, c.openedMS = frame.StateQueued, m.groupOf(string(o.Group)), m.now
 	c.addMember(p.from.Who.User, frame.RoleVisitor)
 	m.touch(c).putState = true
-	m.appendEvent(c, event{Event: "opened", Group: c.group, By: p.from.Who.User}, 0)
+	e := event{Event: "opened", Group: c.groupName(), By: p.from.Who.User}
+	asked.put(c, &e)
+	m.appendEvent(c, e, 0)
 	m.out.Writes = append(m.out.Writes, Write{Op: PutMember, Conv: c.id, User: c.members[0].key(), Open: true})
-	m.out.Desk = append(m.out.Desk, DeskEvent{Kind: DeskOpened, Conv: c.id, Group: c.group, AtMS: c.openedMS, Visitor: p.from.Who.User})
+	m.out.Desk = append(m.out.Desk, c.opened())
 	m.notify(c, 0, p.from.Conn)
-}
-
-// Assignment is a decision of the desk.
-type Assignment struct {
-	Agent  string
-	Reason string // why this agent, or why now; goes into the event
-}
-
-// Assign carries out the desk's decision that the agent takes the conversation. If it is closed or has an agent already, nothing happens: the
-// desk is told of every close, and asks again for whatever it still believes queued.
-func (m *Machine) Assign(conv frame.ID, a Assignment) {
-	m.deliver(m.conversation(conv), parked{kind: parkedAssign, assign: &a})
-}
-
-func (m *Machine) assign(c *conversation, a *Assignment) {
-	if len(c.members) == 0 {
-		m.forgetMissing(c)
-		return
-	}
-	if c.state != frame.StateQueued {
-		return
-	}
-	i := c.addMember(a.Agent, frame.RoleAgent)
-	if i < 0 {
-		return
-	}
-	c.agent, c.state = i, frame.StateAssigned
-	m.touch(c).putState = true
-	m.appendEvent(c, event{Event: "assigned", Agent: a.Agent, Reason: a.Reason}, 0)
-	m.out.Writes = append(m.out.Writes, Write{Op: PutMember, Conv: c.id, User: c.members[i].key(), Open: true})
-	m.notify(c, i, 0)
 }
 
 // closeFrame ends the conversation.
@@ -115,21 +92,15 @@ func (m *Machine) closeFrame(c *conversation, p parked) {
 		return
 	}
 	if c.state == frame.StateClosed {
-		m.ack(p.from.Conn, cl.Ref, c.head, uint64(m.now), p.arrived) // the last message of a closed conversation is the closing event
+		m.ack(p.from.Conn, cl.Ref, c.head, uint64(m.now), p.arrived)
 		return
 	}
 	if !m.available {
 		m.refuseUnavailable(p.from.Conn, cl.Ref)
 		return
 	}
-	c.state = frame.StateClosed
-	m.touch(c).putState = true
-	seq, timeMS := m.appendEvent(c, event{Event: "closed", By: p.from.Who.User}, p.from.Conn)
+	seq, timeMS := m.end(c, event{Event: "closed", By: p.from.Who.User}, p.from.Conn)
 	m.ack(p.from.Conn, cl.Ref, seq, timeMS, p.arrived)
-	for _, mb := range c.members {
-		m.out.Writes = append(m.out.Writes, Write{Op: PutMember, Conv: c.id, User: mb.key(), Open: false})
-	}
-	m.out.Desk = append(m.out.Desk, DeskEvent{Kind: DeskClosed, Conv: c.id})
 }
 
 // Show sends the conversation's state to a connection of a user who takes part in it (hello with the list flag).
@@ -156,7 +127,7 @@ func (m *Machine) notify(c *conversation, i int8, except frame.ConnID) {
 }
 
 func (m *Machine) appendConversation(c *conversation, ref uint64) {
-	f := frame.Conversation{Ref: ref, Conv: c.id, State: c.state, Group: []byte(c.group), Visitor: []byte(c.members[0].user), Head: c.head}
+	f := frame.Conversation{Ref: ref, Conv: c.id, State: c.shown(), Group: []byte(c.groupName()), Visitor: []byte(c.members[0].user), Head: c.head}
 	if c.agent >= 0 {
 		f.Agent = []byte(c.members[c.agent].user)
 	}

@@ -23,7 +23,7 @@ func (m *Machine) Loaded(conv frame.ID, state, tail []byte, ok bool, err error) 
 	case !ok:
 		m.missing(c)
 	default:
-		c.group = m.groupName(c.group)
+		c.group = m.groupOf(c.group.name)
 		if c.marksDirty {
 			m.dirty = append(m.dirty, c)
 		}
@@ -155,8 +155,8 @@ func (m *Machine) resynchronise(c *conversation) {
 	m.out.Answers = append(m.out.Answers, Answer{Kind: AnswerTold, Conv: c.id})
 	attached := c.attached[:0]
 	for _, a := range c.attached {
-		if int(a.member) >= len(c.members) {
-			continue // its membership was not kept
+		if int(a.member) >= len(c.members) || a.member >= 0 && !c.takesPart(a.member) {
+			continue // its membership was not kept, or has ended
 		}
 		if !a.catching {
 			a.after = released
@@ -172,11 +172,10 @@ func (m *Machine) resynchronise(c *conversation) {
 	for i := range c.members {
 		m.notify(c, int8(i), 0)
 	}
-	switch c.state {
-	case frame.StateQueued:
-		m.out.Desk = append(m.out.Desk, DeskEvent{Kind: DeskOpened, Conv: c.id, Group: c.group, AtMS: c.openedMS, Visitor: c.members[0].user})
-	case frame.StateClosed:
+	if c.state == frame.StateClosed || c.takenOver() {
 		m.out.Desk = append(m.out.Desk, DeskEvent{Kind: DeskClosed, Conv: c.id})
+	} else {
+		m.out.Desk = append(m.out.Desk, c.opened())
 	}
 }
 

@@ -10,6 +10,9 @@ type Config struct {
 	LookbackMax int   // messages that a retry is compared with when it names an old base (default 4,096)
 	EvictMS     int64 // a conversation that nobody is attached to leaves memory after this time (default 60,000 ms)
 	RetryMS     int64 // the wait that refused clients are told (default 1,000 ms)
+
+	Groups       map[string]GroupRules // by name
+	DefaultGroup GroupRules            // of groups that are not in Groups
 }
 
 func (c Config) withDefaults() Config {
@@ -44,7 +47,7 @@ type Machine struct {
 	chunks  chunks // where they lie
 	records *recordReader
 	users   users
-	groups  map[string]string // the names of groups, so that conversations share them; at most groupsKept
+	groups  map[string]*group // so that conversations share them; at most groupsKept
 
 	// Of the current batch.
 	now       int64 // Unix milliseconds
@@ -76,7 +79,7 @@ func New(cfg Config) *Machine {
 		convs:   make(map[frame.ID]*conversation),
 		records: newRecordReader(),
 		users:   newUsers(),
-		groups:  make(map[string]string),
+		groups:  make(map[string]*group),
 
 		stalled: make(map[*conversation]struct{}),
 		unsaid:  make(map[*conversation]struct{}),
@@ -121,6 +124,10 @@ func (m *Machine) Frame(from Origin, typ frame.Type, f []byte, arrived int64) {
 		m.status(from, f, arrived)
 		return
 	}
+	if typ == frame.TypeWatch {
+		m.watch(from, f, arrived)
+		return
+	}
 	if typ == frame.TypeOpen {
 		m.openFrame(from, f, arrived)
 		return
@@ -154,7 +161,7 @@ func (m *Machine) deliver(c *conversation, p parked) {
 		c.load = loading
 		m.out.Jobs = append(m.out.Jobs, Job{Op: JobLoad, Conv: c.id})
 	}
-	if len(c.waiting()) >= waitingMax && p.kind != parkedAssign && p.kind != parkedErase {
+	if len(c.waiting()) >= waitingMax && p.kind != parkedDecision && p.kind != parkedErase {
 		if p.typ == frame.TypeDetach {
 			m.leave(c, p.from.Conn)
 		}
@@ -187,8 +194,8 @@ func (m *Machine) refuseAhead(c *conversation, conn frame.ConnID) {
 // handle carries out an event of a loaded conversation.
 func (m *Machine) handle(c *conversation, p parked) {
 	switch p.kind {
-	case parkedAssign:
-		m.assign(c, p.assign)
+	case parkedDecision:
+		m.decide(c, p.decision)
 	case parkedErase:
 		c.erase(p.user)
 	case parkedShow:
@@ -231,6 +238,18 @@ func (m *Machine) frame(c *conversation, p parked) {
 		m.history(c, p)
 	case frame.TypeClose:
 		m.closeFrame(c, p)
+	case frame.TypeReopen:
+		m.reopen(c, p)
+	case frame.TypeJoin:
+		m.join(c, p)
+	case frame.TypeClaim:
+		m.claim(c, p)
+	case frame.TypeTransfer:
+		m.transfer(c, p)
+	case frame.TypeHold:
+		m.hold(c, p)
+	case frame.TypeRate:
+		m.rate(c, p)
 	default:
 		m.refuse(p.from.Conn, 0, frame.ErrorUnknownType, "the server does not take this type of frame")
 	}

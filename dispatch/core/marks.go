@@ -104,6 +104,9 @@ func (m *Machine) flushConversation(c *conversation, b *batchState) {
 	if b.putState {
 		m.putState(c)
 	}
+	if b.left != 0 {
+		m.tellLeft(c, b.left)
+	}
 	from := len(m.out.Targets)
 	if b.marks != 0 {
 		m.announceMarks(c, b)

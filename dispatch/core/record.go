@@ -6,6 +6,7 @@ import (
 
 	"github.com/vmihailenco/msgpack/v5"
 
+	"github.com/switchyard-im/switchyard/dispatch/desk"
 	"github.com/switchyard-im/switchyard/frame"
 )
 
@@ -19,6 +20,26 @@ type record struct {
 	OpenedMS int64
 	Agent    int8
 	Members  []recordMember
+	Details  *recordDetails
+}
+
+// recordDetails is the stored form of details.
+type recordDetails struct {
+	//lint:ignore U1000 the msgpack package reads the tag
+	_msgpack  struct{} `msgpack:",as_array"`
+	Life      uint32
+	Priority  uint8
+	QueuedMS  int64
+	Front     bool
+	ClosedMS  int64
+	Waits     desk.Waits
+	SinceMS   int64
+	Warned    bool
+	Held      bool
+	Stars     uint8
+	Language  string
+	Required  []string
+	Preferred []string
 }
 
 type recordMember struct {
@@ -34,10 +55,16 @@ const recordVersion = 1
 
 // appendRecord encodes the durable part of c.
 func appendRecord(dst []byte, c *conversation) []byte {
-	r := record{Version: recordVersion, State: c.state, Group: c.group, OpenedMS: c.openedMS, Agent: c.agent}
+	r := record{Version: recordVersion, State: c.state, Group: c.groupName(), OpenedMS: c.openedMS, Agent: c.agent}
 	r.Members = make([]recordMember, len(c.members))
 	for i, m := range c.members {
 		r.Members[i] = recordMember{User: m.user, Role: m.role, Delivered: m.delivered, Read: m.read}
+	}
+	if d := c.details; d != nil {
+		r.Details = &recordDetails{
+			Life: d.life, Priority: d.priority, QueuedMS: d.queuedMS, Front: d.front, ClosedMS: d.closedMS, Waits: d.waits, SinceMS: d.sinceMS,
+			Warned: d.warned, Held: d.held, Stars: d.stars, Language: d.need.Language, Required: d.need.Required, Preferred: d.need.Preferred,
+		}
 	}
 	b, err := msgpack.Marshal(&r)
 	if err != nil {
@@ -74,7 +101,11 @@ func (r *recordReader) restore(c *conversation, data []byte, likely string) erro
 		return fmt.Errorf("core: state record of conversation %s has version %d, state %d, %d members, agent %d: written by another version of Switchyard?",
 			c.id, rec.Version, rec.State, len(rec.Members), rec.Agent)
 	}
-	c.state, c.group, c.openedMS, c.agent = rec.State, rec.Group, rec.OpenedMS, rec.Agent
+	if r.group == nil || r.group.name != rec.Group {
+		r.group = &group{name: rec.Group}
+	}
+	c.state, c.group, c.openedMS, c.agent = rec.State, r.group, rec.OpenedMS, rec.Agent
+	c.details = rec.Details.details()
 	var announced map[string]bool // after a failed commit, what the others were told still holds
 	for _, m := range c.members {
 		if announced == nil {
@@ -89,40 +120,61 @@ func (r *recordReader) restore(c *conversation, data []byte, likely string) erro
 	return nil
 }
 
-// OpenRecord is what the desk needs of a conversation when the server starts.
-type OpenRecord struct {
-	Group    string
-	Visitor  string
-	OpenedMS int64
-	Agent    string // empty: queued
+// details is what the record has of them, nil if it has none.
+func (d *recordDetails) details() *details {
+	if d == nil {
+		return nil
+	}
+	return &details{
+		life: d.Life, priority: d.Priority, queuedMS: d.QueuedMS, front: d.Front, closedMS: d.ClosedMS, waits: d.Waits, sinceMS: d.SinceMS,
+		warned: d.Warned, held: d.Held, stars: d.Stars, need: desk.Need{Language: d.Language, Required: d.Required, Preferred: d.Preferred},
+	}
 }
 
-// OpenDecoder reads state records for the desk. Not safe for concurrent use.
+// OpenDecoder reads state records for the desk when the server starts. Not safe for concurrent use.
 type OpenDecoder struct{ records *recordReader }
 
 // NewOpenDecoder makes a decoder that has read nothing.
 func NewOpenDecoder() *OpenDecoder { return &OpenDecoder{newRecordReader()} }
 
-// Decode reads a state record. Records of the same group that follow one another share its name.
-func (d *OpenDecoder) Decode(conv frame.ID, data []byte) (OpenRecord, error) {
+// Decode reads the state record of an open conversation. Records of the same group that follow one another share its name. ok is false if it is none of the
+// desk's.
+func (d *OpenDecoder) Decode(conv frame.ID, data []byte) (r desk.Request, s desk.Served, ok bool, err error) {
 	c := conversation{id: conv}
 	if err := d.records.restore(&c, data, ""); err != nil {
-		return OpenRecord{}, err
+		return r, s, false, err
 	}
-	o := OpenRecord{Group: c.group, Visitor: c.members[0].user, OpenedMS: c.openedMS}
+	detail := c.detail()
+	r = desk.Request{
+		Conv: conv, Group: c.groupName(), Visitor: c.members[0].user, AtMS: c.waitsSince(),
+		Life: detail.life, Priority: int(detail.priority), Need: detail.need,
+	}
+	s = desk.Served{Front: detail.front, Waits: detail.waits, SinceMS: detail.sinceMS, Warned: detail.warned}
 	if c.agent >= 0 {
-		o.Agent = c.members[c.agent].user
+		s.Agent = c.members[c.agent].user
 	}
-	return o, nil
+	return r, s, !c.takenOver(), nil
 }
 
-// event is the body of a message of KindEvent.
+// event is the body of a message of KindEvent; PROTOCOL.md tells which has what.
 type event struct {
-	Event  string `msgpack:"event"`            // opened, assigned, closed
-	Group  string `msgpack:"group,omitempty"`  // opened
-	Agent  string `msgpack:"agent,omitempty"`  // assigned
-	Reason string `msgpack:"reason,omitempty"` // assigned
-	By     string `msgpack:"by,omitempty"`     // opened, closed
+	Event  string `msgpack:"event"`
+	Group  string `msgpack:"group,omitempty"`
+	Agent  string `msgpack:"agent,omitempty"`
+	From   string `msgpack:"from,omitempty"`
+	Reason string `msgpack:"reason,omitempty"`
+	By     string `msgpack:"by,omitempty"`
+	Text   string `msgpack:"text,omitempty"`
+
+	Rating  uint8  `msgpack:"rating,omitempty"`
+	Comment string `msgpack:"comment,omitempty"`
+
+	Priority   int               `msgpack:"priority,omitempty"`
+	Language   string            `msgpack:"language,omitempty"`
+	Required   []string          `msgpack:"required,omitempty"`
+	Preferred  []string          `msgpack:"preferred,omitempty"`
+	Subject    string            `msgpack:"subject,omitempty"`
+	Attributes map[string]string `msgpack:"attributes,omitempty"`
 }
 
 // encode returns the body as one msgpack value.
@@ -151,7 +203,7 @@ func DecodeAccess(conv frame.ID, state, tail []byte) (*Access, error) {
 }
 
 // Group is the group that the conversation belongs to.
-func (a *Access) Group() string { return a.conv.group }
+func (a *Access) Group() string { return a.conv.groupName() }
 
 // MayRead tells whether the identity may read the conversation, by the rule of attach and history.
 func (a *Access) MayRead(who *Identity) bool {

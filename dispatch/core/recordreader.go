@@ -6,7 +6,9 @@ import (
 	"io"
 
 	"github.com/vmihailenco/msgpack/v5"
+	"github.com/vmihailenco/msgpack/v5/msgpcode"
 
+	"github.com/switchyard-im/switchyard/dispatch/desk"
 	"github.com/switchyard-im/switchyard/frame"
 )
 
@@ -19,6 +21,8 @@ type recordReader struct {
 	err  error  // the first one; nothing that was read after it counts
 	rec  record // of the last read; Members is used again
 	name []byte // scratch
+
+	group *group // of the last record, which the next one likely has too
 }
 
 func newRecordReader() *recordReader { return &recordReader{d: msgpack.NewDecoder(nil)} }
@@ -30,7 +34,7 @@ func (r *recordReader) read(data []byte, likely string) (*record, error) {
 	r.d.Reset(&r.data)
 	r.err = nil
 	group := r.rec.Group
-	r.array("fields", recordFields, recordFields)
+	fields := r.array("fields", oldFields, recordFields)
 	r.rec = record{
 		Version: int(r.int()), State: frame.ConversationState(r.int()), Group: r.text(group), OpenedMS: r.int(), Agent: int8(r.int()),
 		Members: r.rec.Members[:0],
@@ -39,19 +43,64 @@ func (r *recordReader) read(data []byte, likely string) (*record, error) {
 		r.array("fields of a member", memberFields, memberFields)
 		r.rec.Members = append(r.rec.Members, recordMember{User: r.text(likely), Role: frame.Role(r.int()), Delivered: r.uint(), Read: r.uint()})
 	}
+	if fields == recordFields {
+		r.rec.Details = r.details()
+	}
 	r.data.Reset(nil)
 	return &r.rec, r.err
 }
 
-// The numbers of fields of a record and of a member.
+// The numbers of fields: of a record without details and with them, of a member, of details.
 const (
-	recordFields = 6
-	memberFields = 4
+	oldFields     = 6
+	recordFields  = 7
+	memberFields  = 4
+	detailsFields = 13
 )
+
+// details reads them, nil if there are none.
+func (r *recordReader) details() *recordDetails {
+	if r.err != nil {
+		return nil
+	}
+	if code, err := r.d.PeekCode(); err == nil && code == msgpcode.Nil {
+		r.fail(r.d.DecodeNil())
+		return nil
+	}
+	r.array("fields of the details", detailsFields, detailsFields)
+	d := &recordDetails{
+		Life: uint32(r.uint()), Priority: uint8(r.uint()), QueuedMS: r.int(), Front: r.bool(), ClosedMS: r.int(), Waits: desk.Waits(r.uint()), SinceMS: r.int(),
+		Warned: r.bool(), Held: r.bool(), Stars: uint8(r.uint()), Language: r.text(""), Required: r.texts(), Preferred: r.texts(),
+	}
+	if d.Waits > desk.Visitor {
+		r.fail(fmt.Errorf("it waits for %d, which nobody is", d.Waits))
+	}
+	return d
+}
+
+// texts reads an array of strings, nil if it is empty.
+func (r *recordReader) texts() (all []string) {
+	if code, err := r.d.PeekCode(); r.err == nil && err == nil && code == msgpcode.Nil {
+		r.fail(r.d.DecodeNil())
+		return nil
+	}
+	for range r.array("skills", 0, skillsMax) {
+		all = append(all, r.text(""))
+	}
+	return all
+}
+
+func (r *recordReader) bool() bool {
+	b, err := r.d.DecodeBool()
+	if err != nil {
+		r.fail(err)
+	}
+	return b
+}
 
 // fail keeps the first error.
 func (r *recordReader) fail(err error) {
-	if r.err == nil {
+	if r.err == nil && err != nil {
 		r.err = err
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/switchyard-im/switchyard/dispatch/desk"
 	"github.com/switchyard-im/switchyard/frame"
 )
 
@@ -23,11 +24,16 @@ var update = flag.Bool("update", false, "write what the machine does into the sc
 //
 //	user NAME ROLE [groups=A,B] [capacity=N]       declares an identity
 //	online CONN USER [list] | offline CONN USER | gone CONN CONV
-//	open CONN USER ref=N key=K group=G             names the conversation K
+//	open CONN USER ref=N key=K group=G [priority=N] names the conversation K
 //	send CONN USER ref=N CONV id=X base=N body=T [level=N]
 //	attach|detach|close CONN USER ref=N CONV       resume ... after=N   history ... before=N limit=N
 //	delivered|read CONN USER CONV SEQ              signal CONN USER CONV NAME BODY
-//	status CONN USER ref=N STATUS                  assign CONV AGENT   tick   time MS
+//	status CONN USER ref=N STATUS                  tick   time MS
+//	claim|join|reopen CONN USER ref=N CONV         hold CONN USER ref=N CONV on|off
+//	transfer CONN USER ref=N CONV [group=G] [agent=A] [front=1]
+//	rate CONN USER ref=N CONV stars=N comment=T    watch CONN USER ref=N GROUP limit=N   place CONV N
+//	assign CONV AGENT | queue CONV [front=1] | warn CONV AGENT | refuse CONV | end CONV: the desk's decisions,
+//	    with [group=G] [life=N] [why=REASON] [for=CONN by=USER]
 //	expire CONV SEQ                                the store keeps the messages up to this one no more
 //	fail                                           this batch's commit fails
 //	lost                                           ... and yet turns out to be durable
@@ -49,7 +55,9 @@ func runScript(t *testing.T, file string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := newHarness(t, Config{ResumeMax: 100, LookbackMax: 200})
+	h := newHarness(t, Config{ResumeMax: 100, LookbackMax: 200, Groups: map[string]GroupRules{
+		"timed": {Timed: true, ReopenMS: 1000, Texts: map[desk.Reason]string{desk.QueueFull: "try later"}},
+	}})
 	var out strings.Builder
 	for i, step := range strings.Split(strings.TrimSpace(string(text)), "\n\n") {
 		if strings.HasPrefix(step, "#") {
@@ -151,6 +159,9 @@ func (h *harness) batch(out *strings.Builder, events func()) {
 		})
 	}
 	if ok {
+		for _, conv := range e.Left {
+			h.batch(out, func() { h.m.Dismiss(conv) })
+		}
 		for _, u := range e.Users {
 			frames := bytes.Clone(e.Buf[u.Off : u.Off+u.Len])
 			h.batch(out, func() { h.m.Notify(u.User, frames, u.Except) })
@@ -252,16 +263,56 @@ func (h *harness) printFrames(out *strings.Builder, prefix string, b []byte) {
 func (h *harness) deskEvent(d DeskEvent) string {
 	switch d.Kind {
 	case DeskOpened:
-		return fmt.Sprintf("opened %s group=%s visitor=%s at=%d", h.name(d.Conv), d.Group, d.Visitor, d.AtMS)
+		s := fmt.Sprintf("opened %s group=%s visitor=%s at=%d", h.name(d.Conv), d.Group, d.Visitor, d.AtMS)
+		if d.Life > 0 {
+			s += fmt.Sprintf(" life=%d", d.Life)
+		}
+		if d.Priority != 0 || len(d.Need.Required)+len(d.Need.Preferred)+len(d.Need.Language) > 0 {
+			s += fmt.Sprintf(" priority=%d need=%v", d.Priority, *d.Need)
+		}
+		return s
 	case DeskClosed:
 		return "closed " + h.name(d.Conv)
 	case DeskAgentUp:
 		return fmt.Sprintf("agent %s up, groups=%v capacity=%d", d.Agent, d.Groups, d.Capacity)
 	case DeskAgentDown:
 		return fmt.Sprintf("agent %s down", d.Agent)
+	case DeskWrote:
+		return fmt.Sprintf("%s: somebody wrote, the agent %t", h.name(d.Conv), d.ByAgent)
+	case DeskHold:
+		return fmt.Sprintf("%s is held %t", h.name(d.Conv), d.On)
+	case DeskClaim:
+		return fmt.Sprintf("%s wants %s, for %d ref %d", d.Agent, h.name(d.Conv), d.For.Conn, d.For.Ref)
+	case DeskTransfer:
+		back := ""
+		if d.Back != nil {
+			back = ", back as: " + h.deskEvent(*d.Back)
+		}
+		return fmt.Sprintf("%s wants %s elsewhere %+v%s", d.For.By, h.name(d.Conv), d.Target, back)
+	case DeskWatch:
+		return fmt.Sprintf("%d watches %s, %d entries", d.For.Conn, d.Group, d.Limit)
+	case DeskUnwatch:
+		return fmt.Sprintf("%d watches nothing", d.For.Conn)
 	default:
 		return fmt.Sprintf("agent %s status=%d capacity=%d", d.Agent, d.Status, d.Capacity)
 	}
+}
+
+// decision makes one about the present life of a conversation in its present group, unless the script says otherwise.
+func (h *harness) decision(conv frame.ID, kind desk.Kind, why desk.Reason, opt map[string]string, d Decision) Decision {
+	d.Kind, d.Reason, d.Group = kind, why, opt["group"]
+	if c := h.m.convs[conv]; c != nil && d.Group == "" {
+		d.Group = c.groupName()
+	}
+	if s := opt["why"]; s != "" {
+		d.Reason = desk.Reason(s)
+	}
+	life, _ := strconv.Atoi(opt["life"])
+	d.Life = uint32(life)
+	if s := opt["for"]; s != "" {
+		d.For = Request{Conn: h.conn(s), Ref: 99, By: opt["by"]}
+	}
+	return d
 }
 
 func (h *harness) name(id frame.ID) string {
@@ -306,7 +357,11 @@ func (h *harness) event(w []string) {
 	case "open":
 		key := frame.ID{15: opt["key"][0]}
 		h.convs[opt["key"]] = ConversationID(at(1), key)
-		give(frame.TypeOpen, (&frame.Open{Ref: num("ref"), Key: key, Group: []byte(opt["group"])}).Append(nil))
+		open := frame.Open{Ref: num("ref"), Key: key, Group: []byte(opt["group"])}
+		if p := num("priority"); p > 0 {
+			open.Details, _ = frame.AppendBody(nil, map[string]any{"priority": p, "required": []string{"tax"}, "subject": "a bill"})
+		}
+		give(frame.TypeOpen, open.Append(nil))
 	case "send":
 		s := frame.Send{Ref: num("ref"), Conv: h.conv(at(2)), Level: 2, Base: num("base"), Body: text(opt["body"])}
 		if l, ok := opt["level"]; ok {
@@ -338,9 +393,34 @@ func (h *harness) event(w []string) {
 		give(frame.TypeSignal, (&frame.Signal{Conv: h.conv(at(2)), Name: []byte(at(3)), Body: text(at(4))}).Append(nil))
 	case "status":
 		n, _ := strconv.Atoi(at(2))
-		give(frame.TypeStatus, (&frame.Status{Ref: num("ref"), Status: frame.AgentStatus(n)}).Append(nil))
+		give(frame.TypeStatus, (&frame.Status{Ref: num("ref"), Status: frame.AgentStatus(n), User: []byte(opt["user"])}).Append(nil))
 	case "assign":
-		h.m.Assign(h.conv(at(0)), Assignment{Agent: at(1), Reason: "least_active"})
+		h.m.Decide(h.conv(at(0)), h.decision(h.conv(at(0)), desk.Assign, "least_active", opt, Decision{Agent: at(1)}))
+	case "queue":
+		h.m.Decide(h.conv(at(0)), h.decision(h.conv(at(0)), desk.Queue, "nobody_free", opt, Decision{Front: opt["front"] == "1"}))
+	case "warn":
+		h.m.Decide(h.conv(at(0)), h.decision(h.conv(at(0)), desk.Warn, "no_first_reply", opt, Decision{Agent: at(1)}))
+	case "refuse":
+		h.m.Decide(h.conv(at(0)), h.decision(h.conv(at(0)), desk.Refuse, "queue_full", opt, Decision{}))
+	case "end":
+		h.m.Decide(h.conv(at(0)), h.decision(h.conv(at(0)), desk.Close, "visitor_idle", opt, Decision{}))
+	case "claim":
+		give(frame.TypeClaim, (&frame.Claim{Ref: num("ref"), Conv: h.conv(at(2))}).Append(nil))
+	case "join":
+		give(frame.TypeJoin, (&frame.Join{Ref: num("ref"), Conv: h.conv(at(2))}).Append(nil))
+	case "reopen":
+		give(frame.TypeReopen, (&frame.Reopen{Ref: num("ref"), Conv: h.conv(at(2))}).Append(nil))
+	case "transfer":
+		give(frame.TypeTransfer, (&frame.Transfer{Ref: num("ref"), Conv: h.conv(at(2)), Group: []byte(opt["group"]), Agent: []byte(opt["agent"]), Front: opt["front"] == "1"}).Append(nil))
+	case "hold":
+		give(frame.TypeHold, (&frame.Hold{Ref: num("ref"), Conv: h.conv(at(2)), On: at(3) == "on"}).Append(nil))
+	case "rate":
+		give(frame.TypeRate, (&frame.Rate{Ref: num("ref"), Conv: h.conv(at(2)), Stars: uint8(num("stars")), Comment: []byte(opt["comment"])}).Append(nil))
+	case "watch":
+		give(frame.TypeWatch, (&frame.Watch{Ref: num("ref"), Group: []byte(at(2)), Limit: num("limit")}).Append(nil))
+	case "place":
+		n, _ := strconv.Atoi(at(1))
+		h.m.Place(desk.Place{Conv: h.conv(at(0)), Group: "g", Place: n, Of: 9, WaitMS: -1})
 	case "time":
 		n, _ := strconv.ParseInt(at(0), 10, 64)
 		h.now = n

@@ -75,6 +75,7 @@ func (m *Machine) accept(c *conversation, p parked, sender int8, s *frame.Send) 
 	m.ack(p.from.Conn, s.Ref, msg.Seq, msg.TimeMS, p.arrived)
 	a := &m.out.Answers[len(m.out.Answers)-1]
 	a.Kind, a.Conv, a.ID = AnswerAccepted, c.id, s.ID
+	m.wrote(c, sender)
 	m.toAttached(c, off, n, p.from.Conn)
 }
 

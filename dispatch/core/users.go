@@ -100,6 +100,9 @@ func (m *Machine) Knows(from Origin) bool { return m.users.has(from.Who.Key(), f
 // Offline tells that a device was closed.
 func (m *Machine) Offline(from Origin) {
 	key := from.Who.Key()
+	if key.Role != frame.RoleVisitor {
+		m.out.Desk = append(m.out.Desk, DeskEvent{Kind: DeskUnwatch, For: Request{Conn: from.Conn}})
+	}
 	if m.users.remove(key, from.Conn) && key.Role == frame.RoleAgent {
 		m.out.Desk = append(m.out.Desk, DeskEvent{Kind: DeskAgentDown, Agent: key.Name})
 	}
@@ -127,16 +130,42 @@ func (m *Machine) status(from Origin, f []byte, arrived int64) {
 		m.badFrame(parked{from: from, typ: frame.TypeStatus, frame: f}, err)
 		return
 	}
-	if from.Who.Role != frame.RoleAgent {
-		m.refuse(from.Conn, s.Ref, frame.ErrorForbidden, "only agents have a status")
+	agent := from.Who.User
+	if len(s.User) > 0 {
+		agent = string(s.User)
+	}
+	if from.Who.Role != frame.RoleAgent && (from.Who.Role != frame.RoleSupervisor || len(s.User) == 0) || from.Who.Role == frame.RoleAgent && agent != from.Who.User {
+		m.refuse(from.Conn, s.Ref, frame.ErrorForbidden, "agents say their own status, supervisors that of an agent whom they name")
 		return
 	}
-	if s.Status > frame.AgentAway {
-		m.refuse(from.Conn, s.Ref, frame.ErrorBadRequest, "the status is 0 (offline), 1 (online) or 2 (away)")
+	if s.Status > frame.AgentBusy {
+		m.refuse(from.Conn, s.Ref, frame.ErrorBadRequest, "the status is 0 (offline), 1 (online), 2 (away) or 3 (busy)")
 		return
 	}
 	const capacityMax = 10_000
-	capacity := int(min(s.Capacity, capacityMax))
-	m.out.Desk = append(m.out.Desk, DeskEvent{Kind: DeskStatus, Agent: from.Who.User, Status: s.Status, Capacity: capacity})
+	e := DeskEvent{Kind: DeskStatus, Agent: agent, Status: s.Status, Capacity: int(min(s.Capacity, capacityMax))}
+	if from.Who.Role == frame.RoleSupervisor {
+		e.Groups = from.Who.Groups // the agent has to be of one of them
+		e.For = Request{Conn: from.Conn, Ref: s.Ref, By: from.Who.User, Arrived: arrived}
+		m.out.Desk = append(m.out.Desk, e)
+		return // the desk answers
+	}
+	m.out.Desk = append(m.out.Desk, e)
 	m.ack(from.Conn, s.Ref, 0, uint64(m.now), arrived)
+}
+
+// watch asks the desk for a queue.
+func (m *Machine) watch(from Origin, f []byte, arrived int64) {
+	var w frame.Watch
+	if err := w.Parse(f); err != nil {
+		m.badFrame(parked{from: from, typ: frame.TypeWatch, frame: f}, err)
+		return
+	}
+	if !from.Who.oversees(string(w.Group)) {
+		m.refuse(from.Conn, w.Ref, frame.ErrorForbidden, "only agents and supervisors of the group see its queue")
+		return
+	}
+	const limitMax = 200
+	m.out.Desk = append(m.out.Desk, DeskEvent{Kind: DeskWatch, Group: string(w.Group), Limit: int(min(w.Limit, limitMax)),
+		For: Request{Conn: from.Conn, Ref: w.Ref, By: from.Who.User, Arrived: arrived}})
 }

@@ -21,7 +21,7 @@ func TestAssignmentFindsRoom(t *testing.T) {
 	for range waitingMax {
 		m.Frame(Origin{Conn: 1, Who: visitor}, frame.TypeDetach, (&frame.Detach{Ref: 2, Conv: conv}).Append(nil), 0)
 	}
-	m.Assign(conv, Assignment{Agent: "a"})
+	m.Decide(conv, Decision{Group: "g", Agent: "a"})
 	m.Loaded(conv, nil, nil, false, nil)
 	m.End()
 	h.check()

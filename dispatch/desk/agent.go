@@ -95,6 +95,12 @@ func (d *Desk) Status(name string, status frame.AgentStatus, capacity int) {
 	d.dropAgent(a)
 }
 
+// Serves tells whether the agent is known, and of one of the groups.
+func (d *Desk) Serves(name string, groups []string) bool {
+	a := d.agents[name]
+	return a != nil && slices.ContainsFunc(groups, a.serves)
+}
+
 // free tells whether the agent may be given one more.
 func (d *Desk) free(a *agent) bool {
 	return a.up && a.status == frame.AgentOnline && a.load() < d.capacity(a)

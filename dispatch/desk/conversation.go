@@ -10,6 +10,7 @@ type Request struct {
 	AtMS     int64 // since when it waits
 	Priority int   // fits 32 bits; higher goes first, as if it had waited longer; see GroupConfig.AgeMS
 	Need     Need
+	Life     uint32 // how often it was opened, for who has to tell what was decided about which; it comes back in the effects
 }
 
 // conversation is one that is open. There may be very many that just wait, so what few have hangs off pointers.
@@ -34,11 +35,12 @@ type conversation struct {
 	inLane   node[*conversation]
 }
 
-// rare is what only conversations with timers have, and those that were taken from somebody.
+// rare is what only conversations with timers have, those that were taken from somebody, and those that were opened again.
 type rare struct {
 	deadline deadline
 	avoid    string // agent it was taken from; it does not go back there before avoidMS, if it waits
 	avoidMS  int64
+	life     uint32 // of the Request
 }
 
 var noNeed Need
@@ -52,6 +54,19 @@ func (c *conversation) rares() *rare {
 		c.rare.deadline.conv = c
 	}
 	return c.rare
+}
+
+func (c *conversation) setLife(life uint32) {
+	if c.rare != nil || life != 0 {
+		c.rares().life = life
+	}
+}
+
+func (c *conversation) life() uint32 {
+	if c.rare == nil {
+		return 0
+	}
+	return c.rare.life
 }
 
 // avoids names the agent who does not get it, empty if there is none.
@@ -70,12 +85,14 @@ func (c *conversation) avoid(agent string, untilMS int64) {
 	}
 }
 
-// Opened tells that a conversation needs an agent. A conversation that the desk believes assigned is assigned to the same agent again: its
-// shard did not keep the assignment.
+// Opened tells that a conversation needs an agent. What was decided about one that the desk has is decided again: its shard did not keep it.
 func (d *Desk) Opened(r Request) {
 	if c := d.convs[r.Conv]; c != nil {
+		c.setLife(r.Life)
 		if c.agent != nil {
 			d.emit(Assign, c, c.past.lastReason())
+		} else {
+			d.emit(Queue, c, NobodyFree)
 		}
 		return
 	}
@@ -107,6 +124,7 @@ func (d *Desk) Opened(r Request) {
 func (d *Desk) Restore(r Request, s Served) {
 	c := d.add(r)
 	if s.Agent == "" {
+		c.front = s.Front
 		d.enqueue(c, NobodyFree, true)
 		return
 	}
@@ -137,6 +155,7 @@ func (d *Desk) add(r Request) *conversation {
 	if n := r.Need; len(n.Required)+len(n.Preferred)+len(n.Language) > 0 {
 		c.need = &n
 	}
+	c.setLife(r.Life)
 	c.inGroup.value, c.inLane.value = c, c
 	d.convs[r.Conv] = c
 	d.came++

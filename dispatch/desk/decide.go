@@ -110,7 +110,6 @@ func (d *Desk) assign(c *conversation, a *agent, why Reason) {
 // Why a claim or a transfer is refused.
 var (
 	ErrUnknown   = errors.New("desk: no such open conversation")
-	ErrTaken     = errors.New("desk: the conversation has an agent already")
 	ErrAbsent    = errors.New("desk: the agent is not connected")
 	ErrAway      = errors.New("desk: the agent is not online")
 	ErrFull      = errors.New("desk: the agent serves as many as it may")
@@ -120,24 +119,30 @@ var (
 	ErrOwn       = errors.New("desk: nobody serves itself")
 )
 
-// Claim gives a waiting conversation to the agent who asks for it. Of several only the first gets it; the others are told who has it, in
-// winner beside ErrTaken. An agent who is away may claim: it knows what it does. Who claims what it has already gets it again.
-func (d *Desk) Claim(conv frame.ID, agentName string) (winner string, err error) {
+// TakenError refuses a claim: another agent has the conversation.
+type TakenError struct{ By string }
+
+func (e *TakenError) Error() string { return "desk: agent " + e.By + " has the conversation already" }
+
+// Claim gives a waiting conversation to the agent who asks for it. Of several only the first gets it; the others are told who has it, by a
+// *TakenError. An agent who is away may claim: it knows what it does. Who claims what it has already is assigned it again.
+func (d *Desk) Claim(conv frame.ID, agentName string) error {
 	c, a := d.convs[conv], d.agents[agentName]
 	switch {
 	case c == nil:
-		return "", ErrUnknown
+		return ErrUnknown
 	case c.agent != nil && c.agent == a:
-		return agentName, nil
+		d.emit(Assign, c, Claimed)
+		return nil
 	case c.agent != nil:
-		return c.agent.name, ErrTaken
+		return &TakenError{c.agent.name}
 	}
 	if err := d.mayClaim(c, a); err != nil {
-		return "", err
+		return err
 	}
 	d.assignQueued(c, a, Claimed)
 	d.offer(a)
-	return agentName, nil
+	return nil
 }
 
 func (d *Desk) mayClaim(c *conversation, a *agent) error {

@@ -12,6 +12,8 @@ import (
 type Effect struct {
 	Kind   Kind
 	Conv   frame.ID
+	Life   uint32 // of the Request
+	Front  bool   // Queue: it waits before others
 	Group  string // in which it is now: a full queue may have sent it to another one
 	Agent  string // Assign, Warn, Close: who serves it
 	Reason Reason
@@ -44,6 +46,7 @@ const (
 	AgentIdle    Reason = "agent_idle"     // the agent did not answer
 	VisitorIdle  Reason = "visitor_idle"   // the visitor did not answer
 	AgentGone    Reason = "agent_offline"  // the agent did not come back in time
+	TakenOver    Reason = "taken_over"     // a supervisor took it; the desk only names it
 )
 
 // Desk holds queues and agents. Not safe for concurrent use.
@@ -113,7 +116,7 @@ func (d *Desk) Take() []Effect {
 }
 
 func (d *Desk) emit(kind Kind, c *conversation, why Reason) {
-	e := Effect{Kind: kind, Conv: c.id, Group: c.group.name, Reason: why}
+	e := Effect{Kind: kind, Conv: c.id, Life: c.life(), Front: c.front, Group: c.group.name, Reason: why}
 	if c.agent != nil {
 		e.Agent = c.agent.name
 	}

@@ -2,7 +2,6 @@ package desk
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -185,6 +184,8 @@ func (o *obvious) open(e scripted) {
 	if c := o.conv(e.word(1)); c != nil {
 		if c.agent != "" {
 			o.say(Assign, c, c.reason)
+		} else {
+			o.say(Queue, c, NobodyFree)
 		}
 		return
 	}
@@ -269,10 +270,10 @@ func (o *obvious) claim(name, agent string) {
 	case c == nil:
 		err = ErrUnknown
 	case c.agent == agent:
+		o.say(Assign, c, Claimed)
 		return
 	case c.agent != "":
-		o.out = append(o.out, fmt.Sprintf("%v %s", ErrTaken, c.agent))
-		return
+		err = &TakenError{c.agent}
 	case a == nil || !a.up:
 		err = ErrAbsent
 	case c.Visitor == agent:

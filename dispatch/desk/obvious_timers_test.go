@@ -193,6 +193,7 @@ func (o *obvious) transferToAgent(c *plainConv, group string, a *plainAgent) err
 		return ErrForeign
 	case c.agent == a.name:
 		if c.Group == group {
+			o.say(Assign, c, Transferred)
 			return nil
 		}
 	case a.status != frame.AgentOnline:

@@ -164,9 +164,8 @@ func apply(t *testing.T, d *Desk, e scripted) (answers []string) {
 	case "status":
 		d.Status(e.word(1), statuses[e.word(2)], e.option("capacity"))
 	case "claim":
-		winner, err := d.Claim(id(e.word(1)), e.word(2))
-		if err != nil {
-			answers = append(answers, strings.TrimSpace(fmt.Sprintf("%v %s", err, winner)))
+		if err := d.Claim(id(e.word(1)), e.word(2)); err != nil {
+			answers = append(answers, err.Error())
 		}
 	case "transfer":
 		if err := d.Transfer(id(e.word(1)), Target{Group: e.options["group"], Agent: e.options["agent"], Front: e.option("front") == 1}); err != nil {

@@ -29,9 +29,21 @@ const (
 	Visitor                 // the visitor, since the agent's last message
 )
 
+// After is what a conversation waits for when somebody has written; while the agent is waited for, the visitor changes nothing.
+func (w Waits) After(byAgent bool) Waits {
+	switch {
+	case byAgent:
+		return Visitor
+	case w == FirstReply:
+		return FirstReply
+	}
+	return Agent
+}
+
 // Served is what a conversation that is restored has beside its request.
 type Served struct {
 	Agent   string // empty: it is queued
+	Front   bool   // it waits before others
 	Waits   Waits
 	SinceMS int64 // its timer goes on from here
 	Warned  bool
@@ -40,12 +52,11 @@ type Served struct {
 // Wrote tells that the visitor or the agent wrote a message.
 func (d *Desk) Wrote(conv frame.ID, byAgent bool) {
 	c := d.convs[conv]
-	switch {
-	case c == nil || c.agent == nil:
-	case byAgent:
-		d.wait(c, Visitor)
-	case c.waits != FirstReply && c.waits != Agent:
-		d.wait(c, Agent)
+	if c == nil || c.agent == nil {
+		return
+	}
+	if w := c.waits.After(byAgent); byAgent || w != c.waits {
+		d.wait(c, w)
 	}
 }
 

@@ -26,6 +26,21 @@ func (d *Desk) Transfer(conv frame.ID, t Target) error {
 	return d.transferToGroup(c, name, t.Front)
 }
 
+// Return puts a conversation that the desk does not have to a target, in one step: if that cannot be done, the desk does not have it after it either.
+func (d *Desk) Return(r Request, t Target) error {
+	if d.convs[r.Conv] != nil {
+		return d.Transfer(r.Conv, t)
+	}
+	c := d.add(r)
+	d.enqueue(c, NobodyFree, true)
+	err := d.Transfer(r.Conv, t)
+	if err != nil {
+		d.dequeue(c)
+		d.forget(c)
+	}
+	return err
+}
+
 func (d *Desk) transferToAgent(c *conversation, group, agentName string) error {
 	a := d.agents[agentName]
 	if err := d.mayGet(c, group, a); err != nil {
@@ -33,6 +48,7 @@ func (d *Desk) transferToAgent(c *conversation, group, agentName string) error {
 	}
 	from := c.agent
 	if from == a && c.group.name == group {
+		d.emit(Assign, c, Transferred) // for who asked
 		return nil
 	}
 	l := d.lane(d.group(group), c.need, true)
