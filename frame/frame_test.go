@@ -41,7 +41,11 @@ func randomFields(r *rand.Rand, s *schema) []any {
 		if f.optional && r.IntN(2) == 0 {
 			break
 		}
-		fields = append(fields, randomField(r, f))
+		v := randomField(r, f)
+		if f.optional && v == "" {
+			break // an empty text is one that is left out
+		}
+		fields = append(fields, v)
 	}
 	return fields
 }
