@@ -294,47 +294,80 @@ func TestMaxDelay(t *testing.T) {
 // sends the first again, and only that, until it is taken, gets both through.
 func TestRefusedInTwoPlaces(t *testing.T) {
 	withCenter(t, dispatch.Config{MaxDelay: 200 * time.Millisecond}, func(c *center) {
-		n := c.login("v", frame.RoleVisitor)
-		c.open(n, 1)
-		conv := c.shown(n).Conv
-		send := func(id byte) uint64 {
-			c.nets.mu.Lock()
-			n.out = n.out[:0]
-			c.nets.mu.Unlock()
-			c.send(n, (&frame.Send{Ref: uint64(id), Conv: conv, Level: 2, ID: frame.ID{id}, Base: 1, Body: []byte{0xc0}}).Append(nil))
-			return c.refusal(n).Code
-		}
-		c.store.Hold()
-		if code := send(1); code != 0 {
-			t.Fatalf("the first message got error %d", code)
-		}
-		time.Sleep(time.Second)
-		if code := send(2); code != frame.ErrorOverloaded {
-			t.Fatalf("the second message got error %d", code)
-		}
-		c.store.Fail()
-		c.store.Resume()
-		synctest.Wait()
-		if e := c.refusal(n); e.Ref != 1 || e.Code != frame.ErrorUnavailable {
-			t.Fatalf("the first message got %+v", e)
-		}
-		c.store.Recover()
+		r := refusedInTwoPlaces(c)
 		for id := byte(1); id <= 2; id++ {
-			for tries := 1; ; tries++ {
-				time.Sleep(2 * time.Second)
-				if send(id) == 0 {
-					break
-				}
+			for tries := 1; r.send(id) != 0; tries++ {
 				if tries == 5 {
 					t.Fatalf("message %d is refused for ever", id)
 				}
+				time.Sleep(2 * time.Second)
 			}
 			var a frame.Ack
-			if err := a.Parse(c.last(n, frame.TypeAck)); err != nil || a.Seq != uint64(id)+1 {
+			if err := a.Parse(c.last(r.conn, frame.TypeAck)); err != nil || a.Seq != uint64(id)+1 {
 				t.Errorf("message %d: %+v, %v", id, a, err)
 			}
 		}
 	})
+}
+
+// TestGivenUpInTwoPlaces is the same with a client that gives the first one up and sends the others together.
+func TestGivenUpInTwoPlaces(t *testing.T) {
+	withCenter(t, dispatch.Config{MaxDelay: 200 * time.Millisecond}, func(c *center) {
+		r := refusedInTwoPlaces(c)
+		for tries := 1; r.send(2, 3, 4) != 0; tries++ {
+			if tries == 5 {
+				t.Fatal("the messages are refused for ever")
+			}
+			time.Sleep(2 * time.Second)
+		}
+		var a frame.Ack
+		if err := a.Parse(c.last(r.conn, frame.TypeAck)); err != nil || a.Ref != 4 || a.Seq != 4 {
+			t.Errorf("the last message: %+v, %v", a, err)
+		}
+	})
+}
+
+// refusals is a client of which message 1 was refused by the machine and message 2 by the gate.
+type refusals struct {
+	*center
+	conn *conn
+	conv frame.ID
+}
+
+func refusedInTwoPlaces(c *center) *refusals {
+	r := &refusals{center: c, conn: c.login("v", frame.RoleVisitor)}
+	c.open(r.conn, 1)
+	r.conv = c.shown(r.conn).Conv
+	c.store.Hold()
+	if code := r.send(1); code != 0 {
+		c.t.Fatalf("the first message got error %d", code)
+	}
+	time.Sleep(time.Second)
+	if code := r.send(2); code != frame.ErrorOverloaded {
+		c.t.Fatalf("the second message got error %d", code)
+	}
+	c.store.Fail()
+	c.store.Resume()
+	synctest.Wait()
+	if e := c.refusal(r.conn); e.Ref != 1 || e.Code != frame.ErrorUnavailable {
+		c.t.Fatalf("the first message got %+v", e)
+	}
+	c.store.Recover()
+	time.Sleep(2 * time.Second)
+	return r
+}
+
+// send sends messages in one batch and returns the code of the last error.
+func (r *refusals) send(ids ...byte) uint64 {
+	r.nets.mu.Lock()
+	r.conn.out = r.conn.out[:0]
+	r.nets.mu.Unlock()
+	var batch []byte
+	for _, id := range ids {
+		batch = (&frame.Send{Ref: uint64(id), Conv: r.conv, Level: 2, ID: frame.ID{id}, Base: 1, Body: []byte{0xc0}}).Append(batch)
+	}
+	r.center.send(r.conn, batch)
+	return r.refusal(r.conn).Code
 }
 
 // TestTooManyRefused: an overloaded server remembers refused messages of so many conversations of a connection. At one more it closes the connection,
