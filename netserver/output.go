@@ -8,6 +8,8 @@ package netserver
 type output struct {
 	pieces   [][]byte // of the loop's pool; none is empty
 	off      int      // bytes of the first that are written
+	written  int      // bytes that have left
+	ends     []int    // where a WebSocket frame ends, as bytes from the start of all that leaves; ascending, none is before written
 	size     int      // bytes that wait
 	held     int      // capacity of the pieces
 	progress int32    // tick of the last successful write, or of the start
@@ -16,6 +18,9 @@ type output struct {
 
 // largestPiece is how large a piece is at most, in bytes. The first ones are as large as what comes, so that little is held for little.
 const largestPiece = 256 << 10
+
+// endsApart is how far apart the noted ends of frames are at least, in bytes, so that there are few.
+const endsApart = 4 << 10
 
 func (o *output) waiting() int { return o.size }
 
@@ -51,6 +56,12 @@ func (o *output) first(dst [][]byte) [][]byte {
 func (o *output) advance(pool *buffers, n int) {
 	o.size -= n
 	o.off += n
+	o.written += n
+	past := 0
+	for past < len(o.ends) && o.ends[past] < o.written {
+		past++
+	}
+	o.ends = o.ends[past:]
 	done := 0
 	for done < len(o.pieces) && o.off >= len(o.pieces[done]) {
 		o.off -= len(o.pieces[done])
@@ -60,12 +71,37 @@ func (o *output) advance(pool *buffers, n int) {
 	o.pieces = o.pieces[done:]
 }
 
+// mark notes that what was appended last ends with a frame.
+func (o *output) mark() {
+	at := o.written + o.size
+	if n := len(o.ends); n == 0 || at-o.ends[n-1] >= endsApart {
+		o.ends = append(o.ends, at)
+	}
+}
+
+// cut drops what waits behind the next noted end, so that another frame can follow.
+func (o *output) cut(pool *buffers) {
+	if len(o.ends) == 0 {
+		return
+	}
+	o.size = o.ends[0] - o.written
+	rest, kept := o.off+o.size, 0 // of the pieces from here on
+	for ; rest > 0; kept++ {
+		o.pieces[kept] = o.pieces[kept][:min(rest, len(o.pieces[kept]))]
+		rest -= len(o.pieces[kept])
+	}
+	for i := range o.pieces[kept:] {
+		o.drop(pool, kept+i)
+	}
+	o.pieces, o.ends = o.pieces[:kept], o.ends[:1]
+}
+
 // free gives all pieces back.
 func (o *output) free(pool *buffers) {
 	for i := range o.pieces {
 		o.drop(pool, i)
 	}
-	o.pieces, o.off, o.size = nil, 0, 0
+	o.pieces, o.ends, o.off, o.size = nil, nil, 0, 0
 }
 
 func (o *output) drop(pool *buffers, i int) {

@@ -130,6 +130,9 @@ func (l *loop) flushConn(o *outgoing) {
 	}
 	l.encode(c, o.first)
 	l.send(c)
+	if c.out != nil {
+		c.out.mark()
+	}
 	switch {
 	case c.state == stateOpen && c.out != nil && c.out.waiting() > l.cfg.OutHard:
 		l.closeSlow(c)
@@ -373,14 +376,16 @@ func (l *loop) linger(c *Conn) {
 	l.enter(c, stateLinger)
 }
 
-// closeSlow ends a connection whose output passed the hard bound. What waits stays, because it may end in the middle of a frame; a
-// close frame follows it. The write timeout begins anew, so that a peer that comes to itself is told.
+// closeSlow ends a connection whose output passed the hard bound. The frame of which the peer has a part is completed, a close frame follows it, and what
+// waited in between goes at once: the peer resumes, and a hundred of these would hold megabytes each, and take them all when they read again, which the
+// others on the loop would notice. The write timeout begins anew, so that a peer that comes to itself is told.
 func (l *loop) closeSlow(c *Conn) {
 	const text = "slow consumer"
 	body := [2 + len(text)]byte{frame.CloseSlowConsumer >> 8, frame.CloseSlowConsumer & 0xff}
 	copy(body[2:], text)
 	var head [10]byte
 	l.startOutput(c)
+	c.out.cut(&l.pool)
 	c.out.append(&l.pool, appendHeader(head[:0], ws.OpClose, len(body)))
 	c.out.append(&l.pool, body[:])
 	c.out.progress = l.wheel.now
