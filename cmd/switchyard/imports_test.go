@@ -54,6 +54,7 @@ var pure = []struct {
 	{"dispatch/core", []string{"net", "os", "syscall", "log/slog", "sync"}, "it is a state machine: state, event and time in, effects out"},
 	{"dispatch/escalate", []string{"net", "os", "syscall", "log/slog", "sync"}, "it is a state machine: state, event and time in, effects out"},
 	{"dispatch/hours", []string{"net", "os", "syscall", "log/slog", "sync"}, "it computes from the time that is asked for"},
+	{"dispatch/packed", []string{"net", "os", "syscall", "log/slog", "sync"}, "the state machines read their records with it"},
 	{"dispatch/desk", []string{"net", "os", "syscall", "log/slog", "sync"}, "it is a state machine: state, event and time in, effects out"},
 }
 

@@ -1,53 +1,42 @@
 package core
 
 import (
-	"bytes"
 	"fmt"
-	"io"
-
-	"github.com/vmihailenco/msgpack/v5"
-	"github.com/vmihailenco/msgpack/v5/msgpcode"
 
 	"github.com/switchyard-im/switchyard/dispatch/desk"
+	"github.com/switchyard-im/switchyard/dispatch/packed"
 	"github.com/switchyard-im/switchyard/frame"
 )
 
-// recordReader decodes records one after the other, and allocates only names that it has not just seen. By reflection a record would cost ten
-// objects, for each conversation when the server starts and again when it is loaded; what was free between the conversations after that
-// would stay resident. Not safe for concurrent use.
+// recordReader decodes records one after the other, and allocates only names that it has not just seen: what was free between the conversations
+// after a start would stay resident. Not safe for concurrent use.
 type recordReader struct {
-	d    *msgpack.Decoder
-	data bytes.Reader
-	err  error  // the first one; nothing that was read after it counts
-	rec  record // of the last read; Members is used again
-	name []byte // scratch
+	in  *packed.Reader
+	rec record // of the last read; Members is used again
 
 	group *group // of the last record, which the next one likely has too
 }
 
-func newRecordReader() *recordReader { return &recordReader{d: msgpack.NewDecoder(nil)} }
+func newRecordReader() *recordReader { return &recordReader{in: packed.NewReader()} }
 
-// read decodes a record, which is valid until the next read. Its bytes are anybody's: every length is checked before something is allocated for
-// it. Of the strings that it has to make it takes likely, and the last record's group, if they are equal.
+// read decodes a record, which is valid until the next read. Of the strings that it has to make it takes likely, and the last record's group, if they
+// are equal.
 func (r *recordReader) read(data []byte, likely string) (*record, error) {
-	r.data.Reset(data)
-	r.d.Reset(&r.data)
-	r.err = nil
+	r.in.Reset(data)
 	group := r.rec.Group
-	fields := r.array("fields", oldFields, recordFields)
+	fields := r.in.Array("fields", oldFields, recordFields)
 	r.rec = record{
-		Version: int(r.int()), State: frame.ConversationState(r.int()), Group: r.text(group), OpenedMS: r.int(), Agent: int8(r.int()),
+		Version: int(r.in.Int()), State: frame.ConversationState(r.in.Int()), Group: r.in.Text(group), OpenedMS: r.in.Int(), Agent: int8(r.in.Int()),
 		Members: r.rec.Members[:0],
 	}
-	for range r.array("members", 1, membersMax) {
-		r.array("fields of a member", memberFields, memberFields)
-		r.rec.Members = append(r.rec.Members, recordMember{User: r.text(likely), Role: frame.Role(r.int()), Delivered: r.uint(), Read: r.uint()})
+	for range r.in.Array("members", 1, membersMax) {
+		r.in.Array("fields of a member", memberFields, memberFields)
+		r.rec.Members = append(r.rec.Members, recordMember{User: r.in.Text(likely), Role: frame.Role(r.in.Int()), Delivered: r.in.Uint(), Read: r.in.Uint()})
 	}
-	if fields == recordFields {
+	if fields == recordFields && !r.in.Nil() {
 		r.rec.Details = r.details()
 	}
-	r.data.Reset(nil)
-	return &r.rec, r.err
+	return &r.rec, r.in.Err()
 }
 
 // The numbers of fields: of a record without details and with them, of a member, of details.
@@ -58,103 +47,14 @@ const (
 	detailsFields = 13
 )
 
-// details reads them, nil if there are none.
 func (r *recordReader) details() *recordDetails {
-	if r.err != nil {
-		return nil
-	}
-	if code, err := r.d.PeekCode(); err == nil && code == msgpcode.Nil {
-		r.fail(r.d.DecodeNil())
-		return nil
-	}
-	r.array("fields of the details", detailsFields, detailsFields)
+	r.in.Array("fields of the details", detailsFields, detailsFields)
 	d := &recordDetails{
-		Life: uint32(r.uint()), Priority: uint8(r.uint()), QueuedMS: r.int(), Front: r.bool(), ClosedMS: r.int(), Waits: desk.Waits(r.uint()), SinceMS: r.int(),
-		Warned: r.bool(), Held: r.bool(), Stars: uint8(r.uint()), Language: r.text(""), Required: r.texts(), Preferred: r.texts(),
+		Life: uint32(r.in.Uint()), Priority: uint8(r.in.Uint()), QueuedMS: r.in.Int(), Front: r.in.Bool(), ClosedMS: r.in.Int(), Waits: desk.Waits(r.in.Uint()), SinceMS: r.in.Int(),
+		Warned: r.in.Bool(), Held: r.in.Bool(), Stars: uint8(r.in.Uint()), Language: r.in.Text(""), Required: r.in.Texts("skills", skillsMax), Preferred: r.in.Texts("skills", skillsMax),
 	}
 	if d.Waits > desk.Visitor {
-		r.fail(fmt.Errorf("it waits for %d, which nobody is", d.Waits))
+		r.in.Fail(fmt.Errorf("it waits for %d, which nobody is", d.Waits))
 	}
 	return d
-}
-
-// texts reads an array of strings, nil if it is empty.
-func (r *recordReader) texts() (all []string) {
-	if code, err := r.d.PeekCode(); r.err == nil && err == nil && code == msgpcode.Nil {
-		r.fail(r.d.DecodeNil())
-		return nil
-	}
-	for range r.array("skills", 0, skillsMax) {
-		all = append(all, r.text(""))
-	}
-	return all
-}
-
-func (r *recordReader) bool() bool {
-	b, err := r.d.DecodeBool()
-	if err != nil {
-		r.fail(err)
-	}
-	return b
-}
-
-// fail keeps the first error.
-func (r *recordReader) fail(err error) {
-	if r.err == nil && err != nil {
-		r.err = err
-	}
-}
-
-// array reads the head of an array; 0 if its length is not from least to most.
-func (r *recordReader) array(what string, least, most int) int {
-	if r.err != nil {
-		return 0
-	}
-	n, err := r.d.DecodeArrayLen()
-	if err == nil && (n < least || n > most) {
-		err = fmt.Errorf("%d %s, there are %d to %d", n, what, least, most)
-	}
-	if err != nil {
-		r.fail(err)
-		return 0
-	}
-	return n
-}
-
-func (r *recordReader) int() int64 {
-	n, err := r.d.DecodeInt64()
-	if err != nil {
-		r.fail(err)
-	}
-	return n
-}
-
-func (r *recordReader) uint() uint64 {
-	n, err := r.d.DecodeUint64()
-	if err != nil {
-		r.fail(err)
-	}
-	return n
-}
-
-// text reads a string; equal, if that is what it says.
-func (r *recordReader) text(equal string) string {
-	n, err := r.d.DecodeBytesLen()
-	switch {
-	case err == nil && n > r.data.Len():
-		err = io.ErrUnexpectedEOF
-	case err == nil && n > 0:
-		r.name = append(r.name[:0], make([]byte, n)...)
-		err = r.d.ReadFull(r.name)
-	default:
-		r.name = r.name[:0]
-	}
-	if err != nil {
-		r.fail(err)
-		return ""
-	}
-	if string(r.name) == equal {
-		return equal
-	}
-	return string(r.name)
 }
