@@ -38,12 +38,15 @@ func newErasing(t *testing.T, cfg history.Config, dir string) *erasing {
 	return &erasing{s, c, e}
 }
 
+// opened is by eve, who tells of herself.
+var opened, _ = frame.AppendBody(nil, map[string]any{"event": "opened", "group": "eve", "by": "eve", "subject": "secret", "attributes": map[string]string{"email": "eve@secret"}})
+
 // said is message seq of conversation i, of which eve writes every other; the first and the last are events.
 func said(i int, seq, last uint64) frame.Message {
 	m := chat(i, seq)
 	switch {
 	case seq == 1:
-		m.Kind, m.Sender, m.ID, m.Body = frame.KindEvent, nil, frame.ID{}, frame.AppendEvent(nil, "opened", "group", "eve", "by", "eve")
+		m.Kind, m.Sender, m.ID, m.Body = frame.KindEvent, nil, frame.ID{}, opened
 	case seq == 2:
 		m.Kind, m.Sender, m.ID, m.Body = frame.KindEvent, nil, frame.ID{}, frame.AppendEvent(nil, "assigned", "agent", "steve", "reason", "least_active")
 	case seq == last:
@@ -63,7 +66,7 @@ func withoutEve(m frame.Message, last uint64) frame.Message {
 	case m.Seq == 1:
 		m.Body, _ = frame.AppendBody(nil, map[string]any{"event": "opened", "group": "eve", "by": "erased"})
 	case m.Seq == last:
-		m.Body, _ = frame.AppendBody(nil, map[string]any{"event": "rated", "by": "erased", "rating": 4, "comment": ""})
+		m.Body, _ = frame.AppendBody(nil, map[string]any{"event": "rated", "by": "erased", "rating": 4})
 	case string(m.Sender) == "eve":
 		m.Sender, m.ID, m.Body = []byte("erased"), frame.ID{}, nil
 	}

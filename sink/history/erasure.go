@@ -46,9 +46,12 @@ func (e *erasure) message(m *frame.Message) (to frame.Message, ok bool) {
 }
 
 // notNames are the fields of an event that never name a user.
-var notNames = map[string]bool{"event": true, "group": true, "reason": true, "comment": true}
+var notNames = map[string]bool{"event": true, "group": true, "reason": true, "comment": true, "subject": true, "language": true, "text": true}
 
-// event replaces the user's name in the body of an event, and what he commented; false if it has neither.
+// written are the fields of an event that whoever caused it has written.
+var written = []string{"comment", "subject", "attributes"}
+
+// event replaces the user's name in the body of an event, and takes out what he has written there; false if it has neither.
 func (e *erasure) event(body []byte) (to []byte, ok bool) {
 	if !bytes.Contains(body, e.name) {
 		return body, false
@@ -65,8 +68,10 @@ func (e *erasure) event(body []byte) (to []byte, ok bool) {
 	if !ok {
 		return body, false
 	}
-	if _, has := m["comment"]; has && (m["by"] == erasedName || m["visitor"] == erasedName) {
-		m["comment"] = ""
+	for _, key := range written {
+		if m["by"] == erasedName || m["visitor"] == erasedName {
+			delete(m, key)
+		}
 	}
 	to, err := frame.AppendBody(nil, m)
 	if err != nil {
