@@ -49,6 +49,10 @@ type Config struct {
 	ReadBudget int // bytes read from one connection in a turn; default 64 KiB
 	Mailbox    int // bytes of parcels waiting for one loop above which Deliver waits; default 16 MiB
 
+	// Gather is how often a loop with much input reads it: what comes in between waits, and shares one turn, one batch of the shards and one commit. 0: a
+	// loop reads whenever something comes, which is right for a handler that answers at once.
+	Gather time.Duration
+
 	HandshakeTimeout time.Duration // from accept to a complete upgrade request; default 10s
 	PingAfter        time.Duration // silence after which the server pings; default 30s
 	CloseAfter       time.Duration // silence after which the connection is closed; default 60s
@@ -137,6 +141,7 @@ func (c *Config) validateNumbers() error {
 		inRange("output hard bound", c.OutHard, 1<<10, 1<<30),
 		inRange("read budget", c.ReadBudget, 1<<10, 1<<24),
 		inRange("mailbox bytes", c.Mailbox, 1<<10, 1<<32),
+		inRange("microseconds in which input gathers", int(c.Gather.Microseconds()), 0, 100_000),
 	)
 }
 

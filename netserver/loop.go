@@ -41,6 +41,7 @@ type loop struct {
 	elapsed  uint64 // ticks that have passed and that the wheel has not begun
 	visiting bool   // a task goes on with what is due
 	meter    meter
+	gatherer gatherer
 	maxHeld  int // this loop's part of Limits.Held
 	pool     buffers
 	n        counters
@@ -64,9 +65,12 @@ type loop struct {
 type shared struct {
 	open    atomic.Int64 // open connections of all loops
 	clients clientTable
+	began   time.Time // fixed
 }
 
-func newShared() *shared { return &shared{clients: clientTable{seed: maphash.MakeSeed()}} }
+func newShared() *shared {
+	return &shared{clients: clientTable{seed: maphash.MakeSeed()}, began: time.Now()}
+}
 
 func newLoop(cfg *Config, index int, h Handler, log *slog.Logger, sh *shared) (l *loop, err error) {
 	l = &loop{cfg: cfg, handler: h, log: log, index: index, shared: sh, timer: -1, drained: make(chan struct{})}
@@ -77,8 +81,14 @@ func newLoop(cfg *Config, index int, h Handler, log *slog.Logger, sh *shared) (l
 	l.maxHeld = cfg.Limits.Held / cfg.Loops
 	l.upgrade.init(l)
 	l.publish()
+	l.gatherer = gatherer{every: cfg.Gather, epoch: sh.began}
 	if l.poll, err = newPoll(); err != nil {
 		return nil, err
+	}
+	if cfg.Gather > 0 {
+		if err = afterTurns(l.poll, l.gather); err != nil {
+			return l, err
+		}
 	}
 	if err = l.watchMailbox(); err == nil {
 		err = l.watchTimer()

@@ -128,10 +128,15 @@ func TestTheKernelWaitsForTheRequest(t *testing.T) {
 
 // TestPollerAssumptions checks what the package relies on in netpoll: newPoll gives a working poller, an operator's OnRead replaces
 // Inputs, the end of a stream detaches the operator and calls OnHup on another goroutine after OnRead, an operator can be freed in
-// another one's handler, and Close ends Wait.
+// another one's handler, the hook of afterTurns comes after OnRead, and Close ends Wait.
 func TestPollerAssumptions(t *testing.T) {
 	poll, err := newPoll()
 	if err != nil {
+		t.Fatal(err)
+	}
+	turns := make(chan int, 8)
+	handled := 0 // the poller's goroutine's
+	if err := afterTurns(poll, func() { turns <- handled }); err != nil {
 		t.Fatal(err)
 	}
 	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_NONBLOCK, 0)
@@ -144,6 +149,7 @@ func TestPollerAssumptions(t *testing.T) {
 	op.OnRead = func(netpoll.Poll) error {
 		var b [8]byte
 		n, _ := sysRead(int32(fds[0]), b[:])
+		handled++
 		reads <- n
 		return nil
 	}
@@ -155,6 +161,9 @@ func TestPollerAssumptions(t *testing.T) {
 	sysWrite(int32(fds[1]), []byte("abc"))
 	if n := <-reads; n != 3 {
 		t.Fatalf("OnRead got %d bytes", n)
+	}
+	if n := <-turns; n != 1 {
+		t.Fatalf("the turn ended after %d reads", n)
 	}
 	sysClose(int32(fds[1]))
 	if n := <-reads; n != 0 {

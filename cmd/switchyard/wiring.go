@@ -42,6 +42,7 @@ func netserverConfig(c *config.Config) netserver.Config {
 		OutHard:          int(c.Websocket.OutputHard),
 		ReadBudget:       int(c.Server.ReadBudget),
 		Mailbox:          int(c.Server.Mailbox),
+		Gather:           time.Duration(c.Server.Gather),
 		HandshakeTimeout: time.Duration(c.Server.HandshakeTimeout),
 		PingAfter:        time.Duration(c.Websocket.PingAfter),
 		CloseAfter:       time.Duration(c.Websocket.CloseAfter),
