@@ -36,6 +36,7 @@ type Center struct {
 	deadlines *deadlines
 	governor  *governor
 	gate      *Gate
+	profiles  profiles // has its own lock
 
 	quit    chan struct{}  // ends the ticker and the governor
 	wg      sync.WaitGroup // the runners, the desk, the ticker and the governor; Close waits
@@ -191,7 +192,7 @@ func (c *Center) verify(token []byte) (*core.Identity, error) {
 		return nil, err
 	}
 	return &core.Identity{
-		User: id.User, Role: id.Role, Groups: id.Groups, Capacity: uint16(id.Capacity), Weight: uint8(id.Weight), // the verifier allows 10,000 and 100
+		User: id.User, Role: id.Role, Profile: c.profiles.of(&id),
 		Expires: uint32(min(id.Expires.Unix(), math.MaxUint32)), // in 2106 tokens that outlive it have to be refreshed
 	}, nil
 }

@@ -104,7 +104,7 @@ func (d *deskRunner) event(e *core.DeskEvent) {
 	case core.DeskHold:
 		d.desk.Hold(e.Conv, e.On)
 	case core.DeskAgentUp:
-		d.desk.AgentUp(e.Agent, desk.Profile{Groups: e.Groups, Capacity: e.Capacity, Weight: e.Weight})
+		d.desk.AgentUp(e.Agent, profile(e))
 	case core.DeskAgentDown:
 		d.desk.AgentDown(e.Agent)
 	case core.DeskStatus:
@@ -126,6 +126,13 @@ func (d *deskRunner) event(e *core.DeskEvent) {
 
 func request(e *core.DeskEvent) desk.Request {
 	return desk.Request{Conv: e.Conv, Group: e.Group, Visitor: e.Visitor, AtMS: e.AtMS, Life: e.Life, Priority: e.Priority, Need: *e.Need}
+}
+
+func profile(e *core.DeskEvent) desk.Profile {
+	if e.Profile == nil {
+		return desk.Profile{}
+	}
+	return *e.Profile
 }
 
 func (d *deskRunner) transfer(e *core.DeskEvent) error {

@@ -120,7 +120,7 @@ func TestSessionSize(t *testing.T) {
 	if n := unsafe.Sizeof(session{}); n > 40 {
 		t.Errorf("a session takes %d bytes", n)
 	}
-	if n := unsafe.Sizeof(core.Identity{}); n > 48 {
+	if n := unsafe.Sizeof(core.Identity{}); n > 32 {
 		t.Errorf("an identity takes %d bytes", n)
 	}
 }

@@ -66,7 +66,7 @@ func TestVersion(t *testing.T) {
 
 func TestToken(t *testing.T) {
 	key := keyFile(t)
-	status, out, stderr := command(nil, "token", "--key", key, "--kid", "k1", "--role", "agent", "--sub", "bob", "--groups", "sales,support", "--name", "Bob", "--capacity", "3", "--weight", "2", "--ttl", "1h")
+	status, out, stderr := command(nil, "token", "--key", key, "--kid", "k1", "--role", "agent", "--sub", "bob", "--groups", "sales,support", "--name", "Bob", "--capacity", "3", "--weight", "2", "--skills", "tax,law", "--languages", "de", "--ttl", "1h")
 	if status != 0 || stderr != "" {
 		t.Fatalf("%d %q", status, stderr)
 	}
@@ -79,7 +79,7 @@ func TestToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	id, err := v.Verify([]byte(strings.TrimSpace(out)), time.Now())
-	if err != nil || id.User != "bob" || id.Role != frame.RoleAgent || len(id.Groups) != 2 || id.Capacity != 3 || id.Weight != 2 || id.Name != "Bob" {
+	if err != nil || id.User != "bob" || id.Role != frame.RoleAgent || len(id.Groups) != 2 || id.Capacity != 3 || id.Weight != 2 || len(id.Skills) != 2 || len(id.Languages) != 1 || id.Name != "Bob" {
 		t.Errorf("%+v, %v", id, err)
 	}
 	if left := time.Until(id.Expires); left > time.Hour || left < 59*time.Minute {

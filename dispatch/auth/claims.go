@@ -2,6 +2,7 @@ package auth
 
 import (
 	"fmt"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -28,6 +29,8 @@ type claims struct {
 	Name      string           `json:"name,omitempty"`
 	Capacity  int              `json:"capacity,omitempty"`
 	Weight    int              `json:"weight,omitempty"`
+	Skills    []string         `json:"skills,omitempty"`
+	Languages []string         `json:"languages,omitempty"`
 	ExpiresAt *jwt.NumericDate `json:"exp"`
 	NotBefore *jwt.NumericDate `json:"nbf,omitempty"`
 	IssuedAt  *jwt.NumericDate `json:"iat,omitempty"`
@@ -57,7 +60,7 @@ func (c *claims) identity() (Identity, error) {
 	if err != nil {
 		return Identity{}, invalid("the claim role is not visitor, agent or supervisor")
 	}
-	id := Identity{User: c.Subject, Name: c.Name, Role: role, Groups: c.Groups, Capacity: c.Capacity, Weight: c.Weight}
+	id := Identity{User: c.Subject, Name: c.Name, Role: role, Groups: c.Groups, Capacity: c.Capacity, Weight: c.Weight, Skills: c.Skills, Languages: c.Languages}
 	if c.ExpiresAt != nil {
 		id.Expires = c.ExpiresAt.Time
 	}
@@ -86,7 +89,17 @@ func (id *Identity) check() error {
 	if id.Weight < 0 || id.Weight > maxWeight {
 		return invalid("the claim weight is not between 0 and 100")
 	}
+	if !validSkills(id.Skills) {
+		return invalid("the claim skills is not at most 64 entries of 1 to 64 bytes of UTF-8")
+	}
+	if !validSkills(id.Languages) {
+		return invalid("the claim languages is not at most 64 entries of 1 to 64 bytes of UTF-8")
+	}
 	return nil
+}
+
+func validSkills(list []string) bool {
+	return len(list) <= MaxSkills && !slices.ContainsFunc(list, func(s string) bool { return len(s) > MaxSkill || !validName(s) })
 }
 
 func validName(s string) bool { return s != "" && len(s) <= MaxName && utf8.ValidString(s) }

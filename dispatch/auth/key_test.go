@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -67,12 +68,15 @@ func TestPublicKeyCannotSign(t *testing.T) {
 func TestSignRefusesWhatVerifyWould(t *testing.T) {
 	key, _ := GenerateKey("")
 	for name, change := range map[string]func(*Identity){
-		"no user":     func(id *Identity) { id.User = "" },
-		"no role":     func(id *Identity) { id.Role = 0 },
-		"bad role":    func(id *Identity) { id.Role = 9 },
-		"empty group": func(id *Identity) { id.Groups = []string{""} },
-		"expired":     func(id *Identity) { id.Expires = now },
-		"no end":      func(id *Identity) { id.Expires = time.Time{} },
+		"no user":       func(id *Identity) { id.User = "" },
+		"no role":       func(id *Identity) { id.Role = 0 },
+		"bad role":      func(id *Identity) { id.Role = 9 },
+		"empty group":   func(id *Identity) { id.Groups = []string{""} },
+		"empty skill":   func(id *Identity) { id.Skills = []string{""} },
+		"long language": func(id *Identity) { id.Languages = []string{strings.Repeat("x", MaxSkill+1)} },
+		"many skills":   func(id *Identity) { id.Skills = slices.Repeat([]string{"x"}, MaxSkills+1) },
+		"expired":       func(id *Identity) { id.Expires = now },
+		"no end":        func(id *Identity) { id.Expires = time.Time{} },
 	} {
 		id := ann()
 		change(&id)

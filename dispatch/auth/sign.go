@@ -32,6 +32,8 @@ func (k Key) Sign(id Identity, now time.Time) (string, error) {
 		Name:      id.Name,
 		Capacity:  id.Capacity,
 		Weight:    id.Weight,
+		Skills:    id.Skills,
+		Languages: id.Languages,
 		ExpiresAt: jwt.NewNumericDate(id.Expires),
 		IssuedAt:  jwt.NewNumericDate(now),
 	})

@@ -21,7 +21,7 @@ import (
 var now = time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
 
 func ann() Identity {
-	return Identity{User: "ann", Name: "Ann É", Role: frame.RoleAgent, Groups: []string{"sales", "support"}, Capacity: 4, Weight: 3, Expires: now.Add(time.Hour)}
+	return Identity{User: "ann", Name: "Ann É", Role: frame.RoleAgent, Groups: []string{"sales", "support"}, Capacity: 4, Weight: 3, Skills: []string{"tax", "law"}, Languages: []string{"de"}, Expires: now.Add(time.Hour)}
 }
 
 func ed25519Key(t testing.TB, id string) (private, public Key) {

@@ -213,5 +213,5 @@ func (m *Machine) Place(p desk.Place) {
 
 // oversees tells whether the identity is of the group's staff: its supervisors, and its agents.
 func (w *Identity) oversees(group string) bool {
-	return w.Role != frame.RoleVisitor && slices.Contains(w.Groups, group)
+	return w.Role != frame.RoleVisitor && slices.Contains(w.Groups(), group)
 }

@@ -105,9 +105,9 @@ type DeskEvent struct {
 	Priority int
 	Need     *desk.Need
 	Agent    string
-	Groups   []string
-	Capacity int
-	Weight   int
+	Profile  *desk.Profile // DeskAgentUp; nil: of no group
+	Groups   []string      // DeskStatus
+	Capacity int           // DeskStatus
 	Status   frame.AgentStatus
 	Target   desk.Target // DeskTransfer
 	Limit    int         // DeskWatch
@@ -138,7 +138,7 @@ const (
 	DeskTransfer                      // Conv, Target, Back, For
 	DeskWatch                         // Group, Limit, For: wants to see the queue; Limit 0: no more
 	DeskUnwatch                       // For.Conn: was closed
-	DeskAgentUp                       // Agent, Groups, Capacity, Weight: has a device
+	DeskAgentUp                       // Agent, Profile: has a device
 	DeskAgentDown                     // Agent: has none
 	DeskStatus                        // Agent, Status, Capacity
 )

@@ -3,18 +3,25 @@ package core
 import (
 	"slices"
 
+	"github.com/switchyard-im/switchyard/dispatch/desk"
 	"github.com/switchyard-im/switchyard/frame"
 )
 
 // Identity is whom a connection speaks for. Immutable and shared; a refreshed token makes a new one. There is one for each connection, so it is
-// packed into 48 bytes.
+// packed into 32 bytes.
 type Identity struct {
-	User     string
-	Groups   []string
-	Expires  uint32 // Unix seconds
-	Capacity uint16 // of an agent: conversations at a time; 0: the configured default
-	Weight   uint8  // of an agent: conversations in relation to others, where its group goes by weight; 0: 1
-	Role     frame.Role
+	User    string
+	Profile *desk.Profile // what else the token says; nil: nothing; of visitors only Groups counts, and those who say the same share one
+	Expires uint32        // Unix seconds
+	Role    frame.Role
+}
+
+// Groups are those where a visitor may open conversations (none: everywhere), which an agent serves and a supervisor oversees.
+func (w *Identity) Groups() []string {
+	if w.Profile == nil {
+		return nil
+	}
+	return w.Profile.Groups
 }
 
 // UserKey names a user: the same name in another role is somebody else.
@@ -31,5 +38,5 @@ func (w *Identity) Key() UserKey { return UserKey{Role: w.Role, Name: w.User} }
 
 // supervises tells whether the identity oversees the group.
 func (w *Identity) supervises(group string) bool {
-	return w.Role == frame.RoleSupervisor && slices.Contains(w.Groups, group)
+	return w.Role == frame.RoleSupervisor && slices.Contains(w.Groups(), group)
 }

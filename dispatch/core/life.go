@@ -55,7 +55,7 @@ func (m *Machine) mayOpen(c *conversation, p parked, o *frame.Open) bool {
 		m.refuse(p.from.Conn, o.Ref, frame.ErrorForbidden, "only visitors open conversations")
 	case len(c.members) > 0:
 		return true
-	case len(p.from.Who.Groups) > 0 && !slices.Contains(p.from.Who.Groups, string(o.Group)):
+	case len(p.from.Who.Groups()) > 0 && !slices.Contains(p.from.Who.Groups(), string(o.Group)):
 		m.refuse(p.from.Conn, o.Ref, frame.ErrorForbidden, "the token does not allow this group")
 	case len(o.Group) == 0:
 		m.refuse(p.from.Conn, o.Ref, frame.ErrorBadRequest, "open names no group")

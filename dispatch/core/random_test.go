@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/switchyard-im/switchyard/dispatch/desk"
 	"github.com/switchyard-im/switchyard/frame"
 )
 
@@ -58,7 +59,7 @@ type outgoing struct {
 func newWorld(t *testing.T, r *rand.Rand) *world {
 	w := &world{harness: newHarness(t, Config{ResumeMax: 100_000, LookbackMax: 100_000}), r: r, devices: map[frame.ConnID]*device{}, pending: map[frame.ID]*outgoing{}}
 	w.users["v"] = &Identity{User: "v", Role: frame.RoleVisitor}
-	w.users["a"] = &Identity{User: "a", Role: frame.RoleAgent, Groups: []string{"g"}}
+	w.users["a"] = &Identity{User: "a", Role: frame.RoleAgent, Profile: &desk.Profile{Groups: []string{"g"}}}
 	w.step([]string{"open 1 v ref=1 key=C group=g"})
 	w.step([]string{"assign C a"})
 	w.conv = w.convs["C"]

@@ -274,7 +274,7 @@ func (h *harness) deskEvent(d DeskEvent) string {
 	case DeskClosed:
 		return "closed " + h.name(d.Conv)
 	case DeskAgentUp:
-		return fmt.Sprintf("agent %s up, groups=%v capacity=%d", d.Agent, d.Groups, d.Capacity)
+		return fmt.Sprintf("agent %s up, groups=%v capacity=%d", d.Agent, d.Profile.Groups, d.Profile.Capacity)
 	case DeskAgentDown:
 		return fmt.Sprintf("agent %s down", d.Agent)
 	case DeskWrote:
@@ -343,9 +343,9 @@ func (h *harness) event(w []string) {
 		if err != nil {
 			h.t.Fatal(err)
 		}
-		id := &Identity{User: at(0), Role: role, Capacity: uint16(num("capacity"))}
+		id := &Identity{User: at(0), Role: role, Profile: &desk.Profile{Capacity: int(num("capacity"))}}
 		if opt["groups"] != "" {
-			id.Groups = strings.Split(opt["groups"], ",")
+			id.Profile.Groups = strings.Split(opt["groups"], ",")
 		}
 		h.users[at(0)] = id
 	case "online":

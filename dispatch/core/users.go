@@ -87,7 +87,7 @@ func (m *Machine) Online(from Origin, list bool) {
 	key := from.Who.Key()
 	m.users.add(key, from.Conn)
 	if from.Who.Role == frame.RoleAgent {
-		m.out.Desk = append(m.out.Desk, DeskEvent{Kind: DeskAgentUp, Agent: from.Who.User, Groups: from.Who.Groups, Capacity: int(from.Who.Capacity), Weight: int(from.Who.Weight)})
+		m.out.Desk = append(m.out.Desk, DeskEvent{Kind: DeskAgentUp, Agent: from.Who.User, Profile: from.Who.Profile})
 	}
 	if list {
 		m.out.Jobs = append(m.out.Jobs, Job{Op: JobMembers, Conn: from.Conn, User: key})
@@ -145,7 +145,7 @@ func (m *Machine) status(from Origin, f []byte, arrived int64) {
 	const capacityMax = 10_000
 	e := DeskEvent{Kind: DeskStatus, Agent: agent, Status: s.Status, Capacity: int(min(s.Capacity, capacityMax))}
 	if from.Who.Role == frame.RoleSupervisor {
-		e.Groups = from.Who.Groups // the agent has to be of one of them
+		e.Groups = from.Who.Groups() // the agent has to be of one of them
 		e.For = Request{Conn: from.Conn, Ref: s.Ref, By: from.Who.User, Arrived: arrived}
 		m.out.Desk = append(m.out.Desk, e)
 		return // the desk answers

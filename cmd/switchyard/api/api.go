@@ -126,7 +126,7 @@ func (s *Server) identify(r *http.Request) (core.Identity, error) {
 	case err != nil:
 		return core.Identity{}, &problem{http.StatusUnauthorized, "unauthorized", err.Error(), 0}
 	}
-	return core.Identity{User: id.User, Groups: id.Groups, Role: id.Role}, nil
+	return core.Identity{User: id.User, Profile: &desk.Profile{Groups: id.Groups}, Role: id.Role}, nil
 }
 
 // problem is an answer other than 200.

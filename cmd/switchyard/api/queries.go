@@ -122,9 +122,9 @@ func supervised(r *request) ([]string, error) {
 	}
 	group := r.URL.Query().Get("group")
 	if group == "" {
-		return r.who.Groups, nil
+		return r.who.Groups(), nil
 	}
-	if !slices.Contains(r.who.Groups, group) {
+	if !slices.Contains(r.who.Groups(), group) {
 		return nil, &problem{http.StatusForbidden, "forbidden", "the token does not name this group", 0}
 	}
 	return []string{group}, nil
