@@ -53,7 +53,15 @@ type Store interface {
 	Members(user string, fn func(conv frame.ID) error) error
 	// OpenConversations calls fn with the state record of each conversation that is not closed; used once, at start.
 	OpenConversations(fn func(conv frame.ID, state []byte) error) error
+	// Memos calls fn with the memos whose keys begin with prefix, in the order of the keys, without holding up commits; value expires when fn returns.
+	Memos(prefix string, fn func(key string, value []byte) error) error
 }
+
+// A memo is at most this long; longer ones are a bug of the caller.
+const (
+	MemoKeyMax   = 512
+	MemoValueMax = 1 << 10
+)
 
 // Tx collects what one batch of a shard changes; all of it or none survives a crash. Owned by one shard from Begin to Commit; the
 // arguments are copied.
@@ -64,6 +72,8 @@ type Tx interface {
 	Conversation(conv frame.ID, state []byte, open bool)
 	// Member adds the conversation to the user's list or removes it.
 	Member(user string, conv frame.ID, present bool)
+	// Memo puts a small record that belongs to no conversation, under a key of the caller's; a nil value takes it away.
+	Memo(key string, value []byte)
 	// Commit hands the transaction over. done.Committed is called exactly once, on the store's completion goroutine, in the order of
 	// the Commit calls, after everything is durable (nil) or refused. An empty transaction keeps its place in that order and costs no fsync.
 	Commit(done Completion)

@@ -13,6 +13,7 @@
 //	's' conv(16)                the state record of a conversation
 //	'o' conv(16)                empty; there is one for each conversation that is not closed
 //	'u' len(2) user conv(16)    empty; the user takes part in this open conversation
+//	'k' key                     a memo: a small record of the caller's
 //	'w' len(1) lane number(8)   a notice: what somebody outside is told (see Notices)
 //	'x' number(8)               what one commit put into the outbox: a head (see entry), then its Message frames in a row
 //	'y' number(8)               which records that commit wrote, and when, for the retention (see agingEntry)

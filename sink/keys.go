@@ -15,6 +15,7 @@ const (
 	keyOutbox   = 'x'
 	keyAging    = 'y'
 	keyNotice   = 'w'
+	keyMemo     = 'k'
 	keyRecord   = 'z'
 )
 
@@ -38,6 +39,12 @@ const (
 
 // maxUserLen is the longest user name a member key can hold.
 const maxUserLen = 1<<16 - 1
+
+// The longest key and value of a memo.
+const (
+	maxMemoKey   = 512
+	maxMemoValue = 1 << 10
+)
 
 // appendConvKey appends the state or open key of a conversation, or the prefix of its messages.
 func appendConvKey(dst []byte, kind byte, conv frame.ID) []byte {

@@ -63,6 +63,7 @@ func TestOutboxKillChild(t *testing.T) {
 		tx.Messages(s.b, seq, seq, storetest.Messages(s.b, seq, seq, 300))
 		tx.Conversation(s.a, state(seq), true)
 		tx.Conversation(s.b, state(seq), true)
+		tx.Memo(s.memo(), state(seq))
 		tx.Commit(ackPrinter{seq, inFlight})
 	}
 }

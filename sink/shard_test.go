@@ -27,6 +27,9 @@ type shard struct {
 
 func newShard(n int) *shard { return &shard{a: frame.ID{byte(n), 'a'}, b: frame.ID{byte(n), 'b'}} }
 
+// memo is the key of a memo that says what the states say.
+func (s *shard) memo() string { return string(s.a[:2]) }
+
 // ack is the completion of the transaction that ends with seq.
 type ack struct {
 	shard  *shard
@@ -90,6 +93,13 @@ func (s *shard) load(store *sink.Store) (head uint64, err error) {
 	if head < acked {
 		return 0, fmt.Errorf("the store ends at %d, and %d was acknowledged", head, acked)
 	}
+	noted := uint64(0)
+	if err := store.Memos(s.memo(), func(_ string, value []byte) error { noted = binary.BigEndian.Uint64(value); return nil }); err != nil {
+		return 0, err
+	}
+	if noted != head {
+		return 0, fmt.Errorf("a transaction was kept by half: head %d, and the memo of %d", head, noted)
+	}
 	return head, nil
 }
 
@@ -117,6 +127,7 @@ func (s *shard) commitUntilRefused(store *sink.Store, generation, head uint64, s
 				tx.Messages(conv, first, last, storetest.Messages(conv, first, last, 100+i%900))
 				tx.Conversation(conv, state(last), true)
 			}
+			tx.Memo(s.memo(), state(last))
 			tx.Member("u", s.a, i%2 == 0)
 			tx.Member("u", s.b, i%2 == 0)
 			head = last

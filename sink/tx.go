@@ -86,7 +86,22 @@ func (t *Tx) Member(user string, conv frame.ID, present bool) {
 	t.finishMark(present)
 }
 
-// mark begins a change of a key without value: put it or delete it. The key follows, then finishMark.
+// Memo puts a small record under a key of the caller's, at most 512 bytes long and the value 1 KiB; a nil value takes it away. Longer ones are a
+// bug of the caller.
+func (t *Tx) Memo(key string, value []byte) {
+	if len(key) > maxMemoKey || len(value) > maxMemoValue {
+		panic(fmt.Sprintf("BUG: sink: a memo of %d bytes under a key of %d", len(value), len(key)))
+	}
+	t.mark(value != nil, 1+len(key))
+	t.ops = append(t.ops, keyMemo)
+	t.ops = append(t.ops, key...)
+	if value != nil {
+		t.ops = binary.AppendUvarint(t.ops, uint64(len(value)))
+		t.ops = append(t.ops, value...)
+	}
+}
+
+// mark begins a change of a key: put it or delete it. The key follows, and what is put has a value after it; see finishMark.
 func (t *Tx) mark(present bool, keyLen int) {
 	kind := byte(opDelete)
 	if present {

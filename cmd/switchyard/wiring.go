@@ -188,6 +188,10 @@ func (s store) OpenConversations(fn func(conv frame.ID, state []byte) error) err
 	return translate(s.Store.OpenConversations(fn))
 }
 
+func (s store) Memos(prefix string, fn func(key string, value []byte) error) error {
+	return translate(s.Store.Memos(prefix, fn))
+}
+
 func (s store) Durable(ctx context.Context, generation uint64) error {
 	return translate(s.Store.Durable(ctx, generation))
 }

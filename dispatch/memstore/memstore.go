@@ -5,7 +5,11 @@
 package memstore
 
 import (
+	"bytes"
+	"maps"
+	"slices"
 	"sort"
+	"strings"
 	"sync"
 	"time"
 
@@ -25,6 +29,7 @@ type Store struct {
 	generation uint64
 	convs      map[frame.ID]*conversation
 	members    map[string]map[frame.ID]bool
+	memos      map[string][]byte
 
 	done chan struct{}
 }
@@ -42,6 +47,7 @@ func New() *Store {
 		generation: 1,
 		convs:      map[frame.ID]*conversation{},
 		members:    map[string]map[frame.ID]bool{},
+		memos:      map[string][]byte{},
 		done:       make(chan struct{}),
 	}
 	s.wake = sync.NewCond(&s.mu)
@@ -179,6 +185,20 @@ func (t *tx) Member(user string, conv frame.ID, present bool) {
 	})
 }
 
+func (t *tx) Memo(key string, value []byte) {
+	if len(key) > dispatch.MemoKeyMax || len(value) > dispatch.MemoValueMax {
+		panic("BUG: memstore: a memo that is too long")
+	}
+	value = bytes.Clone(value)
+	t.change(func() {
+		if value == nil {
+			delete(t.store.memos, key)
+		} else {
+			t.store.memos[key] = value
+		}
+	})
+}
+
 func (t *tx) Commit(done dispatch.Completion) {
 	t.done = done
 	t.store.set(func() { t.store.queue = append(t.store.queue, t) })
@@ -292,6 +312,22 @@ func (s *Store) OpenConversations(fn func(conv frame.ID, state []byte) error) er
 	}
 	for _, conv := range sorted(convs) {
 		if err := fn(conv, states[conv]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) Memos(prefix string, fn func(key string, value []byte) error) error {
+	var memos map[string][]byte
+	if err := s.view(frame.ID{}, func(*conversation) { memos = maps.Clone(s.memos) }); err != nil {
+		return err
+	}
+	for _, key := range slices.Sorted(maps.Keys(memos)) {
+		if !strings.HasPrefix(key, prefix) {
+			continue
+		}
+		if err := fn(key, memos[key]); err != nil {
 			return err
 		}
 	}

@@ -50,13 +50,19 @@ func (w *walk) commit() {
 	both := func(f func(dispatch.Tx)) { f(a); f(b) }
 	for range w.rng.IntN(6) {
 		conv, flag := w.conv(), w.rng.IntN(2) == 0
-		switch w.rng.IntN(5) {
+		switch w.rng.IntN(6) {
 		case 0:
 			state := []byte(fmt.Sprint("state", w.rng.IntN(1000)))
 			both(func(tx dispatch.Tx) { tx.Conversation(conv, state, flag) })
 		case 1:
 			user := w.user()
 			both(func(tx dispatch.Tx) { tx.Member(user, conv, flag) })
+		case 2:
+			key, value := fmt.Sprint("memo", w.rng.IntN(20)), []byte(nil)
+			if flag {
+				value = fmt.Append(nil, w.rng.IntN(1000))
+			}
+			both(func(tx dispatch.Tx) { tx.Memo(key, value) })
 		default:
 			first := w.heads[conv] + 1 + uint64(w.rng.IntN(2)*w.rng.IntN(1000)) // sometimes with a gap, as a new epoch makes
 			last := first + uint64(w.rng.IntN(9))
@@ -104,6 +110,8 @@ func (w *walk) compare() {
 	})
 	user := w.user()
 	w.same("members", func(s dispatch.Store) string { return fmt.Sprintf("%x", listMembers(w.t, s, user)) })
+	prefix := fmt.Sprint("memo", w.rng.IntN(3))
+	w.same("memos", func(s dispatch.Store) string { return listMemos(w.t, s, prefix) })
 	w.same("open", func(s dispatch.Store) string { return fmt.Sprintf("%q", listOpen(w.t, s)) })
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -30,6 +31,7 @@ func Run(t *testing.T, open func(t *testing.T) dispatch.Store) {
 		{"loads a conversation with its tail", loadConversation},
 		{"keeps members", members},
 		{"keeps the index of open conversations", openConversations},
+		{"keeps memos", memos},
 		{"keeps conversations apart", neighbours},
 		{"takes transactions from many goroutines", concurrency},
 		{"agrees with the model on random operations", random},
@@ -383,6 +385,59 @@ func openConversations(t *testing.T, s dispatch.Store) {
 	stop := errors.New("stop")
 	if err := s.OpenConversations(func(frame.ID, []byte) error { return stop }); !errors.Is(err, stop) {
 		t.Errorf("an error of fn: %v", err)
+	}
+}
+
+func listMemos(t *testing.T, s dispatch.Store, prefix string) string {
+	t.Helper()
+	var all []string
+	if err := s.Memos(prefix, func(key string, value []byte) error {
+		all = append(all, fmt.Sprintf("%q=%q", key, value))
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(all, " ")
+}
+
+func memos(t *testing.T, s dispatch.Store) {
+	longest, most := strings.Repeat("k", dispatch.MemoKeyMax), bytes.Repeat([]byte("v"), dispatch.MemoValueMax)
+	value := []byte("borrowed")
+	commit(t, s, func(tx dispatch.Tx) {
+		tx.Memo("b/2", []byte("old"))
+		tx.Memo("b/2", []byte("two")) // the last one counts
+		tx.Memo("b/1", []byte{})
+		tx.Memo("b\xff", value)
+		tx.Memo("c", []byte("gone"))
+		tx.Memo("a", []byte("a"))
+		tx.Memo(longest, most)
+		tx.Memo("none", nil)
+		clear(value)
+		// What else there is does not get in between.
+		tx.Conversation(frame.ID{'b'}, []byte("state"), true)
+		tx.Member("b", frame.ID{1}, true)
+	})
+	commit(t, s, func(tx dispatch.Tx) { tx.Memo("c", nil) })
+	for prefix, want := range map[string]string{
+		"b/": `"b/1"="" "b/2"="two"`,
+		"b":  `"b/1"="" "b/2"="two" "b\xff"="borrowed"`,
+		"":   fmt.Sprintf(`"a"="a" "b/1"="" "b/2"="two" "b\xff"="borrowed" %q=%q`, longest, most),
+		"c":  "",
+	} {
+		if got := listMemos(t, s, prefix); got != want {
+			t.Errorf("with %q: %.300s\nwant %.300s", prefix, got, want)
+		}
+	}
+	stop := errors.New("stop")
+	calls := 0
+	if err := s.Memos("b", func(string, []byte) error { calls++; return stop }); !errors.Is(err, stop) || calls != 1 {
+		t.Errorf("an error of fn: %v after %d calls", err, calls)
+	}
+	tx, w := s.Begin(s.Generation()-1), NewWaiter(1)
+	tx.Memo("refused", []byte("x"))
+	tx.Commit(w)
+	if err := w.Wait(t); err == nil || listMemos(t, s, "refused") != "" {
+		t.Errorf("a refused transaction ended with %v, and left %q", err, listMemos(t, s, "refused"))
 	}
 }
 
