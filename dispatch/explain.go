@@ -10,13 +10,8 @@ import (
 
 // question is one that the desk answers between two batches of events. Whoever asks waits, so there are never more than those who may ask.
 type question struct {
-	conv   frame.ID
-	answer chan explained // capacity 1: the desk never waits
-}
-
-type explained struct {
-	decisions []desk.Decision
-	open      bool
+	ask      func(*desk.Desk) // on the desk's goroutine
+	answered chan struct{}    // capacity 1: the desk never waits
 }
 
 var errStopped = errors.New("dispatch: the center is stopping")
@@ -24,19 +19,38 @@ var errStopped = errors.New("dispatch: the center is stopping")
 // Explain tells why an open conversation has its agent, or waits: its latest assignments, and for one that waits what the desk sees now; false if it
 // is not open. Any goroutine; it waits for the desk, at most until ctx ends.
 func (c *Center) Explain(ctx context.Context, conv frame.ID) ([]desk.Decision, bool, error) {
-	q := question{conv, make(chan explained, 1)}
+	var decisions []desk.Decision
+	var open bool
+	if err := c.ask(ctx, func(d *desk.Desk) { decisions, open = d.Explain(conv) }); err != nil {
+		return nil, false, err
+	}
+	return decisions, open, nil
+}
+
+// Agents returns the agents of a group, by name. Any goroutine; it waits for the desk, at most until ctx ends.
+func (c *Center) Agents(ctx context.Context, group string) ([]desk.AgentState, error) {
+	var answer []desk.AgentState
+	if err := c.ask(ctx, func(d *desk.Desk) { answer = d.Agents(group) }); err != nil {
+		return nil, err
+	}
+	return answer, nil
+}
+
+// ask has a question answered. After an error the question may still be asked, so what it writes must not be read.
+func (c *Center) ask(ctx context.Context, what func(*desk.Desk)) error {
+	q := question{what, make(chan struct{}, 1)}
 	c.desk.questions.put(q)
 	select {
-	case e := <-q.answer:
-		return e.decisions, e.open, nil
+	case <-q.answered:
+		return nil
 	case <-ctx.Done():
-		return nil, false, ctx.Err()
+		return ctx.Err()
 	case <-c.quit:
-		return nil, false, errStopped
+		return errStopped
 	}
 }
 
 func (d *deskRunner) answer(q question) {
-	decisions, open := d.desk.Explain(q.conv)
-	q.answer <- explained{decisions, open}
+	q.ask(d.desk)
+	q.answered <- struct{}{}
 }

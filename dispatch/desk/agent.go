@@ -10,7 +10,7 @@ import (
 // Profile is what an agent's token says of it.
 type Profile struct {
 	Groups    []string
-	Capacity  int      // conversations at a time; 0 keeps the last, at first the default
+	Capacity  int      // conversations at a time; 0: the default
 	Weight    int      // for Weighted; below 1: 1
 	Skills    []string //
 	Languages []string // empty: it is taken to speak all
@@ -24,7 +24,8 @@ type agent struct {
 	up       bool                // has a device
 	status   frame.AgentStatus
 	manual   bool // the status was set by a person: a new device does not change it
-	capacity int  // 0: the default
+	said     int  // capacity that a person set, which counts before the token's; 0: none
+	capacity int  // of the token; 0: the default
 	weight   int
 	convs    []*conversation // that it serves; each knows its slot
 	last     uint64          // decisions when it was last given one
@@ -52,7 +53,7 @@ func (d *Desk) AgentUp(name string, p Profile) {
 			a.status = frame.AgentOnline
 		}
 	}
-	a.capacity, a.weight = cmp.Or(max(p.Capacity, 0), a.capacity), max(p.Weight, 1)
+	a.capacity, a.weight = max(p.Capacity, 0), max(p.Weight, 1)
 	a.setSkills(p)
 	d.setGroups(a, p.Groups)
 	d.fill(a)
@@ -79,18 +80,15 @@ func (d *Desk) startGrace(a *agent) {
 }
 
 // Status tells what an agent says of itself, or what a supervisor says of it: until the next, it holds for all its devices, those to come
-// too. Capacity 0 keeps the last.
+// too. Capacity 0 keeps what was said last. The agent need not be there: for a start, when what was said before is read from the store.
 func (d *Desk) Status(name string, status frame.AgentStatus, capacity int) {
-	a := d.agents[name]
-	if a == nil {
-		return
-	}
+	a := d.agent(name)
 	d.withdraw(a)
 	if status != a.status {
 		a.sinceMS = d.now
 	}
 	a.status, a.manual = status, status != frame.AgentOnline
-	a.capacity = cmp.Or(max(capacity, 0), a.capacity)
+	a.said = cmp.Or(max(capacity, 0), a.said)
 	d.fill(a)
 	d.dropAgent(a)
 }
@@ -106,7 +104,7 @@ func (d *Desk) free(a *agent) bool {
 	return a.up && a.status == frame.AgentOnline && a.load() < d.capacity(a)
 }
 
-func (d *Desk) capacity(a *agent) int { return cmp.Or(a.capacity, d.cfg.DefaultCapacity) }
+func (d *Desk) capacity(a *agent) int { return cmp.Or(a.said, a.capacity, d.cfg.DefaultCapacity) }
 
 // withdraw takes the agent out of the trees: before anything changes by which they order it.
 func (d *Desk) withdraw(a *agent) {
@@ -179,9 +177,9 @@ func (d *Desk) agent(name string) *agent {
 	return a
 }
 
-// dropAgent forgets an agent that is gone, serves nobody, and whose status says nothing that must outlive it.
+// dropAgent forgets an agent that is gone, serves nobody, and of whom nobody has said anything that must outlive it.
 func (d *Desk) dropAgent(a *agent) {
-	if !a.up && a.load() == 0 && !a.manual {
+	if !a.up && a.load() == 0 && !a.manual && a.said == 0 {
 		d.set(&a.grace, 0)
 		delete(d.agents, a.name)
 	}

@@ -20,12 +20,12 @@ type obvious struct {
 }
 
 type plainAgent struct {
-	name                         string
-	Profile                      // as of its last token
-	up, manual                   bool
-	status                       frame.AgentStatus
-	capacity, decided, sinceTick int
-	graceAt                      int64
+	name                     string
+	Profile                  // as of its last token
+	up, manual               bool
+	status                   frame.AgentStatus
+	said, decided, sinceTick int // said: the capacity
+	graceAt                  int64
 }
 
 type plainConv struct {
@@ -61,7 +61,7 @@ func (o *obvious) apply(e scripted) []string {
 			a.up = false
 		}
 	case "status":
-		o.setStatus(o.find(e.word(1)), statuses[e.word(2)], e.option("capacity"))
+		o.setStatus(o.agent(e.word(1)), statuses[e.word(2)], e.option("capacity"))
 	case "claim":
 		o.claim(e.word(1), e.word(2))
 	case "transfer":
@@ -120,7 +120,7 @@ func (o *obvious) seen(c *plainConv, kind Kind, why Reason, agent *plainAgent, f
 		e.Agent = agent.name
 	}
 	for _, a := range from[:min(len(from), 8)] {
-		e.Candidates = append(e.Candidates, Candidate{a.name, int32(o.load(a)), int32(cmp.Or(a.capacity, o.cfg.DefaultCapacity)), int32(o.liked(a, c))})
+		e.Candidates = append(e.Candidates, Candidate{a.name, int32(o.load(a)), int32(o.capacity(a)), int32(o.liked(a, c))})
 	}
 	return e.describe(c.name)
 }
@@ -168,7 +168,7 @@ func (o *obvious) conv(name string) *plainConv {
 }
 
 func (o *obvious) forgetAgents() {
-	o.agents = slices.DeleteFunc(o.agents, func(a *plainAgent) bool { return !a.up && !a.manual && o.load(a) == 0 })
+	o.agents = slices.DeleteFunc(o.agents, func(a *plainAgent) bool { return !a.up && !a.manual && a.said == 0 && o.load(a) == 0 })
 }
 
 func (o *obvious) load(a *plainAgent) (n int) {
@@ -248,18 +248,15 @@ func (o *obvious) up(a *plainAgent, p Profile) {
 			a.status = frame.AgentOnline
 		}
 	}
-	a.Profile, a.capacity = p, cmp.Or(p.Capacity, a.capacity)
+	a.Profile = p
 	o.fill(a)
 }
 
 func (o *obvious) setStatus(a *plainAgent, status frame.AgentStatus, capacity int) {
-	if a == nil {
-		return
-	}
 	if a.status != status {
 		a.sinceTick = int(o.now)
 	}
-	a.status, a.manual, a.capacity = status, status != frame.AgentOnline, cmp.Or(capacity, a.capacity)
+	a.status, a.manual, a.said = status, status != frame.AgentOnline, cmp.Or(capacity, a.said)
 	o.fill(a)
 }
 
@@ -278,7 +275,7 @@ func (o *obvious) claim(name, agent string) {
 		err = ErrAbsent
 	case c.Visitor == agent:
 		err = ErrOwn
-	case o.load(a) >= cmp.Or(a.capacity, o.cfg.DefaultCapacity):
+	case o.load(a) >= o.capacity(a):
 		err = ErrFull
 	case !slices.Contains(a.Groups, c.Group):
 		err = ErrForeign
@@ -319,8 +316,12 @@ func (o *obvious) liked(a *plainAgent, c *plainConv) (n int) {
 	return n
 }
 
+func (o *obvious) capacity(a *plainAgent) int {
+	return cmp.Or(a.said, a.Capacity, o.cfg.DefaultCapacity)
+}
+
 func (o *obvious) free(a *plainAgent) bool {
-	return a.up && a.status == frame.AgentOnline && o.load(a) < cmp.Or(a.capacity, o.cfg.DefaultCapacity)
+	return a.up && a.status == frame.AgentOnline && o.load(a) < o.capacity(a)
 }
 
 // may tells whether the agent may be given the conversation.

@@ -198,7 +198,7 @@ func (o *obvious) transferToAgent(c *plainConv, group string, a *plainAgent) err
 		}
 	case a.status != frame.AgentOnline:
 		return ErrAway
-	case o.load(a) >= cmp.Or(a.capacity, o.cfg.DefaultCapacity):
+	case o.load(a) >= o.capacity(a):
 		return ErrFull
 	}
 	from := o.leave(c)

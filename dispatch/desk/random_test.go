@@ -105,7 +105,7 @@ func randomEvent(r *rand.Rand, now *int64) scripted {
 	case 6:
 		return parseEvent("down " + agent)
 	case 7:
-		return parseEvent(fmt.Sprintf("status %s %s %s", agent, pick(r, "online", "online", "away", "offline"), capacity))
+		return parseEvent(fmt.Sprintf("status %s %s %s", agent, pick(r, "online", "online", "away", "offline", "busy"), capacity))
 	case 8:
 		return parseEvent(fmt.Sprintf("claim %s %s", conv, agent))
 	case 9:

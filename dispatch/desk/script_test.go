@@ -21,7 +21,7 @@ var update = flag.Bool("update", false, "write what the desk decides into the sc
 //	open CONV GROUP VISITOR AT [OPTIONS] | restore CONV GROUP VISITOR AT [agent=AGENT waits=N since=TIME] [OPTIONS] | close CONV
 //	up AGENT GROUPS [capacity=N] [weight=N] [skills=S,S] [languages=L,L] | down AGENT | status AGENT STATUS [capacity=N]
 //	claim CONV AGENT | why CONV | transfer CONV [group=GROUP] [agent=AGENT] [front=1]
-//	wrote CONV agent|visitor | hold CONV on|off | places | watch GROUP | unwatch GROUP | snapshot GROUP LIMIT
+//	wrote CONV agent|visitor | hold CONV on|off | places | watch GROUP | unwatch GROUP | snapshot GROUP LIMIT | agents GROUP
 //
 // The options of a conversation are priority=N, need=S,S, like=S,S and language=L.
 func TestScenarios(t *testing.T) {
@@ -143,7 +143,7 @@ func configure(t *testing.T, cfg *Config, e scripted) {
 	}
 }
 
-var statuses = map[string]frame.AgentStatus{"online": frame.AgentOnline, "away": frame.AgentAway, "offline": frame.AgentOffline}
+var statuses = map[string]frame.AgentStatus{"online": frame.AgentOnline, "away": frame.AgentAway, "offline": frame.AgentOffline, "busy": frame.AgentBusy}
 
 // apply makes the event happen and returns what the desk answers and decides.
 func apply(t *testing.T, d *Desk, e scripted) (answers []string) {
@@ -186,6 +186,10 @@ func apply(t *testing.T, d *Desk, e scripted) (answers []string) {
 	case "snapshot":
 		s := d.Snapshot(e.word(1), int(e.number(2)))
 		answers = append(answers, fmt.Sprintf("%s, version %d, %d wait:%s", s.Group, s.Version, s.Total, entryNames(s.Entries)))
+	case "agents":
+		for _, a := range d.Agents(e.word(1)) {
+			answers = append(answers, fmt.Sprintf("%s: connected %v, status %d, manual %v, serves %d, of these here %d, at most %d", a.Name, a.Connected, a.Status, a.Manual, a.Load, a.Here, a.Capacity))
+		}
 	case "why":
 		return explained(d, e.word(1))
 	default:
