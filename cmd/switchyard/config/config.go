@@ -45,7 +45,7 @@ type Server struct {
 	DrainTime        Duration `name:"drain_time" default:"2m" min:"1s" max:"24h" doc:"After that, over how long the clients leave: each gets a slot of its own, evenly spread, and is served until then."`
 	UpgradeTimeout   Duration `name:"upgrade_timeout" default:"3s" min:"0s" max:"1m" doc:"When the binary is replaced, how long the connections have to take what is waiting for them and to leave; who connects waits meanwhile."`
 	ReadBudget       Size     `name:"read_budget" default:"64KiB" min:"4KiB" max:"1MiB" doc:"Bytes read from one connection in a turn, so that a busy one does not starve the rest."`
-	Gather           Duration `name:"gather" default:"1.5ms" min:"0s" max:"100ms" doc:"How often an event loop with much input reads it; what comes in between shares one batch and one fsync. Output is not held up, nor what comes to a loop that is not busy. 0s: each message is read as it comes."`
+	Gather           Duration `name:"gather" default:"1.2ms" min:"0s" max:"100ms" doc:"How often an event loop with much input reads it; what comes in between shares one batch and one fsync. Output is not held up, nor what comes to a loop that is not busy. 0s: each message is read as it comes."`
 	Mailbox          Size     `name:"mailbox" default:"16MiB" min:"64KiB" max:"1GiB" doc:"Bytes of deliveries that wait for one event loop; whoever delivers more waits."`
 }
 
