@@ -31,9 +31,12 @@ func newDeskRunner(c *Center) *deskRunner {
 	return d
 }
 
-// restore fills the desk with the conversations that were open when the server stopped. Before run.
+// restore fills the desk with what people said of agents, and the conversations that were open, when the server stopped. Before run.
 func (d *deskRunner) restore() (int, error) {
 	d.desk.Tick(time.Now().UnixMilli())
+	if err := d.restoreSaid(); err != nil {
+		return 0, fmt.Errorf("dispatch: read what was said of the agents: %w", err)
+	}
 	n, records := 0, core.NewOpenDecoder()
 	err := d.center.store.OpenConversations(func(conv frame.ID, state []byte) error {
 		r, s, ok, err := records.Decode(conv, state)
@@ -50,6 +53,23 @@ func (d *deskRunner) restore() (int, error) {
 		return n, fmt.Errorf("dispatch: read the open conversations: %w", err)
 	}
 	return n, nil
+}
+
+// restoreSaid tells the desk what people said of agents before the server stopped. Nobody is there yet.
+func (d *deskRunner) restoreSaid() error {
+	for _, prefix := range []string{core.CapacityMemos, core.StatusMemos} { // in this order: with a capacity alone the status is online
+		err := d.center.store.Memos(prefix, func(key string, value []byte) error {
+			s, err := core.DecodeSaid(key, value)
+			if err == nil {
+				d.desk.Status(s.Agent, s.Status, s.Capacity)
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // tick tells that a second has passed; any goroutine.
@@ -107,8 +127,10 @@ func (d *deskRunner) event(e *core.DeskEvent) {
 		d.desk.AgentUp(e.Agent, profile(e))
 	case core.DeskAgentDown:
 		d.desk.AgentDown(e.Agent)
+	case core.DeskSay:
+		err = d.say(e)
 	case core.DeskStatus:
-		err = d.status(e)
+		d.desk.Status(e.Agent, e.Status, e.Capacity)
 	case core.DeskClaim:
 		err = d.desk.Claim(e.Conv, e.Agent)
 	case core.DeskTransfer:
@@ -142,15 +164,13 @@ func (d *deskRunner) transfer(e *core.DeskEvent) error {
 	return d.desk.Transfer(e.Conv, e.Target)
 }
 
-// status is what an agent says of itself, which was answered, or a supervisor of it.
-func (d *deskRunner) status(e *core.DeskEvent) error {
-	if e.For.Conn != 0 {
-		if !d.desk.Serves(e.Agent, e.Groups) {
-			return desk.ErrForeign
-		}
-		d.acked(e.For)
+// say lets a supervisor say something of an agent: the machine of the agent writes it and answers.
+func (d *deskRunner) say(e *core.DeskEvent) error {
+	if !d.desk.Serves(e.Agent, e.Groups) {
+		return desk.ErrForeign
 	}
-	d.desk.Status(e.Agent, e.Status, e.Capacity)
+	said := core.Said{Agent: e.Agent, Status: e.Status, Capacity: e.Capacity, For: e.For}
+	d.center.ownerOfUser(core.UserKey{Role: frame.RoleAgent, Name: e.Agent}).inbox.put(control{kind: ctlSay, said: &said})
 	return nil
 }
 

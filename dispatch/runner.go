@@ -61,6 +61,7 @@ type control struct {
 
 	decision core.Decision // ctlDecide
 	place    desk.Place    // ctlPlace
+	said     *core.Said    // ctlSay
 }
 
 type controlKind uint8
@@ -73,6 +74,7 @@ const (
 	ctlNotify
 	ctlDecide
 	ctlPlace
+	ctlSay
 	ctlDismiss
 	ctlShow
 	ctlLoaded
@@ -167,7 +169,7 @@ func (r *runner) end(u *unit) {
 	r.machine.End()
 	e := &u.effects
 	r.center.governor.shed(classPresence, e.Withheld)
-	if len(e.Targets)+len(e.Writes)+len(e.Jobs)+len(e.Desk)+len(e.Users)+len(e.Answers)+len(u.replayed) == 0 {
+	if len(e.Targets)+len(e.Writes)+len(e.Memos)+len(e.Jobs)+len(e.Desk)+len(e.Users)+len(e.Answers)+len(u.replayed) == 0 {
 		u.finish()
 		return
 	}
@@ -199,6 +201,8 @@ func (r *runner) control(e *control) {
 		m.Decide(e.conv, e.decision)
 	case ctlPlace:
 		m.Place(e.place)
+	case ctlSay:
+		m.Say(*e.said)
 	case ctlDismiss:
 		m.Dismiss(e.conv)
 	case ctlShow:

@@ -82,6 +82,9 @@ func (u *unit) commit() {
 			tx.Member(w.User.String(), w.Conv, w.Open)
 		}
 	}
+	for _, m := range e.Memos {
+		tx.Memo(m.Key, m.Value)
+	}
 	tx.Commit(u)
 }
 

@@ -13,6 +13,7 @@ type Effects struct {
 	Certain []int32        // indices of Targets that are true even if the Writes are not kept, in order
 	Answers []Answer       // requests that are answered by this batch's Targets and depend on its Writes
 	Writes  []Write
+	Memos   []Memo
 	Jobs    []Job       // reads of the store
 	Desk    []DeskEvent // for the desk
 	Users   []UserEvent // for the machines that own the users
@@ -119,7 +120,7 @@ type DeskEvent struct {
 // desk has.
 func (e *DeskEvent) Lasts() bool {
 	switch e.Kind {
-	case DeskOpened, DeskClosed, DeskWrote, DeskHold:
+	case DeskOpened, DeskClosed, DeskWrote, DeskHold, DeskStatus:
 		return false
 	}
 	return true
@@ -140,7 +141,8 @@ const (
 	DeskUnwatch                       // For.Conn: was closed
 	DeskAgentUp                       // Agent, Profile: has a device
 	DeskAgentDown                     // Agent: has none
-	DeskStatus                        // Agent, Status, Capacity
+	DeskSay                           // Agent, Status, Capacity, Groups, For: a supervisor of these groups wants to say this of the agent
+	DeskStatus                        // Agent, Status, Capacity: a person said this, and it is durable
 )
 
 // UserEvent is a notice for all devices of a user: the frames Off, Len of Buf go to every one but Except.
@@ -154,12 +156,13 @@ type UserEvent struct {
 // Reset empties the effects and keeps their memory.
 func (e *Effects) Reset() {
 	clear(e.Writes) // they hold borrowed slices and strings
+	clear(e.Memos)
 	clear(e.Jobs)
 	clear(e.Desk)
 	clear(e.Users)
 	*e = Effects{
 		Left: e.Left[:0],
 		Buf:  e.Buf[:0], Targets: e.Targets[:0], Certain: e.Certain[:0], Answers: e.Answers[:0],
-		Writes: e.Writes[:0], Jobs: e.Jobs[:0], Desk: e.Desk[:0], Users: e.Users[:0],
+		Writes: e.Writes[:0], Memos: e.Memos[:0], Jobs: e.Jobs[:0], Desk: e.Desk[:0], Users: e.Users[:0],
 	}
 }

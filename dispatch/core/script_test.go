@@ -28,7 +28,8 @@ var update = flag.Bool("update", false, "write what the machine does into the sc
 //	send CONN USER ref=N CONV id=X base=N body=T [level=N]
 //	attach|detach|close CONN USER ref=N CONV       resume ... after=N   history ... before=N limit=N
 //	delivered|read CONN USER CONV SEQ              signal CONN USER CONV NAME BODY
-//	status CONN USER ref=N STATUS                  tick   time MS
+//	status CONN USER ref=N STATUS [capacity=N] [user=A]   say AGENT STATUS for=CONN ref=N: the desk lets a supervisor say it
+//	tick | time MS
 //	claim|join|reopen CONN USER ref=N CONV         hold CONN USER ref=N CONV on|off
 //	transfer CONN USER ref=N CONV [group=G] [agent=A] [front=1]
 //	rate CONN USER ref=N CONV stars=N comment=T    watch CONN USER ref=N GROUP limit=N   place CONV N
@@ -232,6 +233,9 @@ func (h *harness) print(out *strings.Builder, e *Effects) {
 			fmt.Fprintf(out, "write member %s %s %t\n", w.User, h.name(w.Conv), w.Open)
 		}
 	}
+	for _, m := range e.Memos {
+		fmt.Fprintf(out, "write memo %s %x\n", m.Key, m.Value)
+	}
 	for _, t := range e.Targets {
 		h.printFrames(out, fmt.Sprintf("to %d: ", t.Conn), e.Buf[t.Off:t.Off+t.Len])
 	}
@@ -293,6 +297,8 @@ func (h *harness) deskEvent(d DeskEvent) string {
 		return fmt.Sprintf("%d watches %s, %d entries", d.For.Conn, d.Group, d.Limit)
 	case DeskUnwatch:
 		return fmt.Sprintf("%d watches nothing", d.For.Conn)
+	case DeskSay:
+		return fmt.Sprintf("%s, supervisor of %v, wants agent %s to have status=%d capacity=%d", d.For.By, d.Groups, d.Agent, d.Status, d.Capacity)
 	default:
 		return fmt.Sprintf("agent %s status=%d capacity=%d", d.Agent, d.Status, d.Capacity)
 	}
@@ -393,7 +399,10 @@ func (h *harness) event(w []string) {
 		give(frame.TypeSignal, (&frame.Signal{Conv: h.conv(at(2)), Name: []byte(at(3)), Body: text(at(4))}).Append(nil))
 	case "status":
 		n, _ := strconv.Atoi(at(2))
-		give(frame.TypeStatus, (&frame.Status{Ref: num("ref"), Status: frame.AgentStatus(n), User: []byte(opt["user"])}).Append(nil))
+		give(frame.TypeStatus, (&frame.Status{Ref: num("ref"), Status: frame.AgentStatus(n), Capacity: num("capacity"), User: []byte(opt["user"])}).Append(nil))
+	case "say":
+		n, _ := strconv.Atoi(at(1))
+		h.m.Say(Said{Agent: at(0), Status: frame.AgentStatus(n), Capacity: int(num("capacity")), For: Request{Conn: frame.ConnID(num("for")), Ref: num("ref")}})
 	case "assign":
 		h.m.Decide(h.conv(at(0)), h.decision(h.conv(at(0)), desk.Assign, "least_active", opt, Decision{Agent: at(1)}))
 	case "queue":

@@ -123,7 +123,7 @@ func (m *Machine) Notify(key UserKey, frames []byte, except frame.ConnID) {
 	m.certain(from)
 }
 
-// status tells the desk whether an agent takes conversations.
+// status is what an agent says of itself, or a supervisor of an agent.
 func (m *Machine) status(from Origin, f []byte, arrived int64) {
 	var s frame.Status
 	if err := s.Parse(f); err != nil {
@@ -142,17 +142,18 @@ func (m *Machine) status(from Origin, f []byte, arrived int64) {
 		m.refuse(from.Conn, s.Ref, frame.ErrorBadRequest, "the status is 0 (offline), 1 (online), 2 (away) or 3 (busy)")
 		return
 	}
-	const capacityMax = 10_000
-	e := DeskEvent{Kind: DeskStatus, Agent: agent, Status: s.Status, Capacity: int(min(s.Capacity, capacityMax))}
-	if from.Who.Role == frame.RoleSupervisor {
-		e.Groups = from.Who.Groups() // the agent has to be of one of them
-		e.For = Request{Conn: from.Conn, Ref: s.Ref, By: from.Who.User, Arrived: arrived}
-		m.out.Desk = append(m.out.Desk, e)
-		return // the desk answers
+	capacity := int(min(s.Capacity, capacityMax))
+	by := Request{Conn: from.Conn, Ref: s.Ref, By: from.Who.User, Arrived: arrived}
+	if from.Who.Role == frame.RoleAgent {
+		m.Say(Said{Agent: agent, Status: s.Status, Capacity: capacity, For: by})
+		return
 	}
-	m.out.Desk = append(m.out.Desk, e)
-	m.ack(from.Conn, s.Ref, 0, uint64(m.now), arrived)
+	// The desk knows whether the agent is of one of the groups.
+	m.out.Desk = append(m.out.Desk, DeskEvent{Kind: DeskSay, Agent: agent, Status: s.Status, Capacity: capacity, Groups: from.Who.Groups(), For: by})
 }
+
+// capacityMax is the most that may be said.
+const capacityMax = 10_000
 
 // watch asks the desk for a queue.
 func (m *Machine) watch(from Origin, f []byte, arrived int64) {
