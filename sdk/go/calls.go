@@ -6,27 +6,39 @@ import (
 	"github.com/switchyard-im/switchyard/frame"
 )
 
-// pendingCall is a request that waits for its answer. All requests may be repeated, so a lost connection repeats them. They need no
-// bound: each has a caller who waits.
+// pendingCall is a request that waits for its answer. Requests may be repeated, so a lost connection repeats them, but those that say once. They need no
+// bound: each has a caller who waits, or is the only one of its queue.
 type pendingCall struct {
 	request func(ref uint64) encoder
 	answer  func(s *session, typ frame.Type, f []byte, err error) // called with mu, once
+	once    bool                                                  // ends with ErrUnanswered when the connection does on which it was sent
+	sent    bool                                                  // with once: on this connection
 }
 
 // call sends a request and waits for what read makes of the answer. read is called with the session's mutex, in the order of the stream.
 func call[T any](ctx context.Context, c *Client, request func(ref uint64) encoder, read func(*session, frame.Type, []byte) (T, error)) (T, error) {
+	return callWith(ctx, c, &pendingCall{request: request}, read)
+}
+
+// callOnce is call for a request that may be carried out once.
+func callOnce[T any](ctx context.Context, c *Client, request func(ref uint64) encoder, read func(*session, frame.Type, []byte) (T, error)) (T, error) {
+	return callWith(ctx, c, &pendingCall{request: request, once: true}, read)
+}
+
+func callWith[T any](ctx context.Context, c *Client, p *pendingCall, read func(*session, frame.Type, []byte) (T, error)) (T, error) {
 	type result struct {
 		value T
 		err   error
 	}
 	done := make(chan result, 1)
-	ref, err := c.session.begin(&pendingCall{request: request, answer: func(s *session, typ frame.Type, f []byte, err error) {
+	p.answer = func(s *session, typ frame.Type, f []byte, err error) {
 		var r result
 		if r.err = err; err == nil {
 			r.value, r.err = read(s, typ, f)
 		}
 		done <- r
-	}})
+	}
+	ref, err := c.session.begin(p)
 	if err != nil {
 		var zero T
 		return zero, err
@@ -56,7 +68,17 @@ func (s *session) begin(c *pendingCall) (ref uint64, err error) {
 // repeat sends a request, unless it is over or there is no connection. Called with mu.
 func (s *session) repeat(ref uint64) {
 	if c := s.calls[ref]; c != nil && s.up {
+		c.sent = true
 		s.send(c.request(ref))
+	}
+}
+
+// endOnce ends the requests that may not be repeated, with the connection on which they were sent. Called with mu.
+func (s *session) endOnce() {
+	for ref, c := range s.calls {
+		if c.once && c.sent {
+			s.answer(ref, 0, nil, ErrUnanswered)
+		}
 	}
 }
 

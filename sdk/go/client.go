@@ -94,7 +94,25 @@ func (c *Client) Clock() Clock {
 // OpenOptions are for Client.Open.
 type OpenOptions struct {
 	// Key is the application's own id of the conversation: opening the same key again gives the same conversation. Zero: a new one.
-	Key ID
+	Key ID `msgpack:"-"`
+
+	// The others say what the conversation needs and what it is about; they count for a new one only. PROTOCOL.md has the limits.
+
+	Priority   int               `msgpack:"priority,omitempty"`   // 0 to 9: higher ones go first, as if they had waited longer
+	Language   string            `msgpack:"language,omitempty"`   // agents who speak it come first, or alone
+	Required   []string          `msgpack:"required,omitempty"`   // skills that the agent must have
+	Preferred  []string          `msgpack:"preferred,omitempty"`  // skills of which more are better
+	Subject    string            `msgpack:"subject,omitempty"`    // for the agent
+	Attributes map[string]string `msgpack:"attributes,omitempty"` // about the visitor, for the agent
+}
+
+// details encodes them; nil if there are none.
+func (o OpenOptions) details() ([]byte, error) {
+	details, err := encodeBody(o)
+	if err != nil || len(details) == 1 { // an empty map
+		return nil, err
+	}
+	return details, nil
 }
 
 // Open opens a conversation with a group of agents, as a visitor. A conversation that exists already is joined at its head; Info().Head
@@ -103,8 +121,12 @@ func (c *Client) Open(ctx context.Context, group string, opts OpenOptions) (*Con
 	if opts.Key.IsZero() {
 		opts.Key = NewID()
 	}
+	details, err := opts.details()
+	if err != nil {
+		return nil, err
+	}
 	return call(ctx, c, func(ref uint64) encoder {
-		return &frame.Open{Ref: ref, Key: opts.Key, Group: []byte(group)}
+		return &frame.Open{Ref: ref, Key: opts.Key, Group: []byte(group), Details: details}
 	}, c.opened)
 }
 
@@ -213,6 +235,7 @@ const (
 	Offline = frame.AgentOffline
 	Online  = frame.AgentOnline
 	Away    = frame.AgentAway
+	Busy    = frame.AgentBusy
 )
 
 // Conversations ranges over the notices of this user's conversations: for an agent, those that are assigned. Several notices of

@@ -347,10 +347,16 @@ func (s *session) heal(c *Conversation, f *frame.Message) (take bool) {
 
 func (s *session) deliver(c *Conversation, f *frame.Message) {
 	m := newMessage(f)
-	if m.EventName() == "closed" {
+	switch m.EventName() {
+	case "closed":
 		s.closedAt(c, m.Seq)
+	case "reopened":
+		c.closed = 0
 	}
 	c.inbox.push(m)
+	if c.replay == 0 && s.takes(&m) {
+		s.lost(c)
+	}
 }
 
 // pause is for a full inbox: it asks the server to stop. What is still on its way is forgotten, and comes with the resume that follows when

@@ -14,6 +14,12 @@ var (
 	ErrClosed = errors.New("switchyard: the client is closed")
 	// ErrDetached: the application left the conversation.
 	ErrDetached = errors.New("switchyard: detached from the conversation")
+	// ErrReassigned: another agent has the conversation now, or it waits for one.
+	ErrReassigned = errors.New("switchyard: the conversation was taken from this agent")
+	// ErrTaken: somebody else was first to claim it; the Text of the ServerError is the name.
+	ErrTaken = errors.New("switchyard: another agent has the conversation")
+	// ErrUnanswered: the connection was lost before the answer to a request that may not be repeated; it may have been carried out.
+	ErrUnanswered = errors.New("switchyard: the connection was lost before the answer; it may have been carried out")
 	// ErrConversationClosed: the conversation has ended; its history can still be read.
 	ErrConversationClosed = errors.New("switchyard: the conversation is closed")
 	// ErrTooLarge: the message would exceed what the server accepts in one WebSocket message.
@@ -39,9 +45,9 @@ func (e *ServerError) Error() string {
 	return fmt.Sprintf("switchyard: the server refuses: %s: %s (code %d)", frame.ErrorName(e.Code), e.Text, e.Code)
 }
 
-// Is lets errors.Is find ErrConversationClosed.
+// Is lets errors.Is find ErrConversationClosed and ErrTaken.
 func (e *ServerError) Is(target error) bool {
-	return target == ErrConversationClosed && e.Code == frame.ErrorClosed
+	return target == ErrConversationClosed && e.Code == frame.ErrorClosed || target == ErrTaken && e.Code == frame.ErrorTaken
 }
 
 // defaultRetry is for errors that pass but do not say when.

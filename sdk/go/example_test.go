@@ -97,6 +97,30 @@ func reply(ctx context.Context, conv *switchyard.Conversation) {
 	}
 }
 
+// takeFromQueue shows who waits, and takes the first one, as an agent of a group whose agents choose for themselves.
+func takeFromQueue(ctx context.Context, c *switchyard.Client, group string) (*switchyard.Conversation, error) {
+	queue, err := c.Watch(ctx, group, 50)
+	if err != nil {
+		return nil, err
+	}
+	defer queue.Close()
+	for {
+		view, err := queue.Next(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, waiting := range view.Entries {
+			err := c.Claim(ctx, waiting.Conversation)
+			if err == nil {
+				return c.Resume(ctx, waiting.Conversation, 0)
+			}
+			if !errors.Is(err, switchyard.ErrTaken) {
+				return nil, err
+			}
+		}
+	}
+}
+
 // missed reads what lies in a gap, in ascending order.
 func missed(ctx context.Context, conv *switchyard.Conversation, gap *switchyard.GapError) ([]switchyard.Message, error) {
 	var all []switchyard.Message
@@ -175,6 +199,17 @@ func TestExamples(t *testing.T) {
 	}
 	if got := out.String(); !strings.Contains(got, "stored as number") || !strings.Contains(got, "bob: You wrote: Where is my order?") {
 		t.Errorf("the example prints %q", got)
+	}
+	if err := s.dial(ctx, "agent", "bob").SetStatus(ctx, switchyard.Away, 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.dial(ctx, "visitor", "dan").Open(ctx, "support", switchyard.OpenOptions{Subject: "a bill"}); err != nil {
+		t.Fatal(err)
+	}
+	if taken, err := takeFromQueue(ctx, s.dial(ctx, "agent", "bob"), "support"); err != nil {
+		t.Error(err)
+	} else if m, err := taken.Receive(ctx); err != nil || m.Event().Subject != "a bill" {
+		t.Errorf("%+v, %v", m, err)
 	}
 	conv, err := s.dial(ctx, "visitor", "carol").Open(ctx, "support", switchyard.OpenOptions{})
 	if err != nil {

@@ -83,6 +83,34 @@ type Message struct {
 	Body         Raw
 }
 
+// ServerEvent is the body of a message of kind Event. Which fields there are depends on its name; PROTOCOL.md has the table.
+type ServerEvent struct {
+	Name    string `msgpack:"event"`
+	Group   string `msgpack:"group"`
+	Agent   string `msgpack:"agent"`
+	From    string `msgpack:"from"`   // the agent who had the conversation
+	Reason  string `msgpack:"reason"` //
+	By      string `msgpack:"by"`     // the user who wanted it
+	Text    string `msgpack:"text"`
+	Rating  int    `msgpack:"rating"`
+	Comment string `msgpack:"comment"`
+
+	Priority   int               `msgpack:"priority"`
+	Language   string            `msgpack:"language"`
+	Required   []string          `msgpack:"required"`
+	Preferred  []string          `msgpack:"preferred"`
+	Subject    string            `msgpack:"subject"`
+	Attributes map[string]string `msgpack:"attributes"`
+}
+
+// Event returns what a message of kind Event says; of another one nothing.
+func (m Message) Event() (e ServerEvent) {
+	if m.Kind != Event || m.Body.Decode(&e) != nil {
+		return ServerEvent{}
+	}
+	return e
+}
+
 // EventName returns the name of a server's event ("assigned", "closed", ...), or "" for a chat message.
 func (m Message) EventName() string {
 	var body struct {
@@ -117,6 +145,7 @@ const (
 	Queued   = frame.StateQueued
 	Assigned = frame.StateAssigned
 	Closed   = frame.StateClosed
+	Held     = frame.StateHeld // assigned, and its timers stand still
 )
 
 // Notice tells that a conversation of this user exists or changed.

@@ -60,6 +60,7 @@ type Handlers struct {
 	Receipt      func(Receipt)
 	Signal       func(Signal)
 	Presence     func(Presence)
+	Position     func(Position) // a visitor's place in the queue, at most once a second
 }
 
 // ConnectionState is told to Handlers.Connection.

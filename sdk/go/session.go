@@ -34,6 +34,7 @@ type session struct {
 	sends   map[uint64]*Pending      // by ref
 	joins   map[uint64]*Conversation // by ref
 	calls   map[uint64]*pendingCall  // by ref
+	queues  map[string]*Queue        // by group
 	notices notices
 	relist  bool          // the next hello asks for the list of conversations
 	status  *frame.Status // what the agent said last; repeated on each connection
@@ -78,6 +79,7 @@ func newSession(opts Options, random func(n int64) int64, wake func()) *session 
 		opts: opts, random: random, wake: wake, lastRef: firstRef, room: make(chan struct{}, opts.MaxPending),
 		out:   outgoing{maxBytes: frame.MaxMessage, maxFrames: frame.MaxFrames},
 		convs: map[ID]*Conversation{}, sends: map[uint64]*Pending{}, joins: map[uint64]*Conversation{}, calls: map[uint64]*pendingCall{},
+		queues:  map[string]*Queue{},
 		notices: newNotices(),
 	}
 }
@@ -112,8 +114,13 @@ func (s *session) connected(w *frame.Welcome, now time.Time) {
 	if s.status != nil {
 		s.send(s.status)
 	}
-	for ref, c := range s.calls {
-		s.send(c.request(ref))
+	for ref := range s.calls {
+		s.repeat(ref)
+	}
+	for _, q := range s.queues {
+		if q.asked == 0 {
+			s.ask(q)
+		}
 	}
 	clear(s.joins)
 	for _, c := range s.convs {
@@ -140,6 +147,7 @@ func (s *session) disconnected(err error) {
 	defer s.mu.Unlock()
 	s.up = false
 	s.hook(func() { callIf(s.opts.Handlers.Connection, Disconnected, err) })
+	s.endOnce()
 	for _, c := range s.convs {
 		if c.phase == live && c.endLocked() == nil {
 			c.phase = joining
@@ -155,9 +163,11 @@ func (s *session) fail(err error) {
 	for _, c := range s.convs {
 		s.endConversation(c, err)
 	}
-	for ref, c := range s.calls {
-		delete(s.calls, ref)
-		c.answer(s, 0, nil, err)
+	for _, q := range s.queues {
+		s.endQueue(q, err)
+	}
+	for ref := range s.calls {
+		s.answer(ref, 0, nil, err)
 	}
 	s.notices.fail(err)
 	s.hook(func() { callIf(s.opts.Handlers.Connection, Failed, err) })
@@ -195,6 +205,10 @@ func (s *session) handle(typ frame.Type, f []byte, now time.Time) error {
 		return parsed(f, &frame.Conversation{}, func(c *frame.Conversation) { s.conversation(c, f) })
 	case frame.TypePage:
 		return parsed(f, &frame.Page{}, func(p *frame.Page) { s.answer(p.Ref, typ, f, nil) })
+	case frame.TypeQueue:
+		return parsed(f, &frame.Queue{}, func(q *frame.Queue) { s.answer(q.Ref, typ, f, nil) })
+	case frame.TypeQueueChange:
+		return parsed(f, &frame.QueueChange{}, s.queueChanged)
 	case frame.TypeWelcome:
 		return parsed(f, &frame.Welcome{}, func(w *frame.Welcome) { s.refreshed(w, now) })
 	case frame.TypeHeartbeat:
@@ -239,6 +253,8 @@ func (s *session) handleNotice(typ frame.Type, f []byte) error {
 		return parsed(f, &frame.Presence{}, func(p *frame.Presence) {
 			tell(s, h.Presence, Presence{Conversation: p.Conv, User: string(p.User), Online: p.Online})
 		})
+	case frame.TypePosition:
+		return parsed(f, &frame.Position{}, func(p *frame.Position) { tell(s, h.Position, newPosition(p)) })
 	}
 	return nil
 }
@@ -338,10 +354,16 @@ func (s *session) joinRefused(c *Conversation, ref uint64, e *ServerError) {
 func (s *session) conversation(f *frame.Conversation, raw []byte) {
 	n := newNotice(f)
 	if c := s.convs[f.Conv]; c != nil {
+		newest := f.Head >= c.track.head
 		c.notice = n
 		c.track.head = max(c.track.head, f.Head)
-		if f.State == frame.StateClosed && c.closed == 0 {
+		switch {
+		case f.State == frame.StateClosed && c.closed == 0:
 			s.closedAt(c, f.Head)
+		case f.State != frame.StateClosed && s.role == "agent" && n.Agent != s.user && newest:
+			s.lost(c)
+		case f.State != frame.StateClosed && c.closed > 0:
+			s.reopened(c, f.Head)
 		}
 		tell(s, s.opts.Handlers.Conversation, n)
 	}
