@@ -120,9 +120,9 @@ func (d *deskRunner) event(e *core.DeskEvent) {
 	case core.DeskClosed:
 		d.desk.Closed(e.Conv)
 	case core.DeskWrote:
-		d.desk.Wrote(e.Conv, e.ByAgent)
+		d.desk.Wrote(e.Conv, e.Agent, e.ByAgent)
 	case core.DeskHold:
-		d.desk.Hold(e.Conv, e.On)
+		d.desk.Hold(e.Conv, e.Agent, e.On)
 	case core.DeskAgentUp:
 		d.desk.AgentUp(e.Agent, profile(e))
 	case core.DeskAgentDown:
@@ -182,7 +182,7 @@ func (d *deskRunner) carryOut(e *core.DeskEvent) {
 		last = lastAbout(effects, e.Conv)
 	}
 	for i, f := range effects {
-		decision := core.Decision{Kind: f.Kind, Life: f.Life, Group: f.Group, Agent: f.Agent, Reason: f.Reason, Front: f.Front}
+		decision := core.Decision{Kind: f.Kind, Life: f.Life, Group: f.Group, Agent: f.Agent, Reason: f.Reason, Front: f.Front, AtMS: f.AtMS}
 		if i == last {
 			decision.For = e.For
 		}

@@ -15,6 +15,7 @@ type Decision struct {
 	Agent  string      // Assign: who has it; Warn: who serves it
 	Reason desk.Reason // goes into the event
 	Front  bool        // Queue: before others
+	AtMS   int64       // since when it waits for the desk, so that it has the same place after a restart; 0: as it was
 	For    Request     // who asked for it; zero: nobody
 }
 
@@ -91,6 +92,7 @@ func (m *Machine) assign(c *conversation, d *Decision) {
 	m.moveTo(c, d.Group, &e)
 	c.agent, c.state = i, frame.StateAssigned
 	m.touch(c).putState = true
+	c.waitsFrom(d.AtMS)
 	if c.group.rules.Timed {
 		m.await(c, desk.FirstReply)
 	} else if c.details != nil {
@@ -115,9 +117,7 @@ func (m *Machine) queue(c *conversation, d *Decision) {
 	c.state = frame.StateQueued
 	detail := m.detailedFor(c)
 	detail.front, detail.waits, detail.held, detail.warned = d.Front, desk.Nothing, false, false
-	if !d.Front {
-		detail.queuedMS = m.now
-	}
+	c.waitsFrom(d.AtMS)
 	m.appendEvent(c, e, 0)
 	m.answerDone(c, d)
 }

@@ -59,9 +59,10 @@ func (m *Machine) await(c *conversation, w desk.Waits) {
 	m.touch(c).putState = true
 }
 
-// wrote tells the desk who wrote, where somebody is waited for. An agent's row of messages within a second counts once.
+// wrote ends a hold, and tells the desk who wrote, where somebody is waited for. An agent's row of messages within a second counts once.
 func (m *Machine) wrote(c *conversation, sender int8) {
-	if c.state != frame.StateAssigned || c.members[c.agent].role != frame.RoleAgent || !c.group.rules.Timed {
+	timed := c.state == frame.StateAssigned && c.members[c.agent].role == frame.RoleAgent && c.group.rules.Timed
+	if !timed && c.shown() != frame.StateHeld {
 		return
 	}
 	d := c.detail()
@@ -71,7 +72,9 @@ func (m *Machine) wrote(c *conversation, sender int8) {
 		return
 	}
 	m.await(c, w)
-	m.out.Desk = append(m.out.Desk, DeskEvent{Kind: DeskWrote, Conv: c.id, ByAgent: byAgent})
+	if timed {
+		m.out.Desk = append(m.out.Desk, DeskEvent{Kind: DeskWrote, Conv: c.id, Agent: c.members[c.agent].user, ByAgent: byAgent})
+	}
 }
 
 // opened is what the desk is told of a conversation that waits.
@@ -83,6 +86,13 @@ func (c *conversation) opened() DeskEvent {
 // takenOver tells whether a supervisor has it, so that it is none of the desk's.
 func (c *conversation) takenOver() bool {
 	return c.agent >= 0 && c.members[c.agent].role == frame.RoleSupervisor
+}
+
+// waitsFrom notes since when it waits by the desk's clock; 0: as it was.
+func (c *conversation) waitsFrom(atMS int64) {
+	if atMS != 0 && atMS != c.waitsSince() {
+		c.detailed().queuedMS = atMS
+	}
 }
 
 // waitsSince is when it came into its queue.

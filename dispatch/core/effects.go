@@ -133,8 +133,8 @@ type DeskKind uint8
 const (
 	DeskOpened    DeskKind = iota + 1 // Conv, Group, Visitor, AtMS, Life, Priority, Need: needs an agent, or the desk has to decide again
 	DeskClosed                        // Conv
-	DeskWrote                         // Conv, ByAgent
-	DeskHold                          // Conv, On
+	DeskWrote                         // Conv, Agent (who has it, for the shard), ByAgent
+	DeskHold                          // Conv, Agent likewise, On
 	DeskClaim                         // Conv, Agent, For: wants to have it
 	DeskTransfer                      // Conv, Target, Back, For
 	DeskWatch                         // Group, Limit, For: wants to see the queue; Limit 0: no more

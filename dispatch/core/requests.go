@@ -32,6 +32,8 @@ func (m *Machine) claim(c *conversation, p parked) {
 		m.refuseUnavailable(p.from.Conn, f.Ref)
 	case p.from.Who.Role == frame.RoleSupervisor:
 		m.takeOver(c, p, f.Ref)
+	case c.takenOver():
+		m.refuse(p.from.Conn, f.Ref, frame.ErrorTaken, c.members[c.agent].user)
 	default:
 		m.out.Desk = append(m.out.Desk, DeskEvent{Kind: DeskClaim, Conv: c.id, Agent: p.from.Who.User, For: p.request(f.Ref)})
 	}
@@ -55,7 +57,7 @@ func (m *Machine) takeOver(c *conversation, p parked, ref uint64) {
 	d.life++ // what the desk decides meanwhile does not count
 	d.waits, d.held, d.warned = desk.Nothing, false, false
 	m.becomes(c, i, p.from.Conn)
-	seq, timeMS := m.appendEvent(c, e, p.from.Conn)
+	seq, timeMS := m.appendEvent(c, e, 0)
 	m.out.Writes = append(m.out.Writes, Write{Op: PutMember, Conv: c.id, User: c.members[i].key(), Open: true})
 	m.out.Desk = append(m.out.Desk, DeskEvent{Kind: DeskClosed, Conv: c.id})
 	m.notify(c, i, 0)
@@ -125,8 +127,8 @@ func (m *Machine) hold(c *conversation, p parked) {
 	}
 	m.await(c, waits)
 	c.details.held = f.On
-	seq, timeMS := m.appendEvent(c, event{Event: name, By: p.from.Who.User}, p.from.Conn)
-	m.out.Desk = append(m.out.Desk, DeskEvent{Kind: DeskHold, Conv: c.id, On: f.On})
+	seq, timeMS := m.appendEvent(c, event{Event: name, By: p.from.Who.User}, 0)
+	m.out.Desk = append(m.out.Desk, DeskEvent{Kind: DeskHold, Conv: c.id, Agent: p.from.Who.User, On: f.On})
 	m.ack(p.from.Conn, f.Ref, seq, timeMS, p.arrived)
 }
 
@@ -150,7 +152,7 @@ func (m *Machine) rate(c *conversation, p parked) {
 		return
 	}
 	m.detailedFor(c).stars = f.Stars
-	seq, timeMS := m.appendEvent(c, event{Event: "rated", By: p.from.Who.User, Rating: f.Stars, Comment: string(f.Comment)}, p.from.Conn)
+	seq, timeMS := m.appendEvent(c, event{Event: "rated", By: p.from.Who.User, Rating: f.Stars, Comment: string(f.Comment)}, 0)
 	m.ack(p.from.Conn, f.Ref, seq, timeMS, p.arrived)
 }
 
@@ -183,7 +185,7 @@ func (m *Machine) join(c *conversation, p parked) {
 	}
 	m.touch(c).putState = true
 	m.becomes(c, i, p.from.Conn)
-	seq, timeMS := m.appendEvent(c, event{Event: "joined", By: p.from.Who.User}, p.from.Conn)
+	seq, timeMS := m.appendEvent(c, event{Event: "joined", By: p.from.Who.User}, 0)
 	m.out.Writes = append(m.out.Writes, Write{Op: PutMember, Conv: c.id, User: c.members[i].key(), Open: true})
 	m.notify(c, i, p.from.Conn)
 	m.ack(p.from.Conn, f.Ref, seq, timeMS, p.arrived)
@@ -217,8 +219,12 @@ func (m *Machine) reopen(c *conversation, p parked) {
 	d := m.detailedFor(c)
 	d.life++
 	d.queuedMS, d.front = m.now, false
-	seq, timeMS := m.appendEvent(c, e, p.from.Conn)
-	m.out.Writes = append(m.out.Writes, Write{Op: PutMember, Conv: c.id, User: c.members[0].key(), Open: true})
+	seq, timeMS := m.appendEvent(c, e, 0)
+	for i := range c.members {
+		if c.takesPart(int8(i)) {
+			m.out.Writes = append(m.out.Writes, Write{Op: PutMember, Conv: c.id, User: c.members[i].key(), Open: true})
+		}
+	}
 	m.out.Desk = append(m.out.Desk, c.opened())
 	m.notify(c, 0, p.from.Conn)
 	m.ack(p.from.Conn, f.Ref, seq, timeMS, p.arrived)

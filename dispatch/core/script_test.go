@@ -34,7 +34,7 @@ var update = flag.Bool("update", false, "write what the machine does into the sc
 //	transfer CONN USER ref=N CONV [group=G] [agent=A] [front=1]
 //	rate CONN USER ref=N CONV stars=N comment=T    watch CONN USER ref=N GROUP limit=N   place CONV N
 //	assign CONV AGENT | queue CONV [front=1] | warn CONV AGENT | refuse CONV | end CONV: the desk's decisions,
-//	    with [group=G] [life=N] [why=REASON] [for=CONN by=USER]
+//	    with [group=G] [life=N] [why=REASON] [at=MS] [for=CONN by=USER]
 //	expire CONV SEQ                                the store keeps the messages up to this one no more
 //	fail                                           this batch's commit fails
 //	lost                                           ... and yet turns out to be durable
@@ -313,6 +313,7 @@ func (h *harness) decision(conv frame.ID, kind desk.Kind, why desk.Reason, opt m
 	if s := opt["why"]; s != "" {
 		d.Reason = desk.Reason(s)
 	}
+	d.AtMS, _ = strconv.ParseInt(opt["at"], 10, 64)
 	life, _ := strconv.Atoi(opt["life"])
 	d.Life = uint32(life)
 	if s := opt["for"]; s != "" {

@@ -14,6 +14,7 @@ type Effect struct {
 	Conv   frame.ID
 	Life   uint32 // of the Request
 	Front  bool   // Queue: it waits before others
+	AtMS   int64  // since when it waits, by which the queue is ordered; or waited, if it has an agent
 	Group  string // in which it is now: a full queue may have sent it to another one
 	Agent  string // Assign, Warn, Close: who serves it
 	Reason Reason
@@ -116,7 +117,7 @@ func (d *Desk) Take() []Effect {
 }
 
 func (d *Desk) emit(kind Kind, c *conversation, why Reason) {
-	e := Effect{Kind: kind, Conv: c.id, Life: c.life(), Front: c.front, Group: c.group.name, Reason: why}
+	e := Effect{Kind: kind, Conv: c.id, Life: c.life(), Front: c.front, AtMS: c.atMS, Group: c.group.name, Reason: why}
 	if c.agent != nil {
 		e.Agent = c.agent.name
 	}

@@ -67,9 +67,9 @@ func (o *obvious) apply(e scripted) []string {
 	case "transfer":
 		o.transfer(e.word(1), Target{Group: e.options["group"], Agent: e.options["agent"], Front: e.option("front") == 1})
 	case "wrote":
-		o.wrote(e.word(1), e.word(2) == "agent")
+		o.wrote(e.word(1), e.options["of"], e.word(2) == "agent")
 	case "hold":
-		o.hold(e.word(1), e.word(2) == "on")
+		o.hold(e.word(1), e.options["of"], e.word(2) == "on")
 	case "tick":
 		o.tick(e.number(1))
 	}

@@ -106,9 +106,9 @@ func (o *obvious) late(c *plainConv) {
 	}
 }
 
-func (o *obvious) wrote(name string, byAgent bool) {
+func (o *obvious) wrote(name, of string, byAgent bool) {
 	c := o.conv(name)
-	if c == nil || c.agent == "" {
+	if c == nil || c.agent == "" || of != "" && of != c.agent {
 		return
 	}
 	if byAgent {
@@ -118,9 +118,9 @@ func (o *obvious) wrote(name string, byAgent bool) {
 	}
 }
 
-func (o *obvious) hold(name string, on bool) {
+func (o *obvious) hold(name, of string, on bool) {
 	c := o.conv(name)
-	if c == nil || c.agent == "" {
+	if c == nil || c.agent == "" || of != "" && of != c.agent {
 		return
 	}
 	if on {

@@ -113,7 +113,8 @@ func randomEvent(r *rand.Rand, now *int64) scripted {
 		return parseEvent("transfer " + conv + to)
 	case 10, 11:
 		conv = fmt.Sprintf("c%02d", r.IntN(12))
-		return parseEvent(pick(r, "wrote "+conv+" agent", "wrote "+conv+" visitor", "hold "+conv+" on", "hold "+conv+" off"))
+		of := pick(r, "", "", "", " of="+agent)
+		return parseEvent(pick(r, "wrote "+conv+" agent", "wrote "+conv+" visitor", "hold "+conv+" on", "hold "+conv+" off") + of)
 	default:
 		*now += int64(r.IntN(30))
 		return parseEvent(fmt.Sprintf("tick %d", *now))

@@ -21,7 +21,8 @@ var update = flag.Bool("update", false, "write what the desk decides into the sc
 //	open CONV GROUP VISITOR AT [OPTIONS] | restore CONV GROUP VISITOR AT [agent=AGENT waits=N since=TIME] [OPTIONS] | close CONV
 //	up AGENT GROUPS [capacity=N] [weight=N] [skills=S,S] [languages=L,L] | down AGENT | status AGENT STATUS [capacity=N]
 //	claim CONV AGENT | why CONV | transfer CONV [group=GROUP] [agent=AGENT] [front=1]
-//	wrote CONV agent|visitor | hold CONV on|off | places | watch GROUP | unwatch GROUP | snapshot GROUP LIMIT | agents GROUP
+//	wrote CONV agent|visitor [of=AGENT] | hold CONV on|off [of=AGENT]: of whom its shard had as its agent; else who is
+//	places | watch GROUP | unwatch GROUP | snapshot GROUP LIMIT | agents GROUP
 //
 // The options of a conversation are priority=N, need=S,S, like=S,S and language=L.
 func TestScenarios(t *testing.T) {
@@ -107,6 +108,14 @@ func (e scripted) number(i int) int64 { n, _ := strconv.ParseInt(e.word(i), 10, 
 
 func (e scripted) option(key string) int { n, _ := strconv.Atoi(e.options[key]); return n }
 
+// of is whom the shard had as the agent of a conversation.
+func (e scripted) of(d *Desk) string {
+	if c := d.convs[id(e.word(1))]; e.options["of"] == "" && c != nil && c.agent != nil {
+		return c.agent.name
+	}
+	return e.options["of"]
+}
+
 func (e scripted) list(key string) []string {
 	if e.options[key] == "" {
 		return nil
@@ -172,9 +181,9 @@ func apply(t *testing.T, d *Desk, e scripted) (answers []string) {
 			answers = append(answers, err.Error())
 		}
 	case "wrote":
-		d.Wrote(id(e.word(1)), e.word(2) == "agent")
+		d.Wrote(id(e.word(1)), e.of(d), e.word(2) == "agent")
 	case "hold":
-		d.Hold(id(e.word(1)), e.word(2) == "on")
+		d.Hold(id(e.word(1)), e.of(d), e.word(2) == "on")
 	case "places":
 		d.Places(func(p Place) {
 			answers = append(answers, fmt.Sprintf("%s is %d of %d in %s, expected wait %d", name(p.Conv), p.Place, p.Of, p.Group, p.WaitMS))

@@ -49,10 +49,11 @@ type Served struct {
 	Warned  bool
 }
 
-// Wrote tells that the visitor or the agent wrote a message.
-func (d *Desk) Wrote(conv frame.ID, byAgent bool) {
-	c := d.convs[conv]
-	if c == nil || c.agent == nil {
+// Wrote tells that the visitor or the agent wrote a message, while its shard had it with this agent: if another one was given it since, that one's
+// timers go on.
+func (d *Desk) Wrote(conv frame.ID, agentName string, byAgent bool) {
+	c := d.servedBy(conv, agentName)
+	if c == nil {
 		return
 	}
 	if w := c.waits.After(byAgent); byAgent || w != c.waits {
@@ -60,11 +61,19 @@ func (d *Desk) Wrote(conv frame.ID, byAgent bool) {
 	}
 }
 
-// Hold stops the timers of a conversation until somebody writes, or until Hold is called with false; a visitor then waits for the agent.
-func (d *Desk) Hold(conv frame.ID, on bool) {
-	c := d.convs[conv]
+// servedBy returns the conversation if the agent has it, else nil.
+func (d *Desk) servedBy(conv frame.ID, agentName string) *conversation {
+	if c := d.convs[conv]; c != nil && c.agent != nil && c.agent.name == agentName {
+		return c
+	}
+	return nil
+}
+
+// Hold stops the timers of an agent's conversation until somebody writes, or until Hold is called with false; a visitor then waits for the agent.
+func (d *Desk) Hold(conv frame.ID, agentName string, on bool) {
+	c := d.servedBy(conv, agentName)
 	switch {
-	case c == nil || c.agent == nil:
+	case c == nil:
 	case on:
 		d.wait(c, Nothing)
 	case c.waits == Nothing:
