@@ -55,6 +55,8 @@ type Store interface {
 	OpenConversations(fn func(conv frame.ID, state []byte) error) error
 	// Memos calls fn with the memos whose keys begin with prefix, in the order of the keys, without holding up commits; value expires when fn returns.
 	Memos(prefix string, fn func(key string, value []byte) error) error
+	// Escalations calls fn with each record that Tx.Escalation has put, by conversation and user; used once, at start.
+	Escalations(fn func(conv frame.ID, user string, record []byte) error) error
 }
 
 // A memo is at most this long; longer ones are a bug of the caller.
@@ -74,6 +76,11 @@ type Tx interface {
 	Member(user string, conv frame.ID, present bool)
 	// Memo puts a small record that belongs to no conversation, under a key of the caller's; a nil value takes it away.
 	Memo(key string, value []byte)
+	// Escalation puts what is known of the messages of conv that the user has not acked (opaque here); nil removes it. It is kept whatever becomes of
+	// the conversation. The user may be empty.
+	Escalation(conv frame.ID, user string, record []byte)
+	// Notify puts a notification for somebody outside into a lane, where it waits until it is sent. Those of one conversation and lane keep their order.
+	Notify(lane string, conv frame.ID, body []byte)
 	// Commit hands the transaction over. done.Committed is called exactly once, on the store's completion goroutine, in the order of
 	// the Commit calls, after everything is durable (nil) or refused. An empty transaction keeps its place in that order and costs no fsync.
 	Commit(done Completion)

@@ -8,6 +8,7 @@
 //
 // # Keys
 //
+//	'e' conv(16) user           what is known of the messages that the user has not acked (opaque here)
 //	'm' conv(16) last(8)        the messages first..last of a conversation, from one transaction: uvarint(last-first), then
 //	                            their Message frames in a row
 //	's' conv(16)                the state record of a conversation

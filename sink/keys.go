@@ -17,6 +17,8 @@ const (
 	keyNotice   = 'w'
 	keyMemo     = 'k'
 	keyRecord   = 'z'
+
+	keyEscalation = 'e'
 )
 
 // The single records, named by the second byte of their keys.
@@ -71,6 +73,11 @@ func appendMemberPrefix(dst []byte, user string) []byte {
 	dst = append(dst, keyMember)
 	dst = binary.BigEndian.AppendUint16(dst, uint16(len(user)))
 	return append(dst, user...)
+}
+
+// appendEscalationKey appends the key of what is known of the messages that a user has not acked.
+func appendEscalationKey(dst []byte, conv frame.ID, user string) []byte {
+	return append(appendConvKey(dst, keyEscalation, conv), user...)
 }
 
 // appendSuccessor appends the smallest key that is greater than all keys with this prefix. A prefix begins with a key kind, so

@@ -343,3 +343,25 @@ func (s *Store) OpenConversations(fn func(conv frame.ID, state []byte) error) er
 		})
 	})
 }
+
+// Escalations calls fn with each record that Tx.Escalation has put, by conversation and user; the record expires when fn returns. An error of fn ends it
+// and is returned.
+func (s *Store) Escalations(fn func(conv frame.ID, user string, record []byte) error) error {
+	return s.read(func(db *pebble.DB) error {
+		return scan(db, []byte{keyEscalation}, func(it *pebble.Iterator) error {
+			for ok := it.First(); ok; ok = it.Next() {
+				if len(it.Key()) < convKeyLen {
+					return errDamaged
+				}
+				record, err := it.ValueAndErr()
+				if err == nil {
+					err = fn(frame.ID(it.Key()[1:convKeyLen]), string(it.Key()[convKeyLen:]), record)
+				}
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	})
+}

@@ -101,6 +101,20 @@ func (t *Tx) Memo(key string, value []byte) {
 	}
 }
 
+// Escalation puts what is known of the messages of conv that the user has not acked; nil removes it. The user may be empty. One longer than 65,535 bytes
+// is a bug of the caller.
+func (t *Tx) Escalation(conv frame.ID, user string, record []byte) {
+	if len(user) > maxUserLen {
+		panic(fmt.Sprintf("BUG: sink: a user of %d bytes", len(user)))
+	}
+	key := appendEscalationKey(nil, conv, user)
+	if record == nil {
+		t.delete(key)
+		return
+	}
+	t.set(key, record)
+}
+
 // mark begins a change of a key: put it or delete it. The key follows, and what is put has a value after it; see finishMark.
 func (t *Tx) mark(present bool, keyLen int) {
 	kind := byte(opDelete)

@@ -192,6 +192,10 @@ func (s store) Memos(prefix string, fn func(key string, value []byte) error) err
 	return translate(s.Store.Memos(prefix, fn))
 }
 
+func (s store) Escalations(fn func(conv frame.ID, user string, record []byte) error) error {
+	return translate(s.Store.Escalations(fn))
+}
+
 func (s store) Durable(ctx context.Context, generation uint64) error {
 	return translate(s.Store.Durable(ctx, generation))
 }

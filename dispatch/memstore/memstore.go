@@ -6,6 +6,7 @@ package memstore
 
 import (
 	"bytes"
+	"cmp"
 	"maps"
 	"slices"
 	"sort"
@@ -30,8 +31,15 @@ type Store struct {
 	convs      map[frame.ID]*conversation
 	members    map[string]map[frame.ID]bool
 	memos      map[string][]byte
+	escalated  map[escalation][]byte
+	notices    map[string][][]byte // by lane
 
 	done chan struct{}
+}
+
+type escalation struct {
+	conv frame.ID
+	user string
 }
 
 type conversation struct {
@@ -48,6 +56,8 @@ func New() *Store {
 		convs:      map[frame.ID]*conversation{},
 		members:    map[string]map[frame.ID]bool{},
 		memos:      map[string][]byte{},
+		escalated:  map[escalation][]byte{},
+		notices:    map[string][][]byte{},
 		done:       make(chan struct{}),
 	}
 	s.wake = sync.NewCond(&s.mu)
@@ -199,6 +209,22 @@ func (t *tx) Memo(key string, value []byte) {
 	})
 }
 
+func (t *tx) Escalation(conv frame.ID, user string, record []byte) {
+	record = bytes.Clone(record)
+	t.change(func() {
+		if key := (escalation{conv, user}); record == nil {
+			delete(t.store.escalated, key)
+		} else {
+			t.store.escalated[key] = record
+		}
+	})
+}
+
+func (t *tx) Notify(lane string, _ frame.ID, body []byte) {
+	body = bytes.Clone(body)
+	t.change(func() { t.store.notices[lane] = append(t.store.notices[lane], body) })
+}
+
 func (t *tx) Commit(done dispatch.Completion) {
 	t.done = done
 	t.store.set(func() { t.store.queue = append(t.store.queue, t) })
@@ -332,6 +358,28 @@ func (s *Store) Memos(prefix string, fn func(key string, value []byte) error) er
 		}
 	}
 	return nil
+}
+
+func (s *Store) Escalations(fn func(conv frame.ID, user string, record []byte) error) error {
+	records := map[escalation][]byte{}
+	if err := s.view(frame.ID{}, func(*conversation) { maps.Copy(records, s.escalated) }); err != nil {
+		return err
+	}
+	keys := slices.SortedFunc(maps.Keys(records), func(a, b escalation) int {
+		return cmp.Or(bytes.Compare(a.conv[:], b.conv[:]), cmp.Compare(a.user, b.user))
+	})
+	for _, key := range keys {
+		if err := fn(key.conv, key.user, records[key]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Notices returns what was put into a lane; nothing takes it out.
+func (s *Store) Notices(lane string) (bodies [][]byte) {
+	s.set(func() { bodies = slices.Clone(s.notices[lane]) })
+	return bodies
 }
 
 func sorted(convs []frame.ID) []frame.ID {

@@ -32,6 +32,7 @@ func Run(t *testing.T, open func(t *testing.T) dispatch.Store) {
 		{"keeps members", members},
 		{"keeps the index of open conversations", openConversations},
 		{"keeps memos", memos},
+		{"keeps what is known of unacked messages", escalations},
 		{"keeps conversations apart", neighbours},
 		{"takes transactions from many goroutines", concurrency},
 		{"agrees with the model on random operations", random},
@@ -438,6 +439,43 @@ func memos(t *testing.T, s dispatch.Store) {
 	tx.Commit(w)
 	if err := w.Wait(t); err == nil || listMemos(t, s, "refused") != "" {
 		t.Errorf("a refused transaction ended with %v, and left %q", err, listMemos(t, s, "refused"))
+	}
+}
+
+func escalations(t *testing.T, s dispatch.Store) {
+	list := func() (all []string) {
+		t.Helper()
+		if err := s.Escalations(func(conv frame.ID, user string, record []byte) error {
+			all = append(all, fmt.Sprintf("%x %s %s", conv[0], user, record))
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return all
+	}
+	record := []byte("1")
+	commit(t, s, func(tx dispatch.Tx) {
+		tx.Escalation(frame.ID{0xff}, "visitor/ann", record)
+		tx.Escalation(frame.ID{1}, "visitor/ann", record)
+		tx.Escalation(frame.ID{1}, "agent/bob", []byte{})
+		tx.Escalation(frame.ID{1}, "", []byte("closed"))
+		tx.Notify("mail", frame.ID{1}, []byte("missed"))
+		record[0] = '2'
+	})
+	if got, want := list(), []string{"1  closed", "1 agent/bob ", "1 visitor/ann 1", "ff visitor/ann 1"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	commit(t, s, func(tx dispatch.Tx) {
+		tx.Escalation(frame.ID{1}, "visitor/ann", []byte("3"))
+		tx.Escalation(frame.ID{1}, "", nil)
+		tx.Escalation(frame.ID{2}, "agent/bob", nil)
+	})
+	if got, want := list(), []string{"1 agent/bob ", "1 visitor/ann 3", "ff visitor/ann 1"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	stop := errors.New("stop")
+	if err := s.Escalations(func(frame.ID, string, []byte) error { return stop }); !errors.Is(err, stop) {
+		t.Errorf("an error of fn: %v", err)
 	}
 }
 
