@@ -22,21 +22,22 @@ import (
 // the Gate's methods on the loops.
 type Center struct {
 	// Fixed after construction.
-	cfg       Config
-	store     Store
-	conns     Conns
-	verifier  *auth.Verifier
-	log       *slog.Logger
-	metrics   *metrics
-	boot      [8]byte // random, of this process
-	runners   []*runner
-	desk      *deskRunner
-	auth      *pool
-	jobs      *jobs
-	deadlines *deadlines
-	governor  *governor
-	gate      *Gate
-	profiles  profiles // has its own lock
+	cfg        Config
+	store      Store
+	conns      Conns
+	verifier   *auth.Verifier
+	log        *slog.Logger
+	metrics    *metrics
+	boot       [8]byte // random, of this process
+	runners    []*runner
+	desk       *deskRunner
+	escalation *escalation // nil: nothing is escalated
+	auth       *pool
+	jobs       *jobs
+	deadlines  *deadlines
+	governor   *governor
+	gate       *Gate
+	profiles   profiles // has its own lock
 
 	quit    chan struct{}  // ends the ticker and the governor
 	wg      sync.WaitGroup // the runners, the desk, the ticker and the governor; Close waits
@@ -59,13 +60,16 @@ func New(cfg Config, store Store, conns Conns, verifier *auth.Verifier, log *slo
 	}
 	c.governor = newGovernor(c)
 	c.desk = newDeskRunner(c)
+	var err error
+	if c.escalation, err = newEscalation(c); err != nil {
+		return nil, err
+	}
 	c.gate = &Gate{center: c, sessions: make([]sessions, cfg.Loops), in: make([]frameStats, cfg.Loops), out: make([]frameStats, cfg.Loops)}
 	for range cfg.Loops {
 		c.gate.scratch = append(c.gate.scratch, make([]byte, 0, scratchSize))
 	}
 	c.gate.check = c.gate.checkDeadline
 	c.jobs = &jobs{center: c}
-	var err error
 	if c.metrics, err = newMetrics(reg, c); err != nil {
 		return nil, fmt.Errorf("dispatch: register metrics: %w", err)
 	}
@@ -91,6 +95,12 @@ func (c *Center) Start() error {
 		return err
 	}
 	c.log.Info("dispatch: desk restored", "open_conversations", n, "took", time.Since(begin))
+	if c.escalation != nil {
+		if err := c.escalation.load(); err != nil {
+			return err
+		}
+		c.wg.Go(c.escalation.run)
+	}
 	for _, r := range c.runners {
 		c.wg.Go(r.run)
 	}
@@ -117,6 +127,9 @@ func (c *Center) tick() {
 				r.inbox.put(control{kind: ctlTick})
 			}
 			c.desk.tick()
+			if c.escalation != nil {
+				c.escalation.tick()
+			}
 			c.jobs.again()
 			for _, conn := range c.deadlines.sweep(now.Unix()) {
 				c.conns.Post(conn, c.gate.check)
@@ -140,6 +153,10 @@ func (c *Center) Close(ctx context.Context) error {
 	}
 	close(c.desk.quit)
 	c.desk.waker.wake()
+	if c.escalation != nil {
+		close(c.escalation.quit)
+		c.escalation.waker.wake()
+	}
 	done := make(chan struct{})
 	go func() { // ends with the goroutines it waits for
 		c.wg.Wait()
@@ -158,6 +175,7 @@ func (c *Center) Close(ctx context.Context) error {
 // Erase takes the name of a user out of closed conversations that are in memory, after their stored records were rewritten. When it returns, no further
 // transaction brings the name back; those before it were committed in front of any that the caller begins then.
 func (c *Center) Erase(ctx context.Context, user string, convs []frame.ID) error {
+	c.escalation.forget(user, convs)
 	for some := range slices.Chunk(convs, eraseAtOnce) {
 		done := make(chan struct{}, len(some))
 		for _, conv := range some {

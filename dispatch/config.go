@@ -35,6 +35,8 @@ type Config struct {
 	LookbackMax     int                    // messages that a retry with an old base is compared with; default 4,096
 	EvictAfter      time.Duration          // idle time after which a conversation leaves memory; default 60s
 
+	Escalation EscalationConfig // who is told of messages that nobody acked; default: nobody
+
 	Welcome WelcomeConfig // what clients are told
 }
 
@@ -104,6 +106,9 @@ func (c *Config) validate() error {
 	if err := c.validateGroups(); err != nil {
 		return err
 	}
+	if err := c.Escalation.validate(); err != nil {
+		return err
+	}
 	switch {
 	case c.Loops < 1 || c.Loops > 64:
 		return fmt.Errorf("dispatch: %d loops; there are 1 to 64", c.Loops)
@@ -125,5 +130,6 @@ func (c *Config) machine() core.Config {
 	return core.Config{
 		ResumeMax: c.ResumeMax, LookbackMax: c.LookbackMax,
 		EvictMS: c.EvictAfter.Milliseconds(), RetryMS: c.RetryAfter.Milliseconds(),
+		Escalate: c.Escalation.machine(),
 	}
 }

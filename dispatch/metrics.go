@@ -45,6 +45,9 @@ func newMetrics(reg prometheus.Registerer, c *Center) (*metrics, error) {
 		tooManyRefused: counter("switchyard_connections_refusals_total", "Connections that were closed because messages had been refused in more conversations than are remembered, and not sent again."),
 	}
 	err := registerAll(reg, m.accept, m.deliver, m.messages, m.refused, m.overloaded, m.authRefused, m.tooManyRefused, &runnerCollector{center: c}, &frameCollector{center: c}, &governorCollector{c.governor})
+	if err == nil && c.escalation != nil {
+		err = reg.Register(&c.escalation.stats)
+	}
 	return m, err
 }
 

@@ -169,7 +169,7 @@ func (r *runner) end(u *unit) {
 	r.machine.End()
 	e := &u.effects
 	r.center.governor.shed(classPresence, e.Withheld)
-	if len(e.Targets)+len(e.Writes)+len(e.Memos)+len(e.Jobs)+len(e.Desk)+len(e.Users)+len(e.Answers)+len(u.replayed) == 0 {
+	if len(e.Targets)+len(e.Writes)+len(e.Memos)+len(e.Jobs)+len(e.Desk)+len(e.Users)+len(e.Unacked)+len(e.Answers)+len(u.replayed) == 0 {
 		u.finish()
 		return
 	}

@@ -80,6 +80,8 @@ func (u *unit) commit() {
 			tx.Conversation(w.Conv, w.Data, w.Open)
 		case core.PutMember:
 			tx.Member(w.User.String(), w.Conv, w.Open)
+		case core.PutUnacked:
+			tx.Escalation(w.Conv, "", closedNote)
 		}
 	}
 	for _, m := range e.Memos {
@@ -87,6 +89,9 @@ func (u *unit) commit() {
 	}
 	tx.Commit(u)
 }
+
+// closedNote is the record of a conversation, without a user, that was closed with something unacked; what it holds does not matter.
+var closedNote = []byte{1}
 
 // address puts a delivery into the parcel of its loop.
 func (u *unit) address(t frame.Target) {
@@ -220,6 +225,9 @@ func (u *unit) route(err error) {
 		if err == nil || d.Lasts() {
 			c.desk.inbox.put(d)
 		}
+	}
+	if len(e.Unacked) > 0 {
+		c.escalation.told(e.Unacked, err)
 	}
 	if err != nil {
 		return

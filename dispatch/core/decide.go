@@ -101,6 +101,7 @@ func (m *Machine) assign(c *conversation, d *Decision) {
 	m.appendEvent(c, e, 0)
 	m.out.Writes = append(m.out.Writes, Write{Op: PutMember, Conv: c.id, User: c.members[i].key(), Open: true})
 	m.notify(c, i, 0)
+	m.awaitPast(c, i, m.now)
 	m.answerDone(c, d)
 }
 
@@ -140,6 +141,7 @@ func (m *Machine) tellLeft(c *conversation, left uint64) {
 		if left&(1<<i) != 0 && int8(i) != c.agent {
 			m.notify(c, int8(i), 0)
 			m.out.Left = append(m.out.Left, c.id)
+			m.leftUnacked(c, int8(i))
 		}
 	}
 }
@@ -191,6 +193,7 @@ func (m *Machine) end(c *conversation, e event, except frame.ConnID) (seq, timeM
 		m.out.Writes = append(m.out.Writes, Write{Op: PutMember, Conv: c.id, User: c.members[i].key(), Open: false})
 	}
 	m.out.Desk = append(m.out.Desk, DeskEvent{Kind: DeskClosed, Conv: c.id})
+	m.closedUnacked(c)
 	return seq, timeMS
 }
 

@@ -18,6 +18,7 @@ type Effects struct {
 	Desk    []DeskEvent // for the desk
 	Users   []UserEvent // for the machines that own the users
 	Left    []frame.ID  // conversations whose agent has left: Dismiss
+	Unacked []UnackedEvent
 
 	Withheld int // presence notices that were due and not made, see Machine.Withhold
 	Replayed int // messages beyond the first of those Targets that hold a replay, for the count of frames
@@ -62,6 +63,7 @@ const (
 	PutMessages WriteOp = iota + 1
 	PutConversation
 	PutMember
+	PutUnacked // somebody has not acked everything of this closed conversation
 )
 
 // Job is a read of the store that a pool carries out, or a barrier that goes to its connection's loop; its result comes back as an event of the same
@@ -160,9 +162,10 @@ func (e *Effects) Reset() {
 	clear(e.Jobs)
 	clear(e.Desk)
 	clear(e.Users)
+	clear(e.Unacked)
 	*e = Effects{
-		Left: e.Left[:0],
-		Buf:  e.Buf[:0], Targets: e.Targets[:0], Certain: e.Certain[:0], Answers: e.Answers[:0],
+		Left: e.Left[:0], Unacked: e.Unacked[:0],
+		Buf: e.Buf[:0], Targets: e.Targets[:0], Certain: e.Certain[:0], Answers: e.Answers[:0],
 		Writes: e.Writes[:0], Memos: e.Memos[:0], Jobs: e.Jobs[:0], Desk: e.Desk[:0], Users: e.Users[:0],
 	}
 }

@@ -172,6 +172,7 @@ func (m *Machine) resynchronise(c *conversation) {
 	for i := range c.members {
 		m.notify(c, int8(i), 0)
 	}
+	m.tellUnacked(c)
 	if c.state == frame.StateClosed || c.takenOver() {
 		m.out.Desk = append(m.out.Desk, DeskEvent{Kind: DeskClosed, Conv: c.id})
 	} else {

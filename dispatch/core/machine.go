@@ -11,6 +11,7 @@ type Config struct {
 	EvictMS     int64 // a conversation that nobody is attached to leaves memory after this time (default 60,000 ms)
 	RetryMS     int64 // the wait that refused clients are told (default 1,000 ms)
 
+	Escalate     Escalate
 	Groups       map[string]GroupRules // by name
 	DefaultGroup GroupRules            // of groups that are not in Groups
 }

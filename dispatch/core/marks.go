@@ -45,6 +45,7 @@ func (m *Machine) announceMarks(c *conversation, b *batchState) {
 		}
 		off := len(m.out.Buf)
 		m.appendReceipt(c, i)
+		m.acked(c, int8(i))
 		m.toAttached(c, off, len(m.out.Buf)-off, b.markConn)
 	}
 }

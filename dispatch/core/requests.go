@@ -61,6 +61,7 @@ func (m *Machine) takeOver(c *conversation, p parked, ref uint64) {
 	m.out.Writes = append(m.out.Writes, Write{Op: PutMember, Conv: c.id, User: c.members[i].key(), Open: true})
 	m.out.Desk = append(m.out.Desk, DeskEvent{Kind: DeskClosed, Conv: c.id})
 	m.notify(c, i, 0)
+	m.awaitPast(c, i, m.now)
 	m.ack(p.from.Conn, ref, seq, timeMS, p.arrived)
 }
 
@@ -227,5 +228,6 @@ func (m *Machine) reopen(c *conversation, p parked) {
 	}
 	m.out.Desk = append(m.out.Desk, c.opened())
 	m.notify(c, 0, p.from.Conn)
+	m.reopenedUnacked(c)
 	m.ack(p.from.Conn, f.Ref, seq, timeMS, p.arrived)
 }

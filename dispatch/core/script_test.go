@@ -38,6 +38,7 @@ var update = flag.Bool("update", false, "write what the machine does into the sc
 //	expire CONV SEQ                                the store keeps the messages up to this one no more
 //	fail                                           this batch's commit fails
 //	lost                                           ... and yet turns out to be durable
+//	escalate                                       who does not ack is told of from now on
 //	down | up                                      the store takes no writes, or does again
 //	withhold | tell                                presence is kept back from this batch on, or told again
 //	restart                                        first in a step: the machine forgets everything, the store stays
@@ -231,6 +232,8 @@ func (h *harness) print(out *strings.Builder, e *Effects) {
 			fmt.Fprintf(out, "write state %s open=%t\n", h.name(w.Conv), w.Open)
 		case PutMember:
 			fmt.Fprintf(out, "write member %s %s %t\n", w.User, h.name(w.Conv), w.Open)
+		case PutUnacked:
+			fmt.Fprintf(out, "write that %s was closed with something unacked\n", h.name(w.Conv))
 		}
 	}
 	for _, m := range e.Memos {
@@ -241,6 +244,27 @@ func (h *harness) print(out *strings.Builder, e *Effects) {
 	}
 	for _, d := range e.Desk {
 		fmt.Fprintf(out, "desk: %s\n", h.deskEvent(d))
+	}
+	for _, u := range e.Unacked {
+		fmt.Fprintf(out, "unacked: %s\n", h.unackedEvent(u))
+	}
+}
+
+func (h *harness) unackedEvent(u UnackedEvent) string {
+	who := fmt.Sprintf("%s of %s in %s: ", u.User, h.name(u.Conv), u.Group)
+	switch u.Kind {
+	case UnackedSent:
+		return who + fmt.Sprintf("sent %d at %d", u.Seq, u.AtMS)
+	case UnackedMark:
+		return who + fmt.Sprintf("acked %d", u.Seq)
+	case UnackedSince:
+		return who + fmt.Sprintf("has to ack what is after %d, up to %d, since %d", u.Seq, u.Head, u.AtMS)
+	case UnackedLeft:
+		return who + "left"
+	case UnackedClosed:
+		return who + "closed"
+	default:
+		return who + fmt.Sprintf("reopened, acked %d of %d", u.Seq, u.Head)
 	}
 }
 
@@ -444,6 +468,8 @@ func (h *harness) event(w []string) {
 		h.fail, h.lost = true, w[0] == "lost"
 	case "withhold", "tell":
 		h.m.Withhold(w[0] == "withhold")
+	case "escalate":
+		h.m.cfg.Escalate = Escalate{Visitors: true, Staff: true}
 	case "down", "up":
 		h.down = w[0] == "down"
 	default:

@@ -76,6 +76,7 @@ func (m *Machine) accept(c *conversation, p parked, sender int8, s *frame.Send) 
 	a := &m.out.Answers[len(m.out.Answers)-1]
 	a.Kind, a.Conv, a.ID = AnswerAccepted, c.id, s.ID
 	m.wrote(c, sender)
+	m.awaitAcks(c, sender, msg.Seq)
 	m.toAttached(c, off, n, p.from.Conn)
 }
 

@@ -101,12 +101,13 @@ func (m *Machine) Sent(nowMS int64, msg Message) {
 	m.changed(w, w.closed)
 }
 
-// Acked tells that a device of the user has everything up to the sequence.
-func (m *Machine) Acked(nowMS int64, conv frame.ID, user string, seq uint64) {
+// Acked tells that a device of the user has everything up to the sequence. It returns whether a notification that may still be queued was cancelled
+// or narrowed by it.
+func (m *Machine) Acked(nowMS int64, conv frame.ID, user string, seq uint64) (late bool) {
 	m.clock.advance(nowMS)
 	w := m.watches[key{conv, user}]
 	if w == nil || seq <= w.acked {
-		return
+		return false
 	}
 	w.acked = seq
 	w.trim()
@@ -119,13 +120,18 @@ func (m *Machine) Acked(nowMS int64, conv frame.ID, user string, seq uint64) {
 			e.Kind, e.First = Narrow, seq+1
 		}
 		m.out = append(m.out, e)
+		late = true
 		return seq >= n.last
 	})
 	for i := range w.queued {
 		w.queued[i].first = max(w.queued[i].first, seq+1)
 	}
 	m.changed(w, w.stored)
+	return late
 }
+
+// Watched is how many members of conversations have something unacked.
+func (m *Machine) Watched() int { return len(m.watches) }
 
 // Left tells that the user has nothing to do with the conversation any more: it was given to another agent, for example, or
 // deleted with its messages.
