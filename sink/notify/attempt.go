@@ -23,6 +23,8 @@ const (
 	dead      verdict = "dead"
 	// unread: the store could not be read, so there was no attempt.
 	unread verdict = "unread"
+	// cancelled: it is not wanted any more.
+	cancelled verdict = "cancelled"
 )
 
 // outcome is how an attempt ended, for the first notices of a busy conversation.
@@ -30,8 +32,9 @@ type outcome struct {
 	conv    *conversation
 	items   []item // the first ones of it; nobody changes them before release
 	verdict verdict
-	failure *failure // nil if it was delivered
+	failure *failure // nil if it was delivered, or cancelled
 	taken   time.Duration
+	ended   []*Notification // of the items, as far as they were read
 
 	// If they are retried.
 	dueMS    uint64
@@ -43,7 +46,9 @@ type outcome struct {
 
 // attempt sends what it can of the items.
 func (j job) attempt(ctx context.Context) outcome {
-	batch, bad, err := j.load()
+	ctx, cancel := context.WithTimeout(ctx, j.lane.cfg.Timeout)
+	defer cancel()
+	batch, bad, err := j.load(ctx)
 	switch {
 	case err != nil:
 		return j.unread(err)
@@ -52,11 +57,12 @@ func (j job) attempt(ctx context.Context) outcome {
 	case len(batch) == 0: // settled before, and the store failed before it could say so
 		return outcome{conv: j.conv, items: j.items[:1], verdict: delivered}
 	}
-	ctx, cancel := context.WithTimeout(ctx, j.lane.cfg.Timeout)
-	defer cancel()
 	start := time.Now()
 	n, err := j.lane.channel.send(ctx, batch)
 	o := outcome{conv: j.conv, items: j.items[:n], verdict: delivered, taken: time.Since(start)}
+	for _, m := range batch[:n] {
+		o.ended = append(o.ended, m.notification)
+	}
 	if err == nil {
 		return o
 	}
@@ -81,7 +87,7 @@ func (j job) failed(o *outcome, batch []message, f *failure) {
 }
 
 // load reads the notifications, as far as they are there and can be read; bad is the end of the first if it cannot.
-func (j job) load() (batch []message, bad *outcome, err error) {
+func (j job) load(ctx context.Context) (batch []message, bad *outcome, err error) {
 	for _, it := range j.items {
 		body, ok, err := j.lane.queue.Body(nil, j.lane.cfg.Name, it.number)
 		if err != nil {
@@ -97,9 +103,37 @@ func (j job) load() (batch []message, bad *outcome, err error) {
 		if err != nil {
 			break
 		}
-		batch = append(batch, message{notification: n, body: body})
+		m := message{notification: n, body: body}
+		if end := j.resolve(ctx, &m); end != nil && len(batch) == 0 {
+			return nil, end, nil
+		} else if end != nil {
+			break
+		}
+		batch = append(batch, m)
 	}
 	return batch, nil, nil
+}
+
+// resolve puts what is to be sent in the place of a notification. It returns how the first of a batch ends without being sent.
+func (j job) resolve(ctx context.Context, m *message) *outcome {
+	if j.lane.cfg.Resolve == nil {
+		return nil
+	}
+	stored := *m
+	end := &outcome{conv: j.conv, items: j.items[:1], verdict: cancelled, ended: []*Notification{stored.notification}}
+	n, err := j.lane.cfg.Resolve(ctx, stored.notification)
+	if err == nil && n == nil {
+		return end
+	}
+	if err == nil {
+		m.notification = n
+		m.body, err = Encode(*n)
+	}
+	if err != nil {
+		j.failed(end, []message{stored}, asFailure(err))
+		return end
+	}
+	return nil
 }
 
 // broken is for bytes that are no notification.
@@ -125,6 +159,9 @@ func (j job) bury() outcome {
 		return o
 	}
 	o := outcome{conv: j.conv, items: j.items[:1], verdict: dead, full: true, failure: &failure{err: errFull}, attempts: j.items[0].attempts}
+	if n, err := decode(body); ok && err == nil {
+		o.ended = []*Notification{n}
+	}
 	if ok {
 		o.letters = []Letter{j.lane.letter(body, o.attempts, o.failure)}
 	}

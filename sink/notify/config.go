@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -33,6 +34,13 @@ type Endpoint struct {
 	Name    string
 	Webhook *Webhook
 	Mail    *Mail
+
+	// Resolve, if there is one, is asked before each attempt what to send in the place of a notification: it may change the data. It returns nil for
+	// one that is not wanted any more, which is settled without being sent. An error is an attempt that failed. It is called from several goroutines,
+	// and should end with its context.
+	Resolve func(context.Context, *Notification) (*Notification, error)
+	// Settled, if there is one, is told of each notification that does not wait any more: delivered, dead or not wanted. It must not block.
+	Settled func(*Notification)
 
 	// Workers is how many notifications are sent at the same time, each of another conversation. Default 4.
 	Workers int

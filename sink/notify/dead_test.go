@@ -202,11 +202,13 @@ func TestMetrics(t *testing.T) {
 	b.delivered(t, "other", 1)
 	waitFor(t, "the figures", func() bool { return b.status(t, "app").Dead == 1 })
 	want := `
-# HELP switchyard_notify_attempts_total Attempts to send, by endpoint and outcome: delivered, retried, dead.
+# HELP switchyard_notify_attempts_total Attempts to send, by endpoint and outcome: delivered, retried, dead, or cancelled because it was not wanted any more.
 # TYPE switchyard_notify_attempts_total counter
+switchyard_notify_attempts_total{endpoint="app",outcome="cancelled"} 0
 switchyard_notify_attempts_total{endpoint="app",outcome="dead"} 1
 switchyard_notify_attempts_total{endpoint="app",outcome="delivered"} 0
 switchyard_notify_attempts_total{endpoint="app",outcome="retried"} 0
+switchyard_notify_attempts_total{endpoint="other",outcome="cancelled"} 0
 switchyard_notify_attempts_total{endpoint="other",outcome="dead"} 0
 switchyard_notify_attempts_total{endpoint="other",outcome="delivered"} 1
 switchyard_notify_attempts_total{endpoint="other",outcome="retried"} 0

@@ -27,7 +27,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	return &metrics{
 		reg: reg,
 		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Subsystem: subsystem, Name: "attempts_total",
-			Help: "Attempts to send, by endpoint and outcome: delivered, retried, dead."}, []string{"endpoint", "outcome"}),
+			Help: "Attempts to send, by endpoint and outcome: delivered, retried, dead, or cancelled because it was not wanted any more."}, []string{"endpoint", "outcome"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: namespace, Subsystem: subsystem, Name: "attempt_seconds",
 			Help:    "Time of one attempt, also of one that failed, by endpoint.",
 			Buckets: prometheus.ExponentialBuckets(0.005, 2, 13), NativeHistogramBucketFactor: 1.1,
@@ -53,7 +53,7 @@ const (
 
 func (m *metrics) endpoint(name string) *endpointMetrics {
 	e := &endpointMetrics{attempts: map[verdict]prometheus.Counter{}, seconds: m.seconds.WithLabelValues(name)}
-	for _, v := range []verdict{delivered, retried, dead} {
+	for _, v := range []verdict{delivered, retried, dead, cancelled} {
 		e.attempts[v] = m.attempts.WithLabelValues(name, string(v))
 	}
 	e.dead = m.dead.MustCurryWith(prometheus.Labels{"endpoint": name})
@@ -64,6 +64,9 @@ func (m *metrics) endpoint(name string) *endpointMetrics {
 }
 
 func (e *endpointMetrics) attempted(o outcome) {
+	if o.verdict == cancelled {
+		e.attempts[cancelled].Inc()
+	}
 	if o.taken > 0 {
 		e.attempts[o.verdict].Inc()
 		e.seconds.Observe(o.taken.Seconds())

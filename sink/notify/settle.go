@@ -40,6 +40,9 @@ func (l *lane) take(o outcome) {
 // judge draws conclusions about the endpoint.
 func (l *lane) judge(o outcome) {
 	l.metrics.attempted(o)
+	if o.verdict == cancelled {
+		return // which says nothing of the endpoint
+	}
 	now := time.Now()
 	switch f := o.failure; {
 	case f == nil:
@@ -127,6 +130,7 @@ func (l *lane) release(s settled) {
 	for _, o := range s.outcomes {
 		l.freed(o)
 		l.status.settled(o)
+		l.tellSettled(o)
 		l.metrics.settled(o)
 		if o.verdict == retried {
 			l.plan.again(o.conv, len(o.items), o.dueMS, o.attempts)
@@ -134,6 +138,16 @@ func (l *lane) release(s settled) {
 			l.refill(o.conv)
 		}
 		l.plan.release(o.conv)
+	}
+}
+
+// tellSettled tells of what does not wait any more.
+func (l *lane) tellSettled(o outcome) {
+	if l.cfg.Settled == nil || o.verdict == retried {
+		return
+	}
+	for _, n := range o.ended {
+		l.cfg.Settled(n)
 	}
 }
 
