@@ -28,7 +28,8 @@ type Config struct {
 	HelloTimeout    time.Duration          // from the upgrade to an accepted hello; default 10s
 	AttachMax       int                    // conversations attached to one connection; default 1,024
 	DefaultCapacity int                    // conversations at a time of an agent whose token names no capacity; default 5
-	Groups          map[string]GroupConfig // how conversations are assigned, by the group's name
+	OfflineGrace    time.Duration          // an agent who is gone for longer loses what it serves to others; 0: it keeps it
+	Groups          map[string]GroupConfig // how they work, by name
 	DefaultGroup    GroupConfig            // of groups that are not in Groups
 	RetryAfter      time.Duration          // the wait that refused clients are told; default 1s
 	ResumeMax       int                    // messages that a resume replays; default 5,000
@@ -127,7 +128,12 @@ func (c *Config) validate() error {
 }
 
 func (c *Config) machine() core.Config {
+	groups := make(map[string]core.GroupRules, len(c.Groups))
+	for name, g := range c.Groups {
+		groups[name] = g.rules()
+	}
 	return core.Config{
+		Groups: groups, DefaultGroup: c.DefaultGroup.rules(),
 		ResumeMax: c.ResumeMax, LookbackMax: c.LookbackMax,
 		EvictMS: c.EvictAfter.Milliseconds(), RetryMS: c.RetryAfter.Milliseconds(),
 		Escalate: c.Escalation.machine(),

@@ -182,7 +182,7 @@ func (d *deskRunner) carryOut(e *core.DeskEvent) {
 		last = lastAbout(effects, e.Conv)
 	}
 	for i, f := range effects {
-		decision := core.Decision{Kind: f.Kind, Life: f.Life, Group: f.Group, Agent: f.Agent, Reason: f.Reason, Front: f.Front, AtMS: f.AtMS}
+		decision := core.Decision{Kind: f.Kind, Life: f.Life, Group: f.Group, Agent: f.Agent, Reason: f.Reason, Front: f.Front, AtMS: f.AtMS, OpensMS: f.OpensMS}
 		if i == last {
 			decision.For = e.For
 		}

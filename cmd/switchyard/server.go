@@ -138,7 +138,7 @@ func (s *server) startCenter(verifier *auth.Verifier) (err error) {
 	if err != nil {
 		return err
 	}
-	c.Groups, c.DefaultGroup = groups.Named, groups.Default
+	groups.Put(&c)
 	c.Memory = memory.NewGauge(limit).Used
 	s.center, err = dispatch.New(c, s.reads(s.cfg.Pools.Reads.Workers), conns{s.net}, verifier, s.log, s.metrics.parts)
 	if err != nil {

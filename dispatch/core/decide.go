@@ -9,14 +9,15 @@ import (
 
 // Decision is one of the desk about a conversation.
 type Decision struct {
-	Kind   desk.Kind
-	Life   uint32      // of the conversation that it is about
-	Group  string      // that the conversation is in from now on
-	Agent  string      // Assign: who has it; Warn: who serves it
-	Reason desk.Reason // goes into the event
-	Front  bool        // Queue: before others
-	AtMS   int64       // since when it waits for the desk, so that it has the same place after a restart; 0: as it was
-	For    Request     // who asked for it; zero: nobody
+	Kind    desk.Kind
+	Life    uint32      // of the conversation that it is about
+	Group   string      // that the conversation is in from now on
+	Agent   string      // Assign: who has it; Warn: who serves it
+	Reason  desk.Reason // goes into the event
+	Front   bool        // Queue: before others
+	AtMS    int64       // since when it waits for the desk, so that it has the same place after a restart; 0: as it was
+	OpensMS int64       // Queue, Refuse: when the group opens, if it is closed; 0: nobody is told
+	For     Request     // who asked for it; zero: nobody
 }
 
 // Request names who is answered when something is done.
@@ -108,13 +109,17 @@ func (m *Machine) assign(c *conversation, d *Decision) {
 // queue takes the conversation from its agent, or into another queue.
 func (m *Machine) queue(c *conversation, d *Decision) {
 	now := c.detail()
-	if c.state == frame.StateQueued && c.groupName() == d.Group && now.front == d.Front {
+	closed := d.Reason == desk.OutOfHours && d.For.Conn == 0 // nothing changes, but the visitor is told
+	if c.state == frame.StateQueued && c.groupName() == d.Group && now.front == d.Front && !closed {
 		m.answerDone(c, d)
 		return
 	}
-	e := event{Event: "queued", Group: d.Group, Reason: string(d.Reason), By: d.For.By}
+	e := event{Event: "queued", Group: d.Group, Reason: string(d.Reason), By: d.For.By, OpensMS: d.OpensMS}
 	m.leaveAgent(c, &e)
 	m.moveTo(c, d.Group, &e)
+	if d.Reason == desk.OutOfHours && d.OpensMS != 0 {
+		e.Text = c.group.rules.Texts[d.Reason]
+	}
 	c.state = frame.StateQueued
 	detail := m.detailedFor(c)
 	detail.front, detail.waits, detail.held, detail.warned = d.Front, desk.Nothing, false, false
@@ -179,7 +184,7 @@ func (m *Machine) moveTo(c *conversation, group string, e *event) {
 
 // endByDesk closes a conversation that nobody has room for, or where nobody writes.
 func (m *Machine) endByDesk(c *conversation, d *Decision) {
-	m.end(c, event{Event: "closed", Reason: string(d.Reason), Text: c.group.rules.Texts[d.Reason]}, 0)
+	m.end(c, event{Event: "closed", Reason: string(d.Reason), Text: c.group.rules.Texts[d.Reason], OpensMS: d.OpensMS}, 0)
 	m.answerDone(c, d)
 }
 

@@ -9,7 +9,7 @@ import (
 type GroupRules struct {
 	Timed    bool                   // it has timers, so the desk is told who writes, and the record says who is waited for
 	ReopenMS int64                  // a closed conversation may go on within this time; 0: never
-	Texts    map[desk.Reason]string // what visitors are told, in the event closed, of a refusal for a reason
+	Texts    map[desk.Reason]string // what visitors are told, in the event closed for a reason, and in queued while the group is closed
 }
 
 // details is what a conversation has beside its group and its agent once anything happened to it but being opened and assigned; most have none while

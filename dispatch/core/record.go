@@ -166,6 +166,8 @@ type event struct {
 	By     string `msgpack:"by,omitempty"`
 	Text   string `msgpack:"text,omitempty"`
 
+	OpensMS int64 `msgpack:"opens_ms,omitempty"`
+
 	Rating  uint8  `msgpack:"rating,omitempty"`
 	Comment string `msgpack:"comment,omitempty"`
 

@@ -34,7 +34,7 @@ var update = flag.Bool("update", false, "write what the machine does into the sc
 //	transfer CONN USER ref=N CONV [group=G] [agent=A] [front=1]
 //	rate CONN USER ref=N CONV stars=N comment=T    watch CONN USER ref=N GROUP limit=N   place CONV N
 //	assign CONV AGENT | queue CONV [front=1] | warn CONV AGENT | refuse CONV | end CONV: the desk's decisions,
-//	    with [group=G] [life=N] [why=REASON] [at=MS] [for=CONN by=USER]
+//	    with [group=G] [life=N] [why=REASON] [at=MS] [for=CONN by=USER] [opens=MS]
 //	expire CONV SEQ                                the store keeps the messages up to this one no more
 //	fail                                           this batch's commit fails
 //	lost                                           ... and yet turns out to be durable
@@ -58,7 +58,7 @@ func runScript(t *testing.T, file string) {
 		t.Fatal(err)
 	}
 	h := newHarness(t, Config{ResumeMax: 100, LookbackMax: 200, Groups: map[string]GroupRules{
-		"timed": {Timed: true, ReopenMS: 1000, Texts: map[desk.Reason]string{desk.QueueFull: "try later"}},
+		"timed": {Timed: true, ReopenMS: 1000, Texts: map[desk.Reason]string{desk.QueueFull: "try later", desk.OutOfHours: "we sleep"}},
 	}})
 	var out strings.Builder
 	for i, step := range strings.Split(strings.TrimSpace(string(text)), "\n\n") {
@@ -431,11 +431,11 @@ func (h *harness) event(w []string) {
 	case "assign":
 		h.m.Decide(h.conv(at(0)), h.decision(h.conv(at(0)), desk.Assign, "least_active", opt, Decision{Agent: at(1)}))
 	case "queue":
-		h.m.Decide(h.conv(at(0)), h.decision(h.conv(at(0)), desk.Queue, "nobody_free", opt, Decision{Front: opt["front"] == "1"}))
+		h.m.Decide(h.conv(at(0)), h.decision(h.conv(at(0)), desk.Queue, "nobody_free", opt, Decision{Front: opt["front"] == "1", OpensMS: int64(num("opens"))}))
 	case "warn":
 		h.m.Decide(h.conv(at(0)), h.decision(h.conv(at(0)), desk.Warn, "no_first_reply", opt, Decision{Agent: at(1)}))
 	case "refuse":
-		h.m.Decide(h.conv(at(0)), h.decision(h.conv(at(0)), desk.Refuse, "queue_full", opt, Decision{}))
+		h.m.Decide(h.conv(at(0)), h.decision(h.conv(at(0)), desk.Refuse, "queue_full", opt, Decision{OpensMS: int64(num("opens"))}))
 	case "end":
 		h.m.Decide(h.conv(at(0)), h.decision(h.conv(at(0)), desk.Close, "visitor_idle", opt, Decision{}))
 	case "claim":

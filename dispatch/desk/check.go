@@ -46,6 +46,8 @@ func (d *Desk) checkConversation(c *conversation) error {
 		return fmt.Errorf("invariant 1: not in slot %d of agent %s", c.slot, c.agent.name)
 	case c.queued() && c.lane.group != c.group || d.groups[c.group.name] != c.group:
 		return fmt.Errorf("invariant 3: astray from group %s", c.group.name)
+	case c.early != (c.queued() && d.tooEarly(c)):
+		return fmt.Errorf("invariant 8: it waits for the opening %v, too early %v", c.early, d.tooEarly(c))
 	}
 	return nil
 }
@@ -69,14 +71,15 @@ func (d *Desk) checkAgent(a *agent) error {
 }
 
 func (d *Desk) checkGroup(g *group) error {
-	waiting, convs := 0, 0
+	waiting, convs, early := 0, 0, 0
 	for _, c := range d.convs {
 		if c.group == g {
 			convs++
 		}
 	}
 	for _, l := range g.lanes {
-		waiting += l.waiting.len()
+		waiting += l.waiting.len() + l.early
+		early += l.early
 		seats := 0
 		for a := range g.agents {
 			for _, s := range a.seats {
@@ -91,6 +94,12 @@ func (d *Desk) checkGroup(g *group) error {
 	}
 	if waiting != g.queue.len() || convs != g.convs {
 		return fmt.Errorf("invariant 3: %d wait, %d in lanes; %d are open, %d counted", g.queue.len(), waiting, convs, g.convs)
+	}
+	if early != g.early.len() {
+		return fmt.Errorf("invariant 8: %d wait for the opening, %d in lanes", g.early.len(), early)
+	}
+	if due := g.opening.in(); due && (early == 0 || g.opening.atMS <= d.now) {
+		return fmt.Errorf("invariant 7: %d wait for the opening at %d, now %d", early, g.opening.atMS, d.now)
 	}
 	return nil
 }

@@ -16,15 +16,17 @@ type Config struct {
 // GroupConfig is how one group works.
 type GroupConfig struct {
 	Strategy        Strategy
-	MaxQueue        int    // conversations that wait; above it the fallback gets them, else they are refused; 0: all that are open may wait
-	Fallback        string // group that gets what this one's queue has no room for; empty: none
-	AgeMS           int64  // each step of priority counts as having waited this much longer, so that nobody waits for ever; default 60,000
-	StickyMS        int64  // a visitor who comes back within this time gets the last agent if it is free; 0: off
-	FirstReply      Timer  // from the assignment on, until the agent writes
-	IdleAgent       Timer  // from the visitor's first message without an answer on
-	IdleVisitor     Timer  // from the agent's last message on, until the visitor writes
-	AvoidMS         int64  // an agent does not get back what was taken from it within this time; default 60,000
-	RequireLanguage bool   // only agents who speak the visitor's language; else they are merely preferred
+	MaxQueue        int     // conversations that wait; beyond them the fallback gets who comes, else it is refused; 0: all that are open may wait
+	Fallback        string  // group that gets what this one has no room for, or is closed for; empty: none
+	AgeMS           int64   // each step of priority counts as having waited this much longer, so that nobody waits for ever; default 60,000
+	StickyMS        int64   // a visitor who comes back within this time gets the last agent if it is free; 0: off
+	FirstReply      Timer   // from the assignment on, until the agent writes
+	IdleAgent       Timer   // from the visitor's first message without an answer on
+	IdleVisitor     Timer   // from the agent's last message on, until the visitor writes
+	AvoidMS         int64   // an agent does not get back what was taken from it within this time; default 60,000
+	Hours           Hours   // when it is open; nil: always
+	Outside         Outside // what becomes of who comes when it is not
+	RequireLanguage bool    // only agents who speak the visitor's language; else they are merely preferred
 }
 
 // Strategy orders the agents who may take a conversation. An agent with more of the preferred skills always goes first.
@@ -55,6 +57,10 @@ func (g GroupConfig) withDefaults() GroupConfig {
 	g.AgeMS, g.AvoidMS = cmp.Or(g.AgeMS, 60_000), cmp.Or(g.AvoidMS, 60_000)
 	g.FirstReply.Then, g.IdleAgent.Then = cmp.Or(g.FirstReply.Then, Requeue), cmp.Or(g.IdleAgent.Then, Requeue)
 	g.IdleVisitor.Then = cmp.Or(g.IdleVisitor.Then, CloseQuietly)
+	if g.Outside == "" && g.Fallback != "" {
+		g.Outside = OutsideFallback
+	}
+	g.Outside = cmp.Or(g.Outside, OutsideRefuse)
 	return g
 }
 
@@ -89,13 +95,28 @@ func (g GroupConfig) validate(name string) error {
 	if g.MaxQueue < 0 || g.AgeMS < 0 || g.StickyMS < 0 || g.AvoidMS < 0 {
 		return fmt.Errorf("desk: group %s: queue length and times may not be negative", name)
 	}
-	if g.Fallback != "" && g.MaxQueue == 0 {
-		return fmt.Errorf("desk: group %s: the fallback %q is never used, because the queue has no maximum; set one", name, g.Fallback)
+	if err := g.validateOutside(); err != nil {
+		return fmt.Errorf("desk: group %s: %w", name, err)
 	}
 	for which, t := range map[string]Timer{"first reply": g.FirstReply, "idle agent": g.IdleAgent, "idle visitor": g.IdleVisitor} {
 		if err := t.validate(); err != nil {
 			return fmt.Errorf("desk: group %s: timer of the %s: %w", name, which, err)
 		}
+	}
+	return nil
+}
+
+func (g GroupConfig) validateOutside() error {
+	falls := g.Hours != nil && (g.Outside == "" || g.Outside == OutsideFallback)
+	switch {
+	case g.Outside != "" && g.Outside != OutsideRefuse && g.Outside != OutsideFallback && g.Outside != OutsideQueue:
+		return fmt.Errorf("no way %q for those who come out of hours; choose refuse, fallback or queue", g.Outside)
+	case g.Outside != "" && g.Hours == nil:
+		return fmt.Errorf("what happens out of hours (%s) never does, because it has no hours; set them", g.Outside)
+	case g.Outside == OutsideFallback && g.Fallback == "":
+		return fmt.Errorf("there is no fallback for those who come out of hours; name one, or choose refuse or queue")
+	case g.Fallback != "" && g.MaxQueue == 0 && !falls:
+		return fmt.Errorf("the fallback %q is never used, because the queue has no maximum, nor is it for those who come out of hours; set one", g.Fallback)
 	}
 	return nil
 }

@@ -31,6 +31,7 @@ type conversation struct {
 	waits    Waits // if it has an agent
 	warned   bool
 	front    bool // before all that are not
+	early    bool // it waits for the group to open: inLane is its place there, not in its lane
 	inGroup  node[*conversation]
 	inLane   node[*conversation]
 }
@@ -92,31 +93,51 @@ func (d *Desk) Opened(r Request) {
 		if c.agent != nil {
 			d.emit(Assign, c, c.past.lastReason())
 		} else {
-			d.emit(Queue, c, NobodyFree)
+			d.emit(Queue, c, c.past.waitsBecause())
 		}
 		return
 	}
 	c := d.add(r)
-	why := NobodyFree
-	for {
-		if d.assignBest(c, "") {
-			return
-		}
-		if d.enqueue(c, why, false) {
-			break
-		}
-		why = QueueFull
-		next := c.group.cfg.Fallback
+	why, opensMS := d.admit(c, NobodyFree)
+	for first := why; why != ""; why, _ = d.admit(c, first) {
+		next := c.group.instead(why)
 		if next == "" {
-			d.emit(Refuse, c, QueueFull)
-			d.forget(c)
+			d.refuse(c, first, opensMS)
 			return
 		}
 		d.moveTo(c, next)
 	}
-	if c.group.name != r.Group {
-		d.emit(Queue, c, why)
+	if c.queued() && (c.group.name != r.Group || c.early) {
+		d.emit(Queue, c, c.past.waitsBecause())
 	}
+}
+
+// admit gives a new conversation to an agent of its group, or puts it into its queue, for the reason waits. Else it tells why not, and when the group opens.
+func (d *Desk) admit(c *conversation, waits Reason) (why Reason, opensMS int64) {
+	opensMS = c.group.opensFor(c.atMS, d.now)
+	switch {
+	case opensMS != 0 && c.group.cfg.Outside != OutsideQueue:
+		return OutOfHours, opensMS
+	case d.assignBest(c, "") || d.enqueue(c, waits, false):
+		return "", 0
+	}
+	return QueueFull, 0
+}
+
+// instead is the group that gets what this one does not take; empty: none does.
+func (g *group) instead(why Reason) string {
+	if why == OutOfHours && g.cfg.Outside == OutsideRefuse {
+		return ""
+	}
+	return g.cfg.Fallback
+}
+
+func (d *Desk) refuse(c *conversation, why Reason, opensMS int64) {
+	d.emit(Refuse, c, why)
+	if opensMS != never {
+		d.out[len(d.out)-1].OpensMS = opensMS
+	}
+	d.forget(c)
 }
 
 // Restore puts back a conversation that was not closed when the server stopped. Nobody is online yet: the grace of agents begins now, the other

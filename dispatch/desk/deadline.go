@@ -7,27 +7,40 @@ import (
 )
 
 // deadline is a place in the order of what is due. A conversation has one, because it waits for one thing at a time; an agent has one for
-// its return.
+// its return, a group for its opening. Just one of conv, agent and group is there.
 type deadline struct {
 	node[*deadline]
 	atMS  int64
 	conv  *conversation
-	agent *agent // if conv is nil
+	agent *agent
+	group *group
 }
 
-// compareDeadlines orders by time; at the same time agents go first, each kind by name.
+// compareDeadlines orders by time; at the same time agents go first, then groups, each kind by name.
 func compareDeadlines(a, b *deadline) int {
-	switch order := cmp.Compare(a.atMS, b.atMS); {
+	order := cmp.Compare(a.atMS, b.atMS)
+	if order == 0 {
+		order = cmp.Compare(a.kind(), b.kind())
+	}
+	switch {
 	case order != 0:
 		return order
-	case a.agent != nil && b.agent != nil:
-		return cmp.Compare(a.agent.name, b.agent.name)
 	case a.agent != nil:
-		return -1
-	case b.agent != nil:
-		return 1
+		return cmp.Compare(a.agent.name, b.agent.name)
+	case a.group != nil:
+		return cmp.Compare(a.group.name, b.group.name)
 	}
 	return bytes.Compare(a.conv.id[:], b.conv.id[:])
+}
+
+func (l *deadline) kind() int {
+	switch {
+	case l.agent != nil:
+		return 0
+	case l.group != nil:
+		return 1
+	}
+	return 2
 }
 
 // set makes the deadline fall due at a time; 0: never.
@@ -48,9 +61,12 @@ func (d *Desk) set(l *deadline, atMS int64) {
 func (d *Desk) Tick(nowMS int64) {
 	d.now = max(d.now, nowMS)
 	for n := d.due.first(); n != nil && n.value.atMS <= d.now; n = d.due.first() {
-		if l := n.value; l.agent != nil {
+		switch l := n.value; {
+		case l.agent != nil:
 			d.agentGone(l.agent)
-		} else {
+		case l.group != nil:
+			d.open(l.group)
+		default:
 			d.expired(l.conv)
 		}
 	}

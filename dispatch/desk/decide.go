@@ -13,7 +13,7 @@ func (c *conversation) mayGoTo(a *agent) bool { return a.name != c.visitor && a.
 // assignBest gives the conversation to the best free agent of its group; false if there is none. A new one, without a reason yet, may go to the
 // agent who served the visitor last.
 func (d *Desk) assignBest(c *conversation, why Reason) bool {
-	if c.group.cfg.Strategy == Manual {
+	if c.group.cfg.Strategy == Manual || d.tooEarly(c) {
 		return false
 	}
 	if c.lane = d.lane(c.group, c.need, false); c.lane == nil {

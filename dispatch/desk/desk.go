@@ -10,14 +10,15 @@ import (
 
 // Effect asks the conversation's shard to do what was decided.
 type Effect struct {
-	Kind   Kind
-	Conv   frame.ID
-	Life   uint32 // of the Request
-	Front  bool   // Queue: it waits before others
-	AtMS   int64  // since when it waits, by which the queue is ordered; or waited, if it has an agent
-	Group  string // in which it is now: a full queue may have sent it to another one
-	Agent  string // Assign, Warn, Close: who serves it
-	Reason Reason
+	Kind    Kind
+	Conv    frame.ID
+	Life    uint32 // of the Request
+	Front   bool   // Queue: it waits before others
+	AtMS    int64  // since when it waits, by which the queue is ordered; or waited, if it has an agent
+	Group   string // in which it is now: a full queue may have sent it to another one
+	Agent   string // Assign, Warn, Close: who serves it
+	Reason  Reason
+	OpensMS int64 // Queue: it waits until then, when the group opens; Refuse out of hours: when that is; 0: never, or it has nothing to do with that
 }
 
 // Kind is the kind of an Effect.
@@ -42,6 +43,7 @@ const (
 	Claimed      Reason = "claimed"       // the agent took it
 	NobodyFree   Reason = "nobody_free"   // it waits: no agent who may serve it can take one more, or the group's agents take for themselves
 	QueueFull    Reason = "queue_full"    // the queue of the group that was asked for has no room
+	OutOfHours   Reason = "out_of_hours"  // the group that was asked for is closed
 	Transferred  Reason = "transferred"
 	NoFirstReply Reason = "no_first_reply" // the agent did not write since it got it
 	AgentIdle    Reason = "agent_idle"     // the agent did not answer
@@ -56,10 +58,11 @@ const (
 //  1. A conversation that has an agent is in just that agent's list, at its slot.
 //  2. No assignment was made beyond an agent's capacity (a lowered capacity or a restart may leave more).
 //  3. A conversation is either in its group's queue and its lane, or has an agent: nothing is both, and nothing is lost.
-//  4. Nobody waits whom a free agent of the group could take, manual groups aside.
+//  4. Nobody waits whom a free agent of the group could take, manual groups aside, and those that wait for their group to open.
 //  5. The seats of free agents, and no others, are in the trees of their lanes.
 //  6. What was opened or restored is open, closed or refused.
 //  7. A deadline is set if, and only if, something is due, and after Tick none is past.
+//  8. Just those wait for their group to open, outside their lane, for whom it has been closed since they came.
 type Desk struct {
 	cfg       Config
 	now       int64
@@ -80,19 +83,21 @@ type Desk struct {
 
 // group is a queue and the agents whose token names it. It is kept while anybody is in it, or watches it.
 type group struct {
-	name   string
-	cfg    GroupConfig
-	queue  tree[*conversation] // all that wait, of all lanes
-	lanes  map[string]*lane
-	agents map[*agent]struct{} // with a device
-	convs  int                 // open, waiting or not
+	name    string
+	cfg     GroupConfig
+	queue   tree[*conversation] // all that wait, of all lanes
+	early   tree[*conversation] // of these, who waits for the group to open
+	opening deadline            // when that is, if anybody does
+	lanes   map[string]*lane
+	agents  map[*agent]struct{} // with a device
+	convs   int                 // open, waiting or not
 
 	version  uint64 // of the queue: grows by one with each change
 	watchers int
 
 	rate        rate
-	busyMS      int64 // in which somebody waited, up to when the queue was empty last
-	busySinceMS int64 // if somebody waits
+	busyMS      int64 // in which somebody waited for an agent, up to when nobody did
+	busySinceMS int64 // if somebody waits for one
 	told        bool  // the visitors were told of their places, at toldMS
 	toldMS      int64
 	fresh       []*conversation // that came since then, as far as there is room
@@ -117,7 +122,7 @@ func (d *Desk) Take() []Effect {
 }
 
 func (d *Desk) emit(kind Kind, c *conversation, why Reason) {
-	e := Effect{Kind: kind, Conv: c.id, Life: c.life(), Front: c.front, AtMS: c.atMS, Group: c.group.name, Reason: why}
+	e := Effect{Kind: kind, Conv: c.id, Life: c.life(), Front: c.front, AtMS: c.atMS, Group: c.group.name, Reason: why, OpensMS: c.opensMS()}
 	if c.agent != nil {
 		e.Agent = c.agent.name
 	}
@@ -128,7 +133,8 @@ func (d *Desk) group(name string) *group {
 	g := d.groups[name]
 	if g == nil {
 		g = &group{name: name, cfg: d.cfg.group(name), lanes: make(map[string]*lane), agents: make(map[*agent]struct{})}
-		g.queue.compare = before
+		g.queue.compare, g.early.compare = before, before
+		g.opening.group = g
 		d.groups[name] = g
 	}
 	return g

@@ -59,14 +59,21 @@ func (d *Desk) Explain(conv frame.ID) ([]Decision, bool) {
 		return nil, false
 	}
 	var all []Decision
-	why := NobodyFree
 	if c.past != nil {
-		all, why = slices.Clone(c.past.assigned), cmp.Or(c.past.why, why)
+		all = slices.Clone(c.past.assigned)
 	}
 	if c.queued() {
-		all = append(all, d.seen(c, Queue, why))
+		all = append(all, d.seen(c, Queue, c.past.waitsBecause()))
 	}
 	return all, true
+}
+
+// waitsBecause is why a conversation waits.
+func (p *past) waitsBecause() Reason {
+	if p == nil {
+		return NobodyFree
+	}
+	return cmp.Or(p.why, NobodyFree)
 }
 
 // explainWaiting notes why it waits.

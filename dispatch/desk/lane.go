@@ -25,6 +25,7 @@ type lane struct {
 	need    Need // of its own: the language is among the skills, as "language:" and its name
 	waiting tree[*conversation]
 	free    tree[*seat]
+	early   int    // conversations beside those that wait, until the group opens
 	seats   int    // agents who could serve it, free or not
 	used    uint64 // decisions when it was last asked for
 }
@@ -96,7 +97,7 @@ func (g *group) newLane(key string, n *Need) *lane {
 func (g *group) dropLane() bool {
 	var old *lane
 	for _, l := range g.lanes {
-		if l.waiting.len() == 0 && (old == nil || cmp.Or(cmp.Compare(l.used, old.used), cmp.Compare(l.key, old.key)) < 0) {
+		if l.waiting.len()+l.early == 0 && (old == nil || cmp.Or(cmp.Compare(l.used, old.used), cmp.Compare(l.key, old.key)) < 0) {
 			old = l
 		}
 	}

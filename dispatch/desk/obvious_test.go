@@ -14,6 +14,7 @@ type obvious struct {
 	now       int64
 	agents    []*plainAgent
 	convs     []*plainConv
+	openings  map[string]int64 // of groups that somebody waits for
 	last      []plainLast
 	decisions int
 	out       []string
@@ -37,7 +38,7 @@ type plainConv struct {
 	warned            bool
 	reason, why       Reason
 	decided           []string
-	front             bool
+	front, early      bool
 }
 
 type plainLast struct {
@@ -45,7 +46,7 @@ type plainLast struct {
 	until                 int64
 }
 
-func newObvious(cfg Config) *obvious { return &obvious{cfg: cfg} }
+func newObvious(cfg Config) *obvious { return &obvious{cfg: cfg, openings: map[string]int64{}} }
 
 func (o *obvious) apply(e scripted) []string {
 	o.out = nil
@@ -74,12 +75,13 @@ func (o *obvious) apply(e scripted) []string {
 		o.tick(e.number(1))
 	}
 	o.forgetAgents()
+	o.forgetOpenings()
 	o.grace()
 	return o.out
 }
 
 func (o *obvious) say(kind Kind, c *plainConv, why Reason) {
-	o.out = append(o.out, describe(kind, c.name, c.Group, c.agent, why))
+	o.out = append(o.out, describe(kind, c.name, c.Group, c.agent, why, o.opens(c)))
 }
 
 // note records an assignment; from is whom it is chosen from.
@@ -185,33 +187,45 @@ func (o *obvious) open(e scripted) {
 		if c.agent != "" {
 			o.say(Assign, c, c.reason)
 		} else {
-			o.say(Queue, c, NobodyFree)
+			o.say(Queue, c, c.why)
 		}
 		return
 	}
 	c := &plainConv{Request: request(e), name: e.word(1)}
-	full := NobodyFree
+	var tried []Reason
 	for {
-		if a, why := o.best(c); a != nil {
+		g := o.cfg.Groups[c.Group]
+		var failed Reason
+		switch a, why := o.best(c); {
+		case o.shut(c) && g.Outside != OutsideQueue:
+			failed = OutOfHours
+		case a != nil:
 			o.note(c, why, a, o.candidates(c))
 			o.convs = append(o.convs, c)
 			o.give(c, a, why)
 			return
-		}
-		if most := o.cfg.Groups[c.Group].MaxQueue; most == 0 || o.waiting(c.Group) < most {
-			c.why = full
+		case g.MaxQueue > 0 && o.waiting(c.Group) >= g.MaxQueue:
+			failed = QueueFull
+		default:
 			o.convs = append(o.convs, c)
-			if full == QueueFull {
-				o.say(Queue, c, QueueFull)
+			o.queue(c, append(tried, NobodyFree)[0])
+			if len(tried) > 0 || c.early {
+				o.say(Queue, c, c.why)
 			}
 			return
 		}
-		next := o.cfg.Groups[c.Group].Fallback
-		if next == "" {
-			o.say(Refuse, c, QueueFull)
+		tried = append(tried, failed)
+		if g.Fallback == "" || failed == OutOfHours && g.Outside == OutsideRefuse {
+			last := c.Group
+			c.Group = e.word(2)
+			opens := int64(0)
+			if tried[0] == OutOfHours {
+				opens = o.next(c)
+			}
+			o.out = append(o.out, describe(Refuse, c.name, last, "", tried[0], opens))
 			return
 		}
-		c.Group, full = next, QueueFull
+		c.Group = g.Fallback
 	}
 }
 
@@ -326,7 +340,7 @@ func (o *obvious) free(a *plainAgent) bool {
 
 // may tells whether the agent may be given the conversation.
 func (o *obvious) may(a *plainAgent, c *plainConv) bool {
-	return o.cfg.Groups[c.Group].Strategy != Manual && o.free(a) && slices.Contains(a.Groups, c.Group) && a.name != c.Visitor && a.name != c.avoid && o.skilled(a, c)
+	return o.cfg.Groups[c.Group].Strategy != Manual && o.free(a) && !o.shut(c) && slices.Contains(a.Groups, c.Group) && a.name != c.Visitor && a.name != c.avoid && o.skilled(a, c)
 }
 
 func (o *obvious) best(c *plainConv) (*plainAgent, Reason) {
@@ -373,7 +387,7 @@ func (o *obvious) better(a, b *plainAgent, c *plainConv) bool {
 
 func (o *obvious) give(c *plainConv, a *plainAgent, why Reason) {
 	o.decisions++
-	c.agent, c.reason, c.front = a.name, why, false
+	c.agent, c.reason, c.front, c.early = a.name, why, false, false
 	c.avoid, c.avoidUntil = "", 0
 	c.waits, c.since, c.warned = FirstReply, o.now, false
 	a.decided, a.sinceTick = o.decisions, int(o.now)
@@ -384,7 +398,7 @@ func (o *obvious) fill(a *plainAgent) {
 	for {
 		var next *plainConv
 		for _, c := range o.convs {
-			if c.agent == "" && o.may(a, c) && (next == nil || o.before(c, next)) {
+			if c.agent == "" && !c.early && o.may(a, c) && (next == nil || o.before(c, next)) {
 				next = c
 			}
 		}

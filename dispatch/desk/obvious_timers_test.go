@@ -12,6 +12,7 @@ func (o *obvious) tick(now int64) {
 	o.now = now
 	for {
 		var agent *plainAgent
+		group := ""
 		var conv *plainConv
 		due := now + 1
 		for _, c := range o.convs {
@@ -24,15 +25,23 @@ func (o *obvious) tick(now int64) {
 				due, agent = at, a
 			}
 		}
+		for name, at := range o.openings {
+			if at <= now && (at < due || at == due && agent == nil && (group == "" || name < group)) {
+				due, agent, group = at, nil, name
+			}
+		}
 		switch {
 		case agent != nil:
 			o.gone(agent)
+		case group != "":
+			o.opening(group)
 		case conv != nil:
 			o.late(conv)
 		default:
 			return
 		}
 		o.forgetAgents()
+		o.forgetOpenings()
 	}
 }
 
@@ -144,7 +153,7 @@ func (o *obvious) leave(c *plainConv) *plainAgent {
 	if a != nil {
 		a.sinceTick = int(o.now)
 	}
-	c.agent, c.waits = "", Nothing
+	c.agent, c.waits, c.early = "", Nothing, false
 	return a
 }
 
@@ -163,7 +172,7 @@ func (o *obvious) place(c *plainConv, why Reason) {
 	if c.avoid != "" {
 		c.avoidUntil = o.now + cmp.Or(o.cfg.Groups[c.Group].AvoidMS, 60_000)
 	}
-	c.why = why
+	o.queue(c, why)
 	o.say(Queue, c, why)
 }
 
@@ -217,6 +226,9 @@ func (o *obvious) transferToGroup(c *plainConv, group string, front bool) error 
 	avoid := cmp.Or(c.agent, c.avoid)
 	probe := *c
 	probe.Group, probe.avoid = group, avoid
+	if !front {
+		probe.AtMS = o.now
+	}
 	most := o.cfg.Groups[group].MaxQueue
 	waitsThere := c.agent == "" && c.Group == group
 	if most > 0 && o.waiting(group) >= most && !waitsThere && len(o.candidates(&probe)) == 0 {

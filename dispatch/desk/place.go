@@ -19,7 +19,8 @@ type Place struct {
 // rateOver is over how many assignments from the queue their rate is taken.
 const rateOver = 32
 
-// rate tells how fast a queue moves. Its clock runs only while somebody waits: who comes after a quiet night does not wait all night.
+// rate tells how fast a queue moves. Its clock runs only while somebody waits: who comes after a quiet night does not wait all night, nor do those who wait for
+// the group to open count.
 type rate struct {
 	takenMS [rateOver]int64 // by that clock
 	taken   int             // all told
@@ -43,7 +44,7 @@ func (r *rate) until(n int, busyMS int64) int64 {
 
 // busy is the group's clock of the time in which somebody waited.
 func (d *Desk) busy(g *group) int64 {
-	if g.queue.len() == 0 {
+	if g.ready() == 0 {
 		return g.busyMS
 	}
 	return g.busyMS + d.now - g.busySinceMS
@@ -60,7 +61,11 @@ func (d *Desk) Place(conv frame.ID) (Place, bool) {
 
 func (d *Desk) placeOf(c *conversation, place int) Place {
 	g := c.group
-	return Place{Conv: c.id, Group: g.name, Place: place, Of: g.queue.len(), WaitMS: g.rate.until(place, d.busy(g))}
+	p := Place{Conv: c.id, Group: g.name, Place: place, Of: g.queue.len(), WaitMS: g.rate.until(place, d.busy(g))}
+	if opens := c.opensMS(); opens != 0 {
+		p.WaitMS = max(p.WaitMS, 0) + opens - d.now
+	}
+	return p
 }
 
 // What one call of Places looks at, in each group.

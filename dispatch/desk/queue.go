@@ -9,12 +9,13 @@ func (d *Desk) enqueue(c *conversation, why Reason, force bool) bool {
 	if c.lane = d.lane(g, c.need, force); c.lane == nil {
 		return false
 	}
-	c.explainWaiting(why)
-	if g.queue.len() == 0 {
-		g.busySinceMS = d.now
-	}
 	g.queue.insert(&c.inGroup)
-	c.lane.waiting.insert(&c.inLane)
+	if opens := g.opensFor(c.atMS, d.now); opens == 0 {
+		d.waitForAgent(c)
+	} else if d.waitForOpening(c, opens); why == NobodyFree {
+		why = OutOfHours
+	}
+	c.explainWaiting(why)
 	if d.telling && len(g.fresh) < maxFresh {
 		g.fresh = append(g.fresh, c)
 	}
@@ -25,11 +26,23 @@ func (d *Desk) enqueue(c *conversation, why Reason, force bool) bool {
 
 func (g *group) hasRoom() bool { return g.cfg.MaxQueue == 0 || g.queue.len() < g.cfg.MaxQueue }
 
+// ready is how many wait for an agent.
+func (g *group) ready() int { return g.queue.len() - g.early.len() }
+
+// waitForAgent puts a conversation that is in its group's queue where agents find it.
+func (d *Desk) waitForAgent(c *conversation) {
+	if c.group.ready() == 1 {
+		c.group.busySinceMS = d.now
+	}
+	c.lane.waiting.insert(&c.inLane)
+}
+
 func (d *Desk) dequeue(c *conversation) {
 	g := c.group
 	g.queue.remove(&c.inGroup)
-	c.lane.waiting.remove(&c.inLane)
-	if g.queue.len() == 0 {
+	if c.early {
+		d.stopWaitingForOpening(c)
+	} else if c.lane.waiting.remove(&c.inLane); g.ready() == 0 {
 		g.busyMS += d.now - g.busySinceMS
 	}
 	c.lane, c.told = nil, 0

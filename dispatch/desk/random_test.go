@@ -31,7 +31,11 @@ func TestRandom(t *testing.T) {
 				t.Fatalf("seed %d round %d step %d %v: got\n%s\nwant\n%s", seed, round, step, e, strings.Join(got, "\n"), strings.Join(want, "\n"))
 			}
 			for _, line := range got {
+				line, opens, ok := strings.Cut(line, ", opens ")
 				happened[line[strings.LastIndex(line, ":")+1:]]++
+				if ok && opens != "" {
+					happened["opens"]++
+				}
 			}
 			if len(o.convs) == 0 {
 				continue
@@ -48,10 +52,13 @@ func TestRandom(t *testing.T) {
 			}
 		}
 	}
+	if happened["opens"] == 0 {
+		t.Errorf("seed %d: nobody was told when a group opens", seed)
+	}
 	if happened["several candidates"] == 0 {
 		t.Errorf("seed %d: no decision had two candidates", seed)
 	}
-	for _, why := range []Reason{"least_active", "weighted", "round_robin", "longest_idle", NextInQueue, LastAgent, Claimed, QueueFull, Transferred, NoFirstReply, AgentIdle, VisitorIdle, AgentGone} {
+	for _, why := range []Reason{"least_active", "weighted", "round_robin", "longest_idle", NextInQueue, LastAgent, Claimed, QueueFull, OutOfHours, Transferred, NoFirstReply, AgentIdle, VisitorIdle, AgentGone} {
 		if happened[" "+string(why)] == 0 {
 			t.Errorf("seed %d: %s never happened", seed, why)
 		}
@@ -66,9 +73,16 @@ func randomConfig(r *rand.Rand) Config {
 			FirstReply: randomTimer(r), IdleAgent: randomTimer(r), IdleVisitor: randomTimer(r), AvoidMS: int64(1 + r.IntN(100)), MaxQueue: r.IntN(12), AgeMS: int64(r.IntN(40)), StickyMS: int64(r.IntN(3000)), RequireLanguage: r.IntN(2) == 0,
 		}
 	}
-	if g := cfg.Groups["g"]; g.MaxQueue > 0 && r.IntN(2) == 0 {
-		g.Fallback = "h"
-		cfg.Groups["g"] = g
+	for _, name := range []string{"g", "h"} {
+		g := cfg.Groups[name]
+		if r.IntN(2) == 0 {
+			period := int64(1 + r.IntN(400))
+			g.Hours, g.Outside = shift{period * int64(r.IntN(4)) / 4, period}, []Outside{"", OutsideRefuse, OutsideQueue}[r.IntN(3)]
+		}
+		if name == "g" && (g.MaxQueue > 0 || g.Hours != nil && g.Outside == "") && r.IntN(2) == 0 {
+			g.Fallback = "h"
+		}
+		cfg.Groups[name] = g
 	}
 	return cfg
 }

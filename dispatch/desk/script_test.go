@@ -8,7 +8,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/switchyard-im/switchyard/dispatch/hours"
 	"github.com/switchyard-im/switchyard/frame"
 )
 
@@ -16,7 +18,7 @@ var update = flag.Bool("update", false, "write what the desk decides into the sc
 
 // TestScenarios runs testdata/*.txt: a sentence of purpose, then lines of events, each followed by what it decides.
 //
-//	config grace=MS | config group=NAME OPTION=VALUE ...  (before the first event; a timer is WARN,AFTER,ACTION)
+//	config grace=MS | config group=NAME OPTION=VALUE ...  (before the first event; a timer is WARN,AFTER,ACTION; hours have _ for spaces)
 //	tick NOW
 //	open CONV GROUP VISITOR AT [OPTIONS] | restore CONV GROUP VISITOR AT [agent=AGENT waits=N since=TIME] [OPTIONS] | close CONV
 //	up AGENT GROUPS [capacity=N] [weight=N] [skills=S,S] [languages=L,L] | down AGENT | status AGENT STATUS [capacity=N]
@@ -24,7 +26,7 @@ var update = flag.Bool("update", false, "write what the desk decides into the sc
 //	wrote CONV agent|visitor [of=AGENT] | hold CONV on|off [of=AGENT]: of whom its shard had as its agent; else who is
 //	places | watch GROUP | unwatch GROUP | snapshot GROUP LIMIT | agents GROUP
 //
-// The options of a conversation are priority=N, need=S,S, like=S,S and language=L.
+// Times are milliseconds, or as in 2026-11-23T09:00:00+01:00. The options of a conversation are priority=N, need=S,S, like=S,S and language=L.
 func TestScenarios(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -104,7 +106,14 @@ func (e scripted) word(i int) string {
 	return ""
 }
 
-func (e scripted) number(i int) int64 { n, _ := strconv.ParseInt(e.word(i), 10, 64); return n }
+// number is a number, or a date and time.
+func (e scripted) number(i int) int64 {
+	if at, err := time.Parse(time.RFC3339, e.word(i)); err == nil {
+		return at.UnixMilli()
+	}
+	n, _ := strconv.ParseInt(e.word(i), 10, 64)
+	return n
+}
 
 func (e scripted) option(key string) int { n, _ := strconv.Atoi(e.options[key]); return n }
 
@@ -142,10 +151,17 @@ func configure(t *testing.T, cfg *Config, e scripted) {
 		Strategy: Strategy(e.options["strategy"]), MaxQueue: e.option("max"), Fallback: e.options["fallback"], AgeMS: int64(e.option("age")),
 		StickyMS: int64(e.option("sticky")), RequireLanguage: e.options["language"] == "required",
 	}
+	if text := e.options["hours"]; text != "" {
+		h, err := hours.Parse(strings.ReplaceAll(text, "_", " "))
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.Hours, g.Outside = h, Outside(e.options["outside"])
+	}
 	cfg.Groups[e.options["group"]] = g
 	for key := range e.options {
 		switch key {
-		case "group", "strategy", "max", "fallback", "age", "sticky", "language", "first", "agent", "visitor", "avoid":
+		case "group", "strategy", "max", "fallback", "age", "sticky", "language", "first", "agent", "visitor", "avoid", "hours", "outside":
 		default:
 			t.Fatalf("no option %q", key)
 		}
@@ -237,12 +253,15 @@ func profile(e scripted) Profile {
 
 func decided(d *Desk) (lines []string) {
 	for _, e := range d.Take() {
-		lines = append(lines, describe(e.Kind, name(e.Conv), e.Group, e.Agent, e.Reason))
+		lines = append(lines, describe(e.Kind, name(e.Conv), e.Group, e.Agent, e.Reason, e.OpensMS))
 	}
 	return lines
 }
 
-func describe(kind Kind, conv, group, agent string, why Reason) string {
+func describe(kind Kind, conv, group, agent string, why Reason, opensMS int64) string {
+	if opensMS != 0 {
+		return describe(kind, conv, group, agent, why, 0) + ", opens " + clock(opensMS)
+	}
 	switch kind {
 	case Assign:
 		return fmt.Sprintf("%s takes %s of %s: %s", agent, conv, group, why)
@@ -258,6 +277,17 @@ func describe(kind Kind, conv, group, agent string, why Reason) string {
 	return fmt.Sprintf("kind %d", kind)
 }
 
+// clock writes a time of a scenario as those are written.
+func clock(ms int64) string {
+	if ms < year {
+		return strconv.FormatInt(ms, 10)
+	}
+	return time.UnixMilli(ms).UTC().Format(time.RFC3339)
+}
+
+// year is more than any scenario has milliseconds that does not write its times as dates.
+const year = 365 * 24 * 3600_000
+
 func explained(d *Desk, conv string) (lines []string) {
 	decisions, _ := d.Explain(id(conv))
 	for _, e := range decisions {
@@ -268,7 +298,7 @@ func explained(d *Desk, conv string) (lines []string) {
 
 func (e Decision) describe(conv string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "at %d: %s (%s); waited %d, beside %d; of %d agents %d able, %d free:", e.AtMS, describe(e.Kind, conv, e.Group, e.Agent, e.Reason), e.Strategy,
+	fmt.Fprintf(&b, "at %d: %s (%s); waited %d, beside %d; of %d agents %d able, %d free:", e.AtMS, describe(e.Kind, conv, e.Group, e.Agent, e.Reason, 0), e.Strategy,
 		e.WaitedMS, e.Waiting, e.Members, e.Able, e.Free)
 	for _, c := range e.Candidates {
 		fmt.Fprintf(&b, " %s %d/%d+%d", c.Agent, c.Load, c.Capacity, c.Preferred)

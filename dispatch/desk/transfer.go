@@ -94,7 +94,11 @@ func (d *Desk) transferToGroup(c *conversation, group string, front bool) error 
 	if c.agent != nil {
 		c.avoid(c.agent.name, 0)
 	}
-	if !d.hasPlace(c, group) {
+	atMS := d.now
+	if front {
+		atMS = c.atMS
+	}
+	if !d.hasPlace(c, group, atMS) {
 		if c.agent != nil {
 			c.avoid("", 0)
 		}
@@ -102,16 +106,14 @@ func (d *Desk) transferToGroup(c *conversation, group string, front bool) error 
 	}
 	from := d.uproot(c)
 	d.moveTo(c, group)
-	if c.front = front; !front {
-		c.atMS = d.now
-	}
+	c.front, c.atMS = front, atMS
 	d.place(c, Transferred)
 	d.refill(from)
 	return nil
 }
 
-// hasPlace tells whether the group has a free agent for the conversation, or room in its queue.
-func (d *Desk) hasPlace(c *conversation, group string) bool {
+// hasPlace tells whether the group has a free agent for the conversation if that counts as waiting since a time, or room in its queue.
+func (d *Desk) hasPlace(c *conversation, group string, atMS int64) bool {
 	g := d.group(group)
 	defer d.dropGroup(g)
 	l := d.lane(g, c.need, false)
@@ -121,7 +123,7 @@ func (d *Desk) hasPlace(c *conversation, group string) bool {
 	case c.queued() && c.group == g || g.hasRoom():
 		return true
 	}
-	return g.cfg.Strategy != Manual && l.best(c) != nil
+	return g.cfg.Strategy != Manual && g.opensFor(atMS, d.now) == 0 && l.best(c) != nil
 }
 
 // requeue takes the conversation from its agent and puts it to the front, for somebody else.

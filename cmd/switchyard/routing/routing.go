@@ -1,4 +1,4 @@
-// Package routing reads the file that says how each group's conversations are assigned. It is a file of its own because its keys are the
+// Package routing reads the file that says how each group works: who gets its conversations, when it is open, what happens when nobody writes. It is a file of its own because its keys are the
 // names of groups; the options of the server have fixed names.
 package routing
 
@@ -15,6 +15,7 @@ import (
 	"github.com/switchyard-im/switchyard/cmd/switchyard/config"
 	"github.com/switchyard-im/switchyard/dispatch"
 	"github.com/switchyard-im/switchyard/dispatch/desk"
+	"github.com/switchyard-im/switchyard/dispatch/hours"
 )
 
 // maxFile bounds the file; thousands of groups fit.
@@ -22,19 +23,44 @@ const maxFile = 1 << 20
 
 // Groups is what the file says.
 type Groups struct {
-	Default dispatch.GroupConfig            // of those that are not named
-	Named   map[string]dispatch.GroupConfig //
+	OfflineGrace time.Duration
+	Default      dispatch.GroupConfig            // of those that are not named
+	Named        map[string]dispatch.GroupConfig //
+}
+
+// Put fills the part of a configuration that the file speaks of.
+func (g Groups) Put(c *dispatch.Config) {
+	c.OfflineGrace, c.DefaultGroup, c.Groups = g.OfflineGrace, g.Default, g.Named
 }
 
 // file is the form of the file.
 type file struct {
-	Default group            `yaml:"default"`
-	Groups  map[string]group `yaml:"groups"`
+	OfflineGrace config.Duration  `yaml:"offline_grace"`
+	Default      group            `yaml:"default"`
+	Groups       map[string]group `yaml:"groups"`
 }
 
 type group struct {
-	Strategy string          `yaml:"strategy"`
-	Sticky   config.Duration `yaml:"sticky"`
+	Strategy        string                 `yaml:"strategy"`
+	MaxQueue        int                    `yaml:"max_queue"`
+	Fallback        string                 `yaml:"fallback"`
+	Age             config.Duration        `yaml:"age"`
+	Sticky          config.Duration        `yaml:"sticky"`
+	Avoid           config.Duration        `yaml:"avoid"`
+	RequireLanguage bool                   `yaml:"require_language"`
+	FirstReply      timer                  `yaml:"first_reply"`
+	IdleAgent       timer                  `yaml:"idle_agent"`
+	IdleVisitor     timer                  `yaml:"idle_visitor"`
+	Reopen          config.Duration        `yaml:"reopen"`
+	Hours           string                 `yaml:"hours"`
+	Outside         string                 `yaml:"outside"`
+	Texts           map[desk.Reason]string `yaml:"texts"`
+}
+
+type timer struct {
+	Warn  config.Duration `yaml:"warn"`
+	After config.Duration `yaml:"after"`
+	Then  string          `yaml:"then"`
 }
 
 // Load reads the file; an empty name means no file, and then every group has the defaults.
@@ -66,18 +92,44 @@ func read(name string) ([]byte, error) {
 	return text, err
 }
 
-func parse(text []byte) (Groups, error) {
+func parse(text []byte) (g Groups, err error) {
 	var f file
 	if err := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(&f); err != nil && !errors.Is(err, io.EOF) { // io.EOF: nothing but comments
 		return Groups{}, errors.New(yaml.FormatError(err, false, true))
 	}
-	g := Groups{Default: f.Default.config(), Named: make(map[string]dispatch.GroupConfig, len(f.Groups))}
-	for name, one := range f.Groups {
-		g.Named[name] = one.config()
+	g.OfflineGrace, g.Named = time.Duration(f.OfflineGrace), make(map[string]dispatch.GroupConfig, len(f.Groups))
+	if g.Default, err = f.group("default", f.Default); err != nil {
+		return Groups{}, err
 	}
-	return g, (&dispatch.Config{Loops: 1, Groups: g.Named, DefaultGroup: g.Default}).Validate()
+	for name, one := range f.Groups {
+		if g.Named[name], err = f.group(name, one); err != nil {
+			return Groups{}, err
+		}
+	}
+	c := dispatch.Config{Loops: 1}
+	g.Put(&c)
+	return g, c.Validate()
 }
 
-func (g group) config() dispatch.GroupConfig {
-	return dispatch.GroupConfig{Strategy: desk.Strategy(g.Strategy), Sticky: time.Duration(g.Sticky)}
+// group makes the configuration of one.
+func (f *file) group(name string, g group) (c dispatch.GroupConfig, err error) {
+	c = dispatch.GroupConfig{
+		Strategy: desk.Strategy(g.Strategy), MaxQueue: g.MaxQueue, Fallback: g.Fallback,
+		Age: time.Duration(g.Age), Sticky: time.Duration(g.Sticky), Avoid: time.Duration(g.Avoid), Reopen: time.Duration(g.Reopen),
+		RequireLanguage: g.RequireLanguage, FirstReply: g.FirstReply.config(), IdleAgent: g.IdleAgent.config(), IdleVisitor: g.IdleVisitor.config(),
+		Outside: desk.Outside(g.Outside), Texts: g.Texts,
+	}
+	if _, known := f.Groups[g.Fallback]; g.Fallback != "" && !known {
+		return c, fmt.Errorf("group %s: its fallback %q is not among the groups; correct the name, or add it as %q", name, g.Fallback, g.Fallback+": {}")
+	}
+	if g.Hours != "" {
+		if c.Hours, err = hours.Parse(g.Hours); err != nil {
+			return c, fmt.Errorf("group %s: %w", name, err)
+		}
+	}
+	return c, nil
+}
+
+func (t timer) config() dispatch.Timer {
+	return dispatch.Timer{Warn: time.Duration(t.Warn), After: time.Duration(t.After), Then: desk.Action(t.Then)}
 }
