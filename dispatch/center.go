@@ -27,6 +27,8 @@ type Center struct {
 	conns      Conns
 	verifier   *auth.Verifier
 	log        *slog.Logger
+	auditLog   *slog.Logger // what supervisors did
+	calls      *calls       // stands before conns
 	metrics    *metrics
 	boot       [8]byte // random, of this process
 	runners    []*runner
@@ -52,8 +54,11 @@ func New(cfg Config, store Store, conns Conns, verifier *auth.Verifier, log *slo
 	}
 	c := &Center{
 		cfg: cfg, store: store, conns: conns, verifier: verifier, log: log,
+		auditLog:  log.With("logger", "audit"),
 		deadlines: newDeadlines(time.Now().Unix()), quit: make(chan struct{}),
 	}
+	c.calls = newCalls(conns, cfg.Loops)
+	c.conns = c.calls
 	rand.Read(c.boot[:]) // never fails: crypto/rand ends the process instead
 	for range cfg.Runners {
 		c.runners = append(c.runners, newRunner(c))

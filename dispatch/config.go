@@ -111,8 +111,8 @@ func (c *Config) validate() error {
 		return err
 	}
 	switch {
-	case c.Loops < 1 || c.Loops > 64:
-		return fmt.Errorf("dispatch: %d loops; there are 1 to 64", c.Loops)
+	case c.Loops < 1 || c.Loops > loopsMax:
+		return fmt.Errorf("dispatch: %d loops; there are 1 to %d", c.Loops, loopsMax)
 	case c.Runners < 1 || c.Runners > slots:
 		return fmt.Errorf("dispatch: %d runners; there are 1 to %d", c.Runners, slots)
 	case c.RingFrames&(c.RingFrames-1) != 0 || c.RingBytes&(c.RingBytes-1) != 0:
@@ -126,6 +126,9 @@ func (c *Config) validate() error {
 	}
 	return nil
 }
+
+// loopsMax leaves one of the addresses of loops to the calls of applications.
+const loopsMax = 63
 
 func (c *Config) machine() core.Config {
 	groups := make(map[string]core.GroupRules, len(c.Groups))

@@ -164,9 +164,10 @@ func (d *deskRunner) transfer(e *core.DeskEvent) error {
 	return d.desk.Transfer(e.Conv, e.Target)
 }
 
-// say lets a supervisor say something of an agent: the machine of the agent writes it and answers.
+// say lets a supervisor, or an application, say something of an agent: the machine of the agent writes it and answers.
 func (d *deskRunner) say(e *core.DeskEvent) error {
-	if !d.desk.Serves(e.Agent, e.Groups) {
+	all := e.For.Who.Role == frame.RoleSystem && len(e.Groups) == 0
+	if !d.desk.Serves(e.Agent, e.Groups) && !(all && d.desk.Knows(e.Agent)) {
 		return desk.ErrForeign
 	}
 	said := core.Said{Agent: e.Agent, Status: e.Status, Capacity: e.Capacity, For: e.For}

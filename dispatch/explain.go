@@ -36,6 +36,15 @@ func (c *Center) Agents(ctx context.Context, group string) ([]desk.AgentState, e
 	return answer, nil
 }
 
+// Queue returns the first of those who wait in a group. Any goroutine; it waits for the desk, at most until ctx ends.
+func (c *Center) Queue(ctx context.Context, group string, limit int) (desk.Snapshot, error) {
+	var answer desk.Snapshot
+	if err := c.ask(ctx, func(d *desk.Desk) { answer = d.Snapshot(group, limit) }); err != nil {
+		return desk.Snapshot{}, err
+	}
+	return answer, nil
+}
+
 // ask has a question answered. After an error the question may still be asked, so what it writes must not be read.
 func (c *Center) ask(ctx context.Context, what func(*desk.Desk)) error {
 	q := question{what, make(chan struct{}, 1)}

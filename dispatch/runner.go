@@ -51,9 +51,9 @@ type control struct {
 	who    *core.Identity
 	user   core.UserKey
 	agent  string // ctlErase
-	frames []byte // ctlLoaded: the last message; ctlReplayed, ctlNotify
+	frames []byte // ctlLoaded: the last message; ctlReplayed, ctlNotify, ctlCall
 	state  []byte // ctlLoaded
-	after  uint64 // ctlReplayed, ctlLookedUp
+	after  uint64 // ctlReplayed, ctlLookedUp; ctlCall: arrived, in Unix nanoseconds
 	seq    uint64 // ctlReplayed: last; ctlLookedUp: upto; ctlHandedOver: ticket
 	seen   []core.Seen
 	err    error
@@ -82,6 +82,7 @@ const (
 	ctlReplayed
 	ctlErase
 	ctlHandedOver
+	ctlCall
 )
 
 func newRunner(c *Center) *runner {
@@ -95,7 +96,7 @@ func newRunner(c *Center) *runner {
 		r.rings = append(r.rings, newRing(c.cfg.RingFrames, c.cfg.RingBytes))
 	}
 	for range c.cfg.Units {
-		r.free <- newUnit(r, c.cfg.Loops)
+		r.free <- newUnit(r, c.cfg.Loops+1) // and the calls
 	}
 	return r
 }
@@ -214,6 +215,12 @@ func (r *runner) control(e *control) {
 	case ctlErase:
 		m.Erase(e.conv, e.agent)
 		e.done <- struct{}{}
+	case ctlCall:
+		typ, f, _, err := frame.Next(e.frames)
+		if err != nil {
+			panic("BUG: dispatch: a call was not checked: " + err.Error())
+		}
+		m.Call(core.Origin{Conn: e.conn, Who: e.who}, typ, f, int64(e.after))
 	case ctlHandedOver:
 		m.HandedOver(e.conv, e.conn, e.seq)
 	case ctlReplayed:

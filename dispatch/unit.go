@@ -106,6 +106,7 @@ func (u *unit) Committed(err error) {
 	}
 	u.route(err)
 	if err == nil {
+		u.runner.center.audit(u.effects.Audit)
 		u.runner.center.metrics.accepted(u.effects.Answers, time.Now().UnixNano())
 	}
 	u.send()

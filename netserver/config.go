@@ -15,7 +15,7 @@ import (
 // Config is fixed when the server is made. The zero value of a field means its default.
 type Config struct {
 	Listen string // address and port, for example 127.0.0.1:8080; port 0 picks a free one; default 127.0.0.1:8080
-	Loops  int    // event loops, 1 to 64; default: half of GOMAXPROCS, at least 1 (see defaultLoops)
+	Loops  int    // event loops, 1 to 63; default: half of GOMAXPROCS, at least 1 (see defaultLoops)
 	Node   int    // this node's number in connection ids, 0 to 1023
 	Path   string // the path that upgrades; default /v1/ws
 

@@ -147,7 +147,7 @@ func TestConfigIsChecked(t *testing.T) {
 		cfg    Config
 	}{
 		{"127.0.0.1:8080", Config{Listen: "here"}},
-		{"give 1 to 64", Config{Loops: 65}},
+		{"give 1 to 63", Config{Loops: 64}},
 		{"give 0 to 1023", Config{Node: 1024}},
 		{"give 1 to", Config{MaxConns: -1}},
 		{"give 256 to", Config{MaxHeader: 10}},
@@ -163,7 +163,7 @@ func TestConfigIsChecked(t *testing.T) {
 		{"give 10 to", Config{Limits: Limits{AcceptRate: 10, AcceptBurst: 9}}},
 		{"of an address", Config{Limits: Limits{PerAddress: -1}}},
 		{"give 1 to", Config{Limits: Limits{ByteRate: -1}}},
-		{"give at least 8388608, or fewer loops", Config{Loops: 64, Limits: Limits{Held: 1 << 20}}},
+		{"give at least 8257536, or fewer loops", Config{Loops: 63, Limits: Limits{Held: 1 << 20}}},
 		{"give at least 4194304", Config{Loops: 1, MaxMessage: 2 << 20, Limits: Limits{Held: 4<<20 - 1}}},
 		{"ping after", Config{CloseAfter: time.Second}},
 		{"https://example.com", Config{AllowedOrigins: []string{"example.com"}}},

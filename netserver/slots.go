@@ -3,7 +3,7 @@ package netserver
 import "github.com/switchyard-im/switchyard/frame"
 
 const (
-	maxLoops      = 1 << 6
+	maxLoops      = 1<<6 - 1 // the last address is dispatch's own, for what is no connection
 	maxSlots      = 1 << 24
 	maxGeneration = 1<<24 - 1
 	slotChunk     = 1024 // so that a chunk is whole pages of 8 KiB, to which the allocator rounds up, whatever the size of a Conn

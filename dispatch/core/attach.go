@@ -36,6 +36,9 @@ func (m *Machine) resumeFrom(c *conversation, p parked, ref, after uint64) {
 		m.refuse(p.from.Conn, ref, frame.ErrorForbidden, "only those who take part and supervisors of the group may attach")
 		return
 	}
+	if member < 0 {
+		m.audit(AuditWatch, c, p.from.Who)
+	}
 	r := frame.Resumed{Ref: ref, Conv: c.id, Recovered: true, After: after, Head: c.head}
 	switch {
 	case after > c.head, c.head-after > uint64(m.cfg.ResumeMax):
@@ -216,9 +219,13 @@ func (m *Machine) history(c *conversation, p parked) {
 		m.badFrame(p, err)
 		return
 	}
-	if _, ok := c.mayFollow(p.from.Who); !ok {
+	member, ok := c.mayFollow(p.from.Who)
+	if !ok {
 		m.refuse(p.from.Conn, h.Ref, frame.ErrorForbidden, "only those who take part and supervisors of the group may read the history")
 		return
+	}
+	if member < 0 {
+		m.audit(AuditRead, c, p.from.Who)
 	}
 	limit := cmp.Or(h.Limit, frame.DefaultHistory)
 	// Bounded by the head of this batch: when the page is read everything up to it is durable, and what came later may not be.

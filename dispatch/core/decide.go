@@ -24,8 +24,16 @@ type Decision struct {
 type Request struct {
 	Conn    frame.ConnID
 	Ref     uint64
-	By      string // the user
-	Arrived int64  // Unix nanoseconds, see Answer
+	Who     *Identity
+	Arrived int64 // Unix nanoseconds, see Answer
+}
+
+// By is the user who asks, empty if nobody does.
+func (r *Request) By() string {
+	if r.Who == nil {
+		return ""
+	}
+	return r.Who.User
 }
 
 // Decide carries out what the desk decided. The desk decides in the order in which it hears of things, and the shard does so in the order in which they are
@@ -73,6 +81,7 @@ func (m *Machine) answerLate(d *Decision, code uint64, text string) {
 // answerDone acks who asked for the decision, with the last message: its event.
 func (m *Machine) answerDone(c *conversation, d *Decision) {
 	if d.For.Conn != 0 {
+		m.audit(AuditTransfer, c, d.For.Who)
 		m.ack(d.For.Conn, d.For.Ref, c.head, uint64(m.now), d.For.Arrived)
 	}
 }
@@ -88,7 +97,10 @@ func (m *Machine) assign(c *conversation, d *Decision) {
 		m.answerLate(d, frame.ErrorConflict, "the conversation had too many participants already, or this is its visitor")
 		return
 	}
-	e := event{Event: "assigned", Agent: d.Agent, Reason: string(d.Reason), By: d.For.By}
+	if c.members[i].role == frame.RoleSystem {
+		c.members[i].role = frame.RoleAgent // an application has written under this name
+	}
+	e := event{Event: "assigned", Agent: d.Agent, Reason: string(d.Reason), By: d.For.By()}
 	m.leaveAgent(c, &e)
 	m.moveTo(c, d.Group, &e)
 	c.agent, c.state = i, frame.StateAssigned
@@ -114,7 +126,7 @@ func (m *Machine) queue(c *conversation, d *Decision) {
 		m.answerDone(c, d)
 		return
 	}
-	e := event{Event: "queued", Group: d.Group, Reason: string(d.Reason), By: d.For.By, OpensMS: d.OpensMS}
+	e := event{Event: "queued", Group: d.Group, Reason: string(d.Reason), By: d.For.By(), OpensMS: d.OpensMS}
 	m.leaveAgent(c, &e)
 	m.moveTo(c, d.Group, &e)
 	if d.Reason == desk.OutOfHours && d.OpensMS != 0 {

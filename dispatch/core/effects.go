@@ -20,6 +20,8 @@ type Effects struct {
 	Left    []frame.ID  // conversations whose agent has left: Dismiss
 	Unacked []UnackedEvent
 
+	Audit []Audit // what supervisors did
+
 	Withheld int // presence notices that were due and not made, see Machine.Withhold
 	Replayed int // messages beyond the first of those Targets that hold a replay, for the count of frames
 }
@@ -163,9 +165,10 @@ func (e *Effects) Reset() {
 	clear(e.Desk)
 	clear(e.Users)
 	clear(e.Unacked)
+	clear(e.Audit)
 	*e = Effects{
 		Left: e.Left[:0], Unacked: e.Unacked[:0],
 		Buf: e.Buf[:0], Targets: e.Targets[:0], Certain: e.Certain[:0], Answers: e.Answers[:0],
-		Writes: e.Writes[:0], Memos: e.Memos[:0], Jobs: e.Jobs[:0], Desk: e.Desk[:0], Users: e.Users[:0],
+		Writes: e.Writes[:0], Memos: e.Memos[:0], Jobs: e.Jobs[:0], Desk: e.Desk[:0], Users: e.Users[:0], Audit: e.Audit[:0],
 	}
 }

@@ -36,7 +36,13 @@ func (k UserKey) String() string { return k.Role.String() + "/" + k.Name }
 // Key names the identity's user.
 func (w *Identity) Key() UserKey { return UserKey{Role: w.Role, Name: w.User} }
 
-// supervises tells whether the identity oversees the group.
+// supervises tells whether the identity oversees the group. An application whose key names no groups oversees all.
 func (w *Identity) supervises(group string) bool {
-	return w.Role == frame.RoleSupervisor && slices.Contains(w.Groups(), group)
+	switch w.Role {
+	case frame.RoleSupervisor:
+		return slices.Contains(w.Groups(), group)
+	case frame.RoleSystem:
+		return len(w.Groups()) == 0 || slices.Contains(w.Groups(), group)
+	}
+	return false
 }

@@ -7,14 +7,13 @@ import (
 )
 
 // openFrame finds the conversation that an open frame means.
-func (m *Machine) openFrame(from Origin, f []byte, arrived int64) {
-	p := parked{from: from, typ: frame.TypeOpen, frame: f, arrived: arrived}
+func (m *Machine) openFrame(p parked) {
 	var o frame.Open
-	if err := o.Parse(f); err != nil {
+	if err := o.Parse(p.frame); err != nil {
 		m.badFrame(p, err)
 		return
 	}
-	m.deliver(m.conversation(ConversationID(from.Who.User, o.Key)), p)
+	m.deliver(m.conversation(ConversationID(p.from.Who.User, o.Key)), p)
 }
 
 // open creates the conversation, or answers a retry with what exists.
@@ -100,6 +99,7 @@ func (m *Machine) closeFrame(c *conversation, p parked) {
 		return
 	}
 	seq, timeMS := m.end(c, event{Event: "closed", By: p.from.Who.User}, p.from.Conn)
+	m.audit(AuditClose, c, p.from.Who)
 	m.ack(p.from.Conn, cl.Ref, seq, timeMS, p.arrived)
 }
 

@@ -121,24 +121,33 @@ func (m *Machine) giveForgotten() {
 // Frame handles one client frame, which is borrowed until it returns; arrived is in Unix nanoseconds. The frame was checked by
 // frame.Next and its connection is authenticated.
 func (m *Machine) Frame(from Origin, typ frame.Type, f []byte, arrived int64) {
-	if typ == frame.TypeStatus {
-		m.status(from, f, arrived)
+	m.request(parked{from: from, typ: typ, frame: f, arrived: arrived})
+}
+
+// Call handles the frame of an application, which has no connection: as Frame does, but what it attaches is detached again at once. From.Conn names the
+// request; Gone ends what is kept of it.
+func (m *Machine) Call(from Origin, typ frame.Type, f []byte, arrived int64) {
+	m.request(parked{from: from, typ: typ, frame: f, arrived: arrived, leaves: true})
+}
+
+func (m *Machine) request(p parked) {
+	switch p.typ {
+	case frame.TypeStatus:
+		m.status(p.from, p.frame, p.arrived)
+		return
+	case frame.TypeWatch:
+		m.watch(p.from, p.frame, p.arrived)
+		return
+	case frame.TypeOpen:
+		m.openFrame(p)
 		return
 	}
-	if typ == frame.TypeWatch {
-		m.watch(from, f, arrived)
-		return
-	}
-	if typ == frame.TypeOpen {
-		m.openFrame(from, f, arrived)
-		return
-	}
-	conv, ok := frame.PeekConv(typ, f)
+	conv, ok := frame.PeekConv(p.typ, p.frame)
 	if !ok {
-		m.refuse(from.Conn, 0, frame.ErrorBadFrame, "this frame names no conversation")
+		m.refuse(p.from.Conn, 0, frame.ErrorBadFrame, "this frame names no conversation")
 		return
 	}
-	m.deliver(m.conversation(conv), parked{from: from, typ: typ, frame: f, arrived: arrived})
+	m.deliver(m.conversation(conv), p)
 }
 
 // conversation returns the conversation, which may be cold.

@@ -44,6 +44,9 @@ func (m *Machine) Say(s Said) {
 		m.out.Memos = append(m.out.Memos, Memo{CapacityMemos + s.Agent, binary.AppendUvarint(nil, uint64(s.Capacity))})
 	}
 	m.out.Desk = append(m.out.Desk, DeskEvent{Kind: DeskStatus, Agent: s.Agent, Status: s.Status, Capacity: s.Capacity})
+	if s.For.Who.Role == frame.RoleSupervisor {
+		m.out.Audit = append(m.out.Audit, Audit{Action: AuditStatus, By: s.For.Who.User, Agent: s.Agent, Status: s.Status, Capacity: s.Capacity})
+	}
 	m.ack(s.For.Conn, s.For.Ref, 0, uint64(m.now), s.For.Arrived)
 }
 

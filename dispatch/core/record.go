@@ -87,7 +87,7 @@ func (r *record) valid() bool {
 		return false
 	}
 	return ok && !slices.ContainsFunc(r.Members, func(m recordMember) bool {
-		return m.Read > m.Delivered || m.Role < frame.RoleVisitor || m.Role > frame.RoleSupervisor
+		return m.Read > m.Delivered || m.Role < frame.RoleVisitor || m.Role > frame.RoleSystem
 	})
 }
 

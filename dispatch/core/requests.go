@@ -7,7 +7,7 @@ import (
 
 // request is what the frames of agents and supervisors about a conversation have in common.
 func (p *parked) request(ref uint64) Request {
-	return Request{Conn: p.from.Conn, Ref: ref, By: p.from.Who.User, Arrived: p.arrived}
+	return Request{Conn: p.from.Conn, Ref: ref, Who: p.from.Who, Arrived: p.arrived}
 }
 
 // serves tells whether the identity has the conversation, or oversees it.
@@ -62,6 +62,7 @@ func (m *Machine) takeOver(c *conversation, p parked, ref uint64) {
 	m.out.Desk = append(m.out.Desk, DeskEvent{Kind: DeskClosed, Conv: c.id})
 	m.notify(c, i, 0)
 	m.awaitPast(c, i, m.now)
+	m.audit(AuditTakeOver, c, p.from.Who)
 	m.ack(p.from.Conn, ref, seq, timeMS, p.arrived)
 }
 
@@ -189,6 +190,7 @@ func (m *Machine) join(c *conversation, p parked) {
 	seq, timeMS := m.appendEvent(c, event{Event: "joined", By: p.from.Who.User}, 0)
 	m.out.Writes = append(m.out.Writes, Write{Op: PutMember, Conv: c.id, User: c.members[i].key(), Open: true})
 	m.notify(c, i, p.from.Conn)
+	m.audit(AuditJoin, c, p.from.Who)
 	m.ack(p.from.Conn, f.Ref, seq, timeMS, p.arrived)
 }
 
@@ -229,5 +231,6 @@ func (m *Machine) reopen(c *conversation, p parked) {
 	m.out.Desk = append(m.out.Desk, c.opened())
 	m.notify(c, 0, p.from.Conn)
 	m.reopenedUnacked(c)
+	m.audit(AuditReopen, c, p.from.Who)
 	m.ack(p.from.Conn, f.Ref, seq, timeMS, p.arrived)
 }

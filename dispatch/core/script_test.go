@@ -33,6 +33,7 @@ var update = flag.Bool("update", false, "write what the machine does into the sc
 //	claim|join|reopen CONN USER ref=N CONV         hold CONN USER ref=N CONV on|off
 //	transfer CONN USER ref=N CONV [group=G] [agent=A] [front=1]
 //	rate CONN USER ref=N CONV stars=N comment=T    watch CONN USER ref=N GROUP limit=N   place CONV N
+//	what a user of the role system does, and open ... call=1, is the call of an application: it has no connection
 //	assign CONV AGENT | queue CONV [front=1] | warn CONV AGENT | refuse CONV | end CONV: the desk's decisions,
 //	    with [group=G] [life=N] [why=REASON] [at=MS] [for=CONN by=USER] [opens=MS]
 //	expire CONV SEQ                                the store keeps the messages up to this one no more
@@ -248,6 +249,13 @@ func (h *harness) print(out *strings.Builder, e *Effects) {
 	for _, u := range e.Unacked {
 		fmt.Fprintf(out, "unacked: %s\n", h.unackedEvent(u))
 	}
+	for _, a := range e.Audit {
+		if a.Action == AuditStatus {
+			fmt.Fprintf(out, "audit: %s did %s of %s: %d, %d\n", a.By, a.Action, a.Agent, a.Status, a.Capacity)
+			continue
+		}
+		fmt.Fprintf(out, "audit: %s did %s to %s of %s, which %q has\n", a.By, a.Action, h.name(a.Conv), a.Group, a.Agent)
+	}
 }
 
 func (h *harness) unackedEvent(u UnackedEvent) string {
@@ -316,13 +324,13 @@ func (h *harness) deskEvent(d DeskEvent) string {
 		if d.Back != nil {
 			back = ", back as: " + h.deskEvent(*d.Back)
 		}
-		return fmt.Sprintf("%s wants %s elsewhere %+v%s", d.For.By, h.name(d.Conv), d.Target, back)
+		return fmt.Sprintf("%s wants %s elsewhere %+v%s", d.For.By(), h.name(d.Conv), d.Target, back)
 	case DeskWatch:
 		return fmt.Sprintf("%d watches %s, %d entries", d.For.Conn, d.Group, d.Limit)
 	case DeskUnwatch:
 		return fmt.Sprintf("%d watches nothing", d.For.Conn)
 	case DeskSay:
-		return fmt.Sprintf("%s, supervisor of %v, wants agent %s to have status=%d capacity=%d", d.For.By, d.Groups, d.Agent, d.Status, d.Capacity)
+		return fmt.Sprintf("%s, supervisor of %v, wants agent %s to have status=%d capacity=%d", d.For.By(), d.Groups, d.Agent, d.Status, d.Capacity)
 	default:
 		return fmt.Sprintf("agent %s status=%d capacity=%d", d.Agent, d.Status, d.Capacity)
 	}
@@ -341,7 +349,7 @@ func (h *harness) decision(conv frame.ID, kind desk.Kind, why desk.Reason, opt m
 	life, _ := strconv.Atoi(opt["life"])
 	d.Life = uint32(life)
 	if s := opt["for"]; s != "" {
-		d.For = Request{Conn: h.conn(s), Ref: 99, By: opt["by"]}
+		d.For = Request{Conn: h.conn(s), Ref: 99, Who: h.user(opt["by"])}
 	}
 	return d
 }
@@ -367,10 +375,19 @@ func (h *harness) event(w []string) {
 		return ""
 	}
 	origin := func() Origin { return Origin{Conn: h.conn(at(0)), Who: h.user(at(1))} }
-	give := func(typ frame.Type, f []byte) { h.m.Frame(origin(), typ, f, h.now*1e6) }
+	give := func(typ frame.Type, f []byte) {
+		if from := origin(); from.Who.Role == frame.RoleSystem || opt["call"] != "" {
+			h.m.Call(from, typ, f, h.now*1e6)
+		} else {
+			h.m.Frame(from, typ, f, h.now*1e6)
+		}
+	}
 	switch w[0] {
 	case "user":
 		role, err := frame.ParseRole(at(1))
+		if at(1) == frame.RoleSystem.String() {
+			role, err = frame.RoleSystem, nil
+		}
 		if err != nil {
 			h.t.Fatal(err)
 		}
@@ -427,7 +444,7 @@ func (h *harness) event(w []string) {
 		give(frame.TypeStatus, (&frame.Status{Ref: num("ref"), Status: frame.AgentStatus(n), Capacity: num("capacity"), User: []byte(opt["user"])}).Append(nil))
 	case "say":
 		n, _ := strconv.Atoi(at(1))
-		h.m.Say(Said{Agent: at(0), Status: frame.AgentStatus(n), Capacity: int(num("capacity")), For: Request{Conn: frame.ConnID(num("for")), Ref: num("ref")}})
+		h.m.Say(Said{Agent: at(0), Status: frame.AgentStatus(n), Capacity: int(num("capacity")), For: Request{Conn: frame.ConnID(num("for")), Ref: num("ref"), Who: h.user(opt["by"])}})
 	case "assign":
 		h.m.Decide(h.conv(at(0)), h.decision(h.conv(at(0)), desk.Assign, "least_active", opt, Decision{Agent: at(1)}))
 	case "queue":

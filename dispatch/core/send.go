@@ -14,9 +14,15 @@ func (m *Machine) send(c *conversation, p parked) {
 		return
 	}
 	sender, ok := c.mayTakePart(p.from.Who)
+	if p.from.Who.Role == frame.RoleSystem {
+		sender, ok = m.system(c, p.from.Who, &s)
+	}
 	switch {
 	case !ok:
 		m.refuseSend(c, p, &s, frame.ErrorForbidden, "only the visitor and the assigned agent may send")
+		return
+	case sender >= 0 && c.members[sender].role != p.from.Who.Role:
+		m.refuseSend(c, p, &s, frame.ErrorConflict, textNamesake)
 		return
 	case s.Level != 1 && s.Level != 2:
 		m.refuseSend(c, p, &s, frame.ErrorBadRequest, "send takes level 1 or 2; level 0 is the signal frame")
@@ -28,7 +34,7 @@ func (m *Machine) send(c *conversation, p parked) {
 		m.refuseSend(c, p, &s, frame.ErrorBadSequence, "base is beyond the head of the conversation; resume first")
 		return
 	}
-	if s.Level == 2 {
+	if s.Level == 2 && sender >= 0 {
 		if r, found := c.find(sender, s.ID, s.Base); found {
 			m.acceptedBefore(c, p, &s, r.seq, r.timeMS)
 			return
@@ -40,6 +46,15 @@ func (m *Machine) send(c *conversation, p parked) {
 	}
 	m.accept(c, p, sender, &s)
 }
+
+// system tells whether an application may send, and which member it is then: -1 if it has not sent yet, so that there is no earlier copy either. It
+// keeps no base: without one, a copy is looked for as far back as that is done at all.
+func (m *Machine) system(c *conversation, who *Identity, s *frame.Send) (member int8, ok bool) {
+	s.Base = max(s.Base, c.head-min(c.head, uint64(m.cfg.LookbackMax)))
+	return c.memberOf(who.User), who.supervises(c.groupName())
+}
+
+const textNamesake = "a participant of the conversation has the same name; send under another one"
 
 // refuseSend refuses a message for good. If it is the one that is awaited, nothing waits for it any more.
 func (m *Machine) refuseSend(c *conversation, p parked, s *frame.Send, code uint64, text string) {
@@ -66,6 +81,13 @@ func (m *Machine) accept(c *conversation, p parked, sender int8, s *frame.Send) 
 	if !m.available {
 		m.refuseForNow(c, p, frame.ErrorUnavailable, textUnavailable)
 		return
+	}
+	if sender < 0 {
+		if sender = c.addMember(p.from.Who.User, p.from.Who.Role); sender < 0 {
+			m.refuseSend(c, p, s, frame.ErrorConflict, "the conversation has had too many participants")
+			return
+		}
+		m.touch(c).putState = true
 	}
 	off := len(m.out.Buf)
 	msg := frame.Message{Conv: c.id, Sender: m.userBytes(c, sender), Kind: frame.KindChat, ID: s.ID, Body: s.Body}

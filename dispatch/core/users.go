@@ -10,8 +10,8 @@ import (
 //
 // Invariant: a user in more is in one as well; the device there is not in the list, and no list is empty.
 type users struct {
-	one  [frame.RoleSupervisor + 1]map[string]frame.ConnID // by role, because a key without it takes two thirds of the room
-	more map[UserKey][]frame.ConnID                        // the other devices
+	one  [frame.RoleSystem + 1]map[string]frame.ConnID // by role, because a key without it takes two thirds of the room
+	more map[UserKey][]frame.ConnID                    // the other devices
 }
 
 func newUsers() users {
@@ -134,7 +134,7 @@ func (m *Machine) status(from Origin, f []byte, arrived int64) {
 	if len(s.User) > 0 {
 		agent = string(s.User)
 	}
-	if from.Who.Role != frame.RoleAgent && (from.Who.Role != frame.RoleSupervisor || len(s.User) == 0) || from.Who.Role == frame.RoleAgent && agent != from.Who.User {
+	if from.Who.Role != frame.RoleAgent && (from.Who.Role == frame.RoleVisitor || len(s.User) == 0) || from.Who.Role == frame.RoleAgent && agent != from.Who.User {
 		m.refuse(from.Conn, s.Ref, frame.ErrorForbidden, "agents say their own status, supervisors that of an agent whom they name")
 		return
 	}
@@ -143,7 +143,7 @@ func (m *Machine) status(from Origin, f []byte, arrived int64) {
 		return
 	}
 	capacity := int(min(s.Capacity, capacityMax))
-	by := Request{Conn: from.Conn, Ref: s.Ref, By: from.Who.User, Arrived: arrived}
+	by := Request{Conn: from.Conn, Ref: s.Ref, Who: from.Who, Arrived: arrived}
 	if from.Who.Role == frame.RoleAgent {
 		m.Say(Said{Agent: agent, Status: s.Status, Capacity: capacity, For: by})
 		return
@@ -168,5 +168,5 @@ func (m *Machine) watch(from Origin, f []byte, arrived int64) {
 	}
 	const limitMax = 200
 	m.out.Desk = append(m.out.Desk, DeskEvent{Kind: DeskWatch, Group: string(w.Group), Limit: int(min(w.Limit, limitMax)),
-		For: Request{Conn: from.Conn, Ref: w.Ref, By: from.Who.User, Arrived: arrived}})
+		For: Request{Conn: from.Conn, Ref: w.Ref, Who: from.Who, Arrived: arrived}})
 }

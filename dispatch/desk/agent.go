@@ -99,6 +99,9 @@ func (d *Desk) Serves(name string, groups []string) bool {
 	return a != nil && slices.ContainsFunc(groups, a.serves)
 }
 
+// Knows tells whether the agent is known: it has a device, serves somebody, or somebody said its status.
+func (d *Desk) Knows(name string) bool { return d.agents[name] != nil }
+
 // free tells whether the agent may be given one more.
 func (d *Desk) free(a *agent) bool {
 	return a.up && a.status == frame.AgentOnline && a.load() < d.capacity(a)

@@ -49,7 +49,7 @@ func (l *Loaded) checkBurst(ps *Problems, name string, rate, burst int64) {
 func (l *Loaded) checkHeld(ps *Problems) {
 	loops := l.Server.Loops
 	if loops == 0 {
-		loops = min(max(1, runtime.GOMAXPROCS(0)/2), 64)
+		loops = min(max(1, runtime.GOMAXPROCS(0)/2), 63)
 	}
 	least := 2 * l.Websocket.MaxMessage * Size(loops)
 	if l.Limits.Held >= least {

@@ -32,7 +32,7 @@ type Server struct {
 	Node             int      `name:"node" default:"0" min:"0" max:"1023" doc:"This node's number in connection ids."`
 	Listen           Address  `name:"listen" default:"127.0.0.1:8080" doc:"IP address and port for clients; without an address, every interface."`
 	ReusePort        bool     `name:"reuse_port" default:"false" doc:"Lets several server processes of one user listen on the same address (SO_REUSEPORT); the kernel deals the connections out. Each needs this option, and a store of its own."`
-	Loops            int      `name:"loops" default:"0" min:"0" max:"64" doc:"Event loops. 0: half of the processors."`
+	Loops            int      `name:"loops" default:"0" min:"0" max:"63" doc:"Event loops. 0: half of the processors."`
 	MaxConnections   int      `name:"max_connections" default:"1000000" min:"1" max:"16000000" doc:"Further connections are answered 503."`
 	AllowedOrigins   []string `name:"allowed_origins" doc:"Browser origins that may connect besides the server's own host, such as https://www.example.com or https://*.example.com; \"*\" allows all and is dangerous."`
 	ProxyProtocol    string   `name:"proxy_protocol" default:"off" one_of:"off mixed required" doc:"Which connections begin with a PROXY protocol header (version 1 or 2), which names the client. off: none. mixed: those from server.proxy_networks must, all others are clients themselves. required: the same, and all others are refused."`
