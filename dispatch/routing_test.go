@@ -9,6 +9,7 @@ import (
 	"github.com/switchyard-im/switchyard/dispatch"
 	"github.com/switchyard-im/switchyard/dispatch/auth"
 	"github.com/switchyard-im/switchyard/dispatch/desk"
+	"github.com/switchyard-im/switchyard/dispatch/hours"
 	"github.com/switchyard-im/switchyard/frame"
 )
 
@@ -75,4 +76,36 @@ func TestStrategyIsChecked(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// The clock of the test begins at midnight. Who comes before the group opens waits for the moment, and then gets the agent who was free all the time; who
+// comes after it gets one at once.
+func TestOpening(t *testing.T) {
+	h, err := hours.Parse("Mo-Su 00:05-12:00; zone UTC")
+	if err != nil {
+		t.Fatal(err)
+	}
+	withCenter(t, dispatch.Config{DefaultGroup: dispatch.GroupConfig{Hours: h, Outside: desk.OutsideQueue}}, func(c *center) {
+		agent := c.loginAs(auth.Identity{User: "a", Role: frame.RoleAgent, Groups: []string{"g"}, Expires: time.Now().Add(time.Hour)})
+		visitor := c.login("v", frame.RoleVisitor)
+		c.open(visitor, 1)
+		time.Sleep(4*time.Minute + 58*time.Second)
+		if c.last(agent, frame.TypeConversation) != nil {
+			t.Errorf("it was given away at %v", time.Now().UTC())
+		}
+		var p frame.Position
+		if err := p.Parse(c.last(visitor, frame.TypePosition)); err != nil || p.WaitMS < 1000 {
+			t.Errorf("%+v %v", p, err)
+		}
+		time.Sleep(4 * time.Second)
+		if c.last(agent, frame.TypeConversation) == nil {
+			t.Errorf("nobody has it at %v", time.Now().UTC())
+		}
+		early := c.shown(agent).Conv
+		c.open(visitor, 2)
+		time.Sleep(time.Second)
+		if got := c.shown(agent).Conv; got == early || got.IsZero() {
+			t.Errorf("the next one went to nobody: %v", got)
+		}
+	})
 }
