@@ -42,7 +42,7 @@ type Center struct {
 	profiles   profiles // has its own lock
 
 	quit    chan struct{}  // ends the ticker and the governor
-	wg      sync.WaitGroup // the runners, the desk, the ticker and the governor; Close waits
+	wg      sync.WaitGroup // the runners, the desk, the ticker, the governor and who forgets; Close waits
 	started atomic.Bool
 }
 
@@ -111,6 +111,7 @@ func (c *Center) Start() error {
 	}
 	c.wg.Go(c.desk.run)
 	c.wg.Go(c.tick)
+	c.wg.Go(c.forgetServed)
 	c.wg.Go(func() { c.governor.run(c.quit) })
 	c.started.Store(true)
 	return nil
@@ -177,7 +178,8 @@ func (c *Center) Close(ctx context.Context) error {
 	}
 }
 
-// Erase takes the name of a user out of closed conversations that are in memory, after their stored records were rewritten. When it returns, no further
+// Erase takes the name of a user out of closed conversations that are in memory, after their stored records were rewritten, and forgets what was said of it
+// and whom it served, or by whom it was. When it returns, no further
 // transaction brings the name back; those before it were committed in front of any that the caller begins then.
 func (c *Center) Erase(ctx context.Context, user string, convs []frame.ID) error {
 	c.escalation.forget(user, convs)
@@ -194,7 +196,7 @@ func (c *Center) Erase(ctx context.Context, user string, convs []frame.ID) error
 			}
 		}
 	}
-	return nil
+	return c.forgetUser(ctx, user)
 }
 
 // eraseAtOnce bounds what Erase puts into the mailboxes.

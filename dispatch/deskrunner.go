@@ -34,8 +34,8 @@ func newDeskRunner(c *Center) *deskRunner {
 // restore fills the desk with what people said of agents, and the conversations that were open, when the server stopped. Before run.
 func (d *deskRunner) restore() (int, error) {
 	d.desk.Tick(time.Now().UnixMilli())
-	if err := d.restoreSaid(); err != nil {
-		return 0, fmt.Errorf("dispatch: read what was said of the agents: %w", err)
+	if err := d.restoreMemos(); err != nil {
+		return 0, fmt.Errorf("dispatch: read what is remembered of agents and visitors: %w", err)
 	}
 	n, records := 0, core.NewOpenDecoder()
 	err := d.center.store.OpenConversations(func(conv frame.ID, state []byte) error {
@@ -55,8 +55,17 @@ func (d *deskRunner) restore() (int, error) {
 	return n, nil
 }
 
-// restoreSaid tells the desk what people said of agents before the server stopped. Nobody is there yet.
-func (d *deskRunner) restoreSaid() error {
+// restoreMemos tells the desk what people said of agents before the server stopped, and who served visitors last. Nobody is there yet.
+func (d *deskRunner) restoreMemos() error {
+	if err := d.center.store.Memos(core.ServedMemos, func(key string, value []byte) error {
+		s, err := core.DecodeServed(key, value)
+		if err == nil {
+			d.desk.Remember(s.Group, s.Visitor, s.Agent, s.EndedMS)
+		}
+		return err
+	}); err != nil {
+		return err
+	}
 	for _, prefix := range []string{core.CapacityMemos, core.StatusMemos} { // in this order: with a capacity alone the status is online
 		err := d.center.store.Memos(prefix, func(key string, value []byte) error {
 			s, err := core.DecodeSaid(key, value)

@@ -73,7 +73,7 @@ func (t Timer) desk() desk.Timer {
 // rules returns what the machines are told.
 func (g GroupConfig) rules() core.GroupRules {
 	timed := g.FirstReply.on() || g.IdleAgent.on() || g.IdleVisitor.on()
-	return core.GroupRules{Timed: timed, ReopenMS: g.Reopen.Milliseconds(), Texts: g.Texts}
+	return core.GroupRules{Timed: timed, Sticky: g.Sticky > 0, ReopenMS: g.Reopen.Milliseconds(), Texts: g.Texts}
 }
 
 func (t Timer) on() bool { return t.Warn > 0 || t.After > 0 }

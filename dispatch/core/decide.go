@@ -202,6 +202,7 @@ func (m *Machine) endByDesk(c *conversation, d *Decision) {
 
 // end closes the conversation with an event, which all but one connection get.
 func (m *Machine) end(c *conversation, e event, except frame.ConnID) (seq, timeMS uint64) {
+	m.keepAgent(c)
 	c.state = frame.StateClosed
 	d := m.detailedFor(c)
 	d.closedMS, d.waits, d.held, d.warned = m.now, desk.Nothing, false, false

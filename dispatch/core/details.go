@@ -8,6 +8,7 @@ import (
 // GroupRules is what a machine has to know of a group.
 type GroupRules struct {
 	Timed    bool                   // it has timers, so the desk is told who writes, and the record says who is waited for
+	Sticky   bool                   // who served a visitor last is remembered
 	ReopenMS int64                  // a closed conversation may go on within this time; 0: never
 	Texts    map[desk.Reason]string // what visitors are told, in the event closed for a reason, and in queued while the group is closed
 }

@@ -59,7 +59,7 @@ func runScript(t *testing.T, file string) {
 		t.Fatal(err)
 	}
 	h := newHarness(t, Config{ResumeMax: 100, LookbackMax: 200, Groups: map[string]GroupRules{
-		"timed": {Timed: true, ReopenMS: 1000, Texts: map[desk.Reason]string{desk.QueueFull: "try later", desk.OutOfHours: "we sleep"}},
+		"timed": {Timed: true, Sticky: true, ReopenMS: 1000, Texts: map[desk.Reason]string{desk.QueueFull: "try later", desk.OutOfHours: "we sleep"}},
 	}})
 	var out strings.Builder
 	for i, step := range strings.Split(strings.TrimSpace(string(text)), "\n\n") {
@@ -238,7 +238,7 @@ func (h *harness) print(out *strings.Builder, e *Effects) {
 		}
 	}
 	for _, m := range e.Memos {
-		fmt.Fprintf(out, "write memo %s %x\n", m.Key, m.Value)
+		fmt.Fprintf(out, "write memo %s\n", describeMemo(m))
 	}
 	for _, t := range e.Targets {
 		h.printFrames(out, fmt.Sprintf("to %d: ", t.Conn), e.Buf[t.Off:t.Off+t.Len])
@@ -274,6 +274,14 @@ func (h *harness) unackedEvent(u UnackedEvent) string {
 	default:
 		return who + fmt.Sprintf("reopened, acked %d of %d", u.Seq, u.Head)
 	}
+}
+
+func describeMemo(m Memo) string {
+	if !strings.HasPrefix(m.Key, ServedMemos) {
+		return fmt.Sprintf("%s %x", m.Key, m.Value)
+	}
+	s, err := DecodeServed(m.Key, m.Value)
+	return fmt.Sprintf("%s %+v %v", ServedMemos, s, err)
 }
 
 func (h *harness) printFrames(out *strings.Builder, prefix string, b []byte) {

@@ -1,9 +1,14 @@
 package desk
 
-// stickyHalf bounds what is remembered of visitors: twice as many; the older half is forgotten at once.
-const stickyHalf = 50_000
+import "maps"
 
-// sticky remembers who served a visitor last. Not across restarts, unless Remember is called.
+// StickyMost bounds what is remembered of visitors; the older half is forgotten at once.
+const (
+	StickyMost = 100_000
+	stickyHalf = StickyMost / 2
+)
+
+// sticky remembers who served a visitor last. After a restart it knows what Remember is told.
 type sticky struct{ young, old map[stickyKey]lastServed }
 
 type stickyKey struct{ group, visitor string }
@@ -35,11 +40,24 @@ func (s *sticky) get(k stickyKey, now int64) string {
 	return v.agent
 }
 
-// Remember tells who served a visitor until when; for a start, when conversations that ended are read from the store.
+// Remember tells who served a visitor until when; at a start, what was remembered before, the oldest first.
 func (d *Desk) Remember(group, visitor, agent string, endedMS int64) {
-	if keep := d.cfg.group(group).StickyMS; keep > 0 {
-		d.sticky.put(stickyKey{group, visitor}, lastServed{agent, endedMS + keep})
+	if d.cfg.Remembers(group, endedMS, d.now) {
+		d.sticky.put(stickyKey{group, visitor}, lastServed{agent, endedMS + d.cfg.group(group).StickyMS})
 	}
+}
+
+// Remembers tells whether what ended then still counts in the group.
+func (c Config) Remembers(group string, endedMS, nowMS int64) bool {
+	keep := c.group(group).StickyMS
+	return keep > 0 && endedMS+keep > nowMS
+}
+
+// ForgetUser forgets who served the visitor, and whom the agent served, of this name.
+func (d *Desk) ForgetUser(name string) {
+	of := func(k stickyKey, v lastServed) bool { return k.visitor == name || v.agent == name }
+	maps.DeleteFunc(d.sticky.young, of)
+	maps.DeleteFunc(d.sticky.old, of)
 }
 
 // lastAgent returns the free agent who served the visitor last and may serve it again, nil if there is none.
