@@ -29,7 +29,10 @@ const sendingTimeout = 2 * time.Second
 
 // endpointsFile is what notify.file holds. docs/notifications.md describes it.
 type endpointsFile struct {
-	Endpoints []endpointEntry `yaml:"endpoints"`
+	Endpoints  []endpointEntry        `yaml:"endpoints"`
+	Channels   []channelEntry         `yaml:"channels"`
+	Policies   map[string][]stepEntry `yaml:"policies"`
+	Escalation escalationEntry        `yaml:"escalation"`
 }
 
 type endpointEntry struct {
@@ -51,37 +54,76 @@ type endpointEntry struct {
 	MaxWaiting  config.Size       `yaml:"max_waiting"`
 }
 
-// notifyConfig gives sink/notify its configuration, and says who is told of what. It reads the file with the endpoints, and those with their secrets.
-func notifyConfig(c *config.Config, log *slog.Logger, reg prometheus.Registerer) (outward.Config, []outward.Subscription, error) {
-	cfg := outward.Config{DeadLetters: c.Notify.DeadLetters, StopTimeout: sendingTimeout, Logger: log, Registerer: reg}
-	if cfg.DeadLetters == "" {
-		cfg.DeadLetters = filepath.Join(c.Store.Dir, undeliveredFile)
+// notifyPlan is what the configuration says of notifications.
+type notifyPlan struct {
+	config        outward.Config
+	subscriptions []outward.Subscription
+	escalation    dispatch.EscalationConfig
+	missing       *missing
+	channels      []string
+}
+
+// notifyConfig reads the file with the endpoints, and those with their secrets.
+func notifyConfig(c *config.Config, log *slog.Logger, reg prometheus.Registerer) (p notifyPlan, err error) {
+	if p.missing, err = newMissing(reg); err != nil {
+		return p, err
+	}
+	p.config = outward.Config{DeadLetters: c.Notify.DeadLetters, StopTimeout: sendingTimeout, Logger: log, Registerer: reg}
+	if p.config.DeadLetters == "" {
+		p.config.DeadLetters = filepath.Join(c.Store.Dir, undeliveredFile)
 	}
 	if c.Notify.File == "" {
-		return cfg, nil, nil
+		return p, nil
 	}
 	text, err := os.ReadFile(c.Notify.File)
 	if err != nil {
-		return cfg, nil, fmt.Errorf("notify.file: %w", err)
+		return p, fmt.Errorf("notify.file: %w", err)
 	}
 	var file endpointsFile
 	if err := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(&file); err != nil {
-		return cfg, nil, fmt.Errorf("notify.file: %s: %w", c.Notify.File, err)
+		return p, fmt.Errorf("notify.file: %s: %w", c.Notify.File, err)
 	}
-	var subscriptions []outward.Subscription
+	if err := errors.Join(p.addEndpoints(&file), p.addChannels(&file)); err != nil {
+		return p, fmt.Errorf("notify.file: %w", err)
+	}
+	return p, nil
+}
+
+// addEndpoints takes those who are told of events.
+func (p *notifyPlan) addEndpoints(file *endpointsFile) error {
 	for i := range file.Endpoints {
 		e := &file.Endpoints[i]
 		if len(e.Events) == 0 {
-			return cfg, nil, fmt.Errorf(`notify.file: the endpoint %q has no events: name some, as message.created, conversation.* or "*"`, e.Name)
+			return fmt.Errorf(`the endpoint %q has no events: name some, as message.created, conversation.* or "*"`, e.Name)
 		}
 		secrets, err := e.allSecrets()
 		if err != nil {
-			return cfg, nil, fmt.Errorf("notify.file: the endpoint %q: secrets_file: %w", e.Name, err)
+			return fmt.Errorf("the endpoint %q: secrets_file: %w", e.Name, err)
 		}
-		cfg.Endpoints = append(cfg.Endpoints, e.endpoint(secrets))
-		subscriptions = append(subscriptions, outward.Subscription{Endpoint: e.Name, Types: e.Events})
+		p.config.Endpoints = append(p.config.Endpoints, e.endpoint(secrets))
+		p.subscriptions = append(p.subscriptions, outward.Subscription{Endpoint: e.Name, Types: e.Events})
 	}
-	return cfg, subscriptions, nil
+	return nil
+}
+
+// addChannels takes those by which somebody is told of what he has not acked.
+func (p *notifyPlan) addChannels(file *endpointsFile) error {
+	escalation, templates, err := file.escalationConfig()
+	if err != nil {
+		return err
+	}
+	for i := range file.Channels {
+		c := &file.Channels[i]
+		e, err := c.endpoint(p.missing, templates[c.Endpoint.Name])
+		if err != nil {
+			return fmt.Errorf("the channel %q: %w", c.Endpoint.Name, err)
+		}
+		p.config.Endpoints = append(p.config.Endpoints, e)
+		p.channels = append(p.channels, c.Endpoint.Name)
+	}
+	p.escalation = escalation
+	p.escalation.Notice = missedNotice
+	return nil
 }
 
 // allSecrets are those in the file of the endpoints and those in a file of their own, one in a line.
@@ -111,6 +153,7 @@ func (e *endpointEntry) endpoint(secrets []string) outward.Endpoint {
 
 // notifying is the notifier of a running server, and the goroutine that sends.
 type notifying struct {
+	notifyPlan
 	notifier *outward.Notifier
 	events   *outward.Events    // nil if nobody is told of anything
 	cancel   context.CancelFunc // ends the sending; what waits is sent by the next server
@@ -132,18 +175,18 @@ func checkNotify(cfg *config.Config) error {
 
 // newNotifying checks everything that the configuration says of notifications, and reads its files.
 func newNotifying(cfg *config.Config, q outward.Queue, log *slog.Logger, reg prometheus.Registerer) (*notifying, error) {
-	c, subscriptions, err := notifyConfig(cfg, log, reg)
+	p, err := notifyConfig(cfg, log, reg)
 	if err != nil {
 		return nil, err
 	}
-	n := &notifying{done: make(chan struct{})}
-	if len(subscriptions) > 0 {
-		n.events, err = outward.NewEvents(subscriptions, log)
+	n := &notifying{notifyPlan: p, done: make(chan struct{})}
+	if len(p.subscriptions) > 0 {
+		n.events, err = outward.NewEvents(p.subscriptions, log)
 	}
 	if err != nil {
 		return nil, err
 	}
-	n.notifier, err = outward.New(c, q)
+	n.notifier, err = outward.New(p.config, q)
 	return n, err
 }
 
@@ -153,6 +196,7 @@ func startNotifying(cfg *config.Config, st *sink.Store, log *slog.Logger, reg pr
 	if err != nil {
 		return nil, err
 	}
+	n.escalation.Queued = func() (map[string]bool, error) { return queuedIn(st.Notices(), n.channels) }
 	ctx, cancel := context.WithCancel(context.Background())
 	n.cancel = cancel
 	go func() { // until cancel; server.stop waits

@@ -32,8 +32,16 @@ type hookServer struct {
 	t      *testing.T
 	status atomic.Int32 // of its answers
 
+	loose bool // it takes other JSON too, which goes to raw
+
 	mu  sync.Mutex
-	got []hooked
+	got []hooked // guarded by mu, as what follows
+	raw []rawHooked
+}
+
+type rawHooked struct {
+	id   string
+	body []byte
 }
 
 type hooked struct {
@@ -74,7 +82,21 @@ func (h *hookServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.loose && x.ID == "" {
+		h.raw = append(h.raw, rawHooked{id: r.Header.Get("Webhook-Id"), body: body})
+		return
+	}
 	h.got = append(h.got, x)
+}
+
+// types waits until notifications of these types have come, in this order.
+func (h *hookServer) types(want ...string) {
+	h.t.Helper()
+	for i, x := range h.await(len(want)) {
+		if i < len(want) && x.Type != want[i] {
+			h.t.Errorf("%s comes where %s should", x.Type, want[i])
+		}
+	}
 }
 
 // await waits until so many notifications were taken.

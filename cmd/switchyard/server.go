@@ -140,10 +140,13 @@ func (s *server) startCenter(verifier *auth.Verifier) (err error) {
 	}
 	groups.Put(&c)
 	c.Memory = memory.NewGauge(limit).Used
-	s.center, err = dispatch.New(c, s.reads(s.cfg.Pools.Reads.Workers), conns{s.net}, verifier, s.log, s.metrics.parts)
+	c.Escalation = s.notify.Load().escalation
+	st := s.reads(s.cfg.Pools.Reads.Workers)
+	s.center, err = dispatch.New(c, st, conns{s.net}, verifier, s.log, s.metrics.parts)
 	if err != nil {
 		return err
 	}
+	s.notify.Load().missing.serve(s.center, st)
 	s.handler.gate, s.handler.trace = s.center.Gate(), s.center.SessionID
 	return s.center.Start()
 }

@@ -34,7 +34,8 @@ var elsewhere = map[string]string{
 func TestEveryOptionArrives(t *testing.T) {
 	given := func(c *config.Config) string {
 		h, err := historyConfig(c, nil, nil)
-		n, _, nerr := notifyConfig(c, nil, nil)
+		p, nerr := notifyConfig(c, nil, nil)
+		n := p.config
 		return fmt.Sprintf("%+v %+v %+v", netserverConfig(c), sinkConfig(c, nil, nil), dispatchConfig(c, 1)) + fmt.Sprintln(apiConfig(c)) + fmt.Sprintf("%+v %v %+v %v", h, err, n, nerr)
 	}
 	def := config.Default()

@@ -140,7 +140,7 @@ type History struct {
 
 // Notify is who is told.
 type Notify struct {
-	File        string `name:"file" doc:"A YAML file with the endpoints and the events that each gets; docs/notifications.md describes it. Empty: nobody is told."`
+	File        string `name:"file" doc:"A YAML file with the endpoints and the events that each gets, and with the channels by which those are told who did not ack a message; docs/notifications.md describes it. Empty: nobody is told."`
 	DeadLetters string `name:"dead_letters" doc:"The file for what could not be delivered, as JSON lines; POST /notify/replay on the admin address sends it again. Empty: notify-dead-letters.jsonl in store.dir."`
 }
 
