@@ -134,12 +134,14 @@ func (d *deskRunner) event(e *core.DeskEvent) {
 		d.desk.Hold(e.Conv, e.Agent, e.On)
 	case core.DeskAgentUp:
 		d.desk.AgentUp(e.Agent, profile(e))
+		d.tellStatus(e.Agent)
 	case core.DeskAgentDown:
 		d.desk.AgentDown(e.Agent)
 	case core.DeskSay:
 		err = d.say(e)
 	case core.DeskStatus:
 		d.desk.Status(e.Agent, e.Status, e.Capacity)
+		d.tellStatus(e.Agent)
 	case core.DeskClaim:
 		err = d.desk.Claim(e.Conv, e.Agent)
 	case core.DeskTransfer:
@@ -182,6 +184,17 @@ func (d *deskRunner) say(e *core.DeskEvent) error {
 	said := core.Said{Agent: e.Agent, Status: e.Status, Capacity: e.Capacity, For: e.For}
 	d.center.ownerOfUser(core.UserKey{Role: frame.RoleAgent, Name: e.Agent}).inbox.put(control{kind: ctlSay, said: &said})
 	return nil
+}
+
+// tellStatus tells all devices of an agent what counts now, by way of its machine, so that what comes last is right.
+func (d *deskRunner) tellStatus(agent string) {
+	a, _ := d.desk.Agent(agent)
+	if !a.Connected {
+		return
+	}
+	f := frame.Status{Status: a.Status, Capacity: uint64(a.Capacity), User: []byte(agent)}
+	key := core.UserKey{Role: frame.RoleAgent, Name: agent}
+	d.center.ownerOfUser(key).inbox.put(control{kind: ctlNotify, user: key, frames: f.Append(nil)})
 }
 
 // carryOut sends what was decided to the shards. Who asked about a conversation is answered by its shard, with the last decision about it.

@@ -31,7 +31,7 @@ const (
 	TypeHistory      Type = 0x28 // C->S
 	TypePage         Type = 0x29 // S->C
 	TypePresence     Type = 0x30 // S->C
-	TypeStatus       Type = 0x31 // C->S
+	TypeStatus       Type = 0x31 // both
 	TypeClaim        Type = 0x32 // C->S
 	TypeTransfer     Type = 0x33 // C->S
 	TypeHold         Type = 0x34 // C->S

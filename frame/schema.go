@@ -98,7 +98,7 @@ var schemas = []schema{
 		{name: "partial_from", kind: fieldUint, optional: true}}},
 	{TypePresence, "presence", "server", []field{
 		{name: "conv", kind: fieldID}, {name: "user", kind: fieldText, limit: MaxName}, {name: "online", kind: fieldBool}}},
-	{TypeStatus, "status", "client", []field{
+	{TypeStatus, "status", "both", []field{
 		{name: "ref", kind: fieldUint}, {name: "status", kind: fieldByte}, {name: "capacity", kind: fieldUint},
 		{name: "user", kind: fieldText, limit: MaxName, optional: true}}},
 	{TypeClaim, "claim", "client", []field{

@@ -31,6 +31,42 @@ func (i *installation) arrive(agent string) *wire {
 	return w
 }
 
+// expectStatus skips to a status that says this.
+func (w *wire) expectStatus(status frame.AgentStatus, capacity uint64) {
+	w.t.Helper()
+	for {
+		var s frame.Status
+		if err := s.Parse(w.expect(frame.TypeStatus)); err != nil {
+			w.t.Fatal(err)
+		}
+		if s.Status == status && s.Capacity == capacity && string(s.User) == "ann" && s.Ref == 0 {
+			return
+		}
+	}
+}
+
+// TestStatusIsToldToAllDevices: whoever says it, on whichever device, and to those that come later.
+func TestStatusIsToldToAllDevices(t *testing.T) {
+	i := newInstallation(t)
+	p, _ := i.start()
+	phone, desk := i.login("ann", frame.RoleAgent), i.login("ann", frame.RoleAgent)
+	for _, w := range []*wire{phone, desk} {
+		w.expectStatus(frame.AgentOnline, 5)
+	}
+	phone.says(frame.AgentAway, 2, "")
+	for _, w := range []*wire{phone, desk} {
+		w.expectStatus(frame.AgentAway, 2)
+	}
+	i.login("sue", frame.RoleSupervisor).says(frame.AgentBusy, 0, "ann")
+	for _, w := range []*wire{phone, desk, i.login("ann", frame.RoleAgent)} {
+		w.expectStatus(frame.AgentBusy, 2)
+	}
+	p.signal(syscall.SIGKILL)
+	p, _ = i.start()
+	i.login("ann", frame.RoleAgent).expectStatus(frame.AgentBusy, 2)
+	p.signal(syscall.SIGKILL)
+}
+
 // says sends a status and waits for its ack.
 func (w *wire) says(status frame.AgentStatus, capacity uint64, of string) {
 	w.t.Helper()

@@ -39,6 +39,15 @@ func (d *Desk) Agents(group string) []AgentState {
 	return list
 }
 
+// Agent returns one agent, as it were in no group; false if the desk does not know it.
+func (d *Desk) Agent(name string) (AgentState, bool) {
+	a := d.agents[name]
+	if a == nil {
+		return AgentState{}, false
+	}
+	return d.show(a, nil), true
+}
+
 func (d *Desk) show(a *agent, g *group) AgentState {
 	s := AgentState{Name: a.name, Connected: a.up, Status: a.status, Manual: a.manual, Load: a.load(), Capacity: d.capacity(a)}
 	if !a.up {
