@@ -16,6 +16,7 @@ type slowCommand struct {
 	Warmup    time.Duration `default:"3s" help:"Load before the first window."`
 	Duration  time.Duration `default:"12s" help:"Length of each of the two windows."`
 	Stalled   int           `default:"100" help:"Clients that stop reading when the second window begins."`
+	Control   bool          `help:"They go on reading: tells by how much the two windows differ when nobody stalls."`
 	FloodSize int           `default:"8192" help:"Bytes of the body of a message to those."`
 	FloodRate float64       `default:"40" help:"Messages per second to each of those."`
 	Flood     time.Duration `default:"5s" help:"How long those get messages, from the beginning of each window: about what the server takes to end them, so that both windows have the same load."`
@@ -34,7 +35,7 @@ func (c *slowCommand) Run(ctx context.Context, t *terminal) error {
 	rep, err := slow.Run(ctx, slow.Config{
 		Chat: chat.Config{URL: c.URL, Key: key, Pairs: c.Pairs, Rate: c.Rate, Warmup: c.Warmup, Duration: c.Duration, Threads: c.Threads, Server: c.source(),
 			Progress: chatProgress(t, c.Pairs, chat.Progress{})},
-		Stalled: c.Stalled, FloodSize: c.FloodSize, FloodRate: c.FloodRate, Flood: c.Flood, Stall: c.Stall, Admin: c.Admin,
+		Stalled: c.Stalled, Control: c.Control, FloodSize: c.FloodSize, FloodRate: c.FloodRate, Flood: c.Flood, Stall: c.Stall, Admin: c.Admin,
 	})
 	return t.finish(rep, err, c.JSON)
 }

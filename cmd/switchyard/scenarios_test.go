@@ -104,6 +104,22 @@ func TestClientsThatStopReading(t *testing.T) {
 	}
 }
 
+// TestClientsThatGoOnReading is the control of it: nobody is ended.
+func TestClientsThatGoOnReading(t *testing.T) {
+	i := newInstallation(t)
+	_, admin := i.start()
+	rep, err := slow.Run(t.Context(), slow.Config{
+		Chat: chat.Config{URL: "ws://" + i.listen + "/v1/ws", Key: i.signer(), Pairs: 20, Rate: 200, Duration: time.Second, Drain: patience},
+		Control: true, Stalled: 10, FloodSize: 1 << 10, FloodRate: 50, Flood: time.Second, Stall: time.Second, Within: patience, Admin: admin,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !rep.OK() || rep.Open != 10 || len(rep.Ends) > 0 || rep.Ratio == 0 || rep.Flood[1] == 0 {
+		t.Errorf("%+v, %+v", rep, rep.Chat)
+	}
+}
+
 // signer signs tokens for the installation's servers.
 func (i *installation) signer() *token.Signer {
 	i.t.Helper()
