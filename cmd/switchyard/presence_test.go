@@ -167,3 +167,64 @@ func TestPresenceIsALease(t *testing.T) {
 		})
 	}
 }
+
+// TestTypingPreview: of the texts of somebody who types, and of the marks of somebody who reads, what comes together is merged, the last one always comes, in
+// order, and nothing of it is in the history.
+func TestTypingPreview(t *testing.T) {
+	i := newInstallation(t)
+	p, _ := i.start()
+	ann, vic := i.arrive("ann"), i.login("vic", frame.RoleVisitor)
+	conv := vic.open(1)
+	vic.assignee()
+	ann.frames((&frame.Attach{Ref: 3, Conv: conv}).Append(nil))
+	ann.expect(frame.TypeResumed)
+
+	const count = 300
+	var typed, sent []byte
+	for n := range count {
+		text := fmt.Sprintf("%03d", n)
+		typed = (&frame.Signal{Conv: conv, Name: []byte("typing"), Body: append([]byte{0xa3}, text...)}).Append(typed)
+		sent = (&frame.Send{Ref: uint64(100 + n), Conv: conv, Level: 2, ID: frame.ID{byte(n), byte(n >> 8), 1}, Base: 2, Body: []byte{0xc0}}).Append(sent)
+	}
+	vic.frames(typed)
+	last := ""
+	for n := 0; last != "299"; n++ {
+		var s frame.Signaled
+		if err := s.Parse(ann.expect(frame.TypeSignaled)); err != nil {
+			t.Fatal(err)
+		}
+		text := string(s.Body[1:])
+		if text <= last || string(s.Sender) != "vic" || n == count {
+			t.Fatalf("after %q came %q of %s", last, text, s.Sender)
+		}
+		last = text
+	}
+
+	vic.frames(sent)
+	var m frame.Message
+	for m.Seq < 2+count {
+		if err := m.Parse(ann.expect(frame.TypeMessage)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if m.Seq != 2+count || m.Prev != 1+count {
+		t.Errorf("the last message is %d after %d: what was typed takes a place among the messages", m.Seq, m.Prev)
+	}
+	var marks []byte
+	for seq := range uint64(count) {
+		marks = (&frame.Mark{Type: frame.TypeDelivered, Conv: conv, Seq: 3 + seq}).Append(marks)
+		marks = (&frame.Mark{Type: frame.TypeRead, Conv: conv, Seq: 3 + seq}).Append(marks)
+	}
+	ann.frames(marks)
+	var r, before frame.Receipt
+	for n := 0; r.Read != 2+count; n++ {
+		if err := r.Parse(vic.expect(frame.TypeReceipt)); err != nil {
+			t.Fatal(err)
+		}
+		if r.Delivered < before.Delivered || r.Read < before.Read || r.Delivered < r.Read || n == 2*count {
+			t.Fatalf("after %+v came %+v, receipt %d for %d marks", before, r, n, 2*count)
+		}
+		before = r
+	}
+	p.signal(syscall.SIGKILL)
+}
