@@ -1,6 +1,7 @@
 package dispatch_test
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"testing"
@@ -108,4 +109,42 @@ func TestOpening(t *testing.T) {
 			t.Errorf("the next one went to nobody: %v", got)
 		}
 	})
+}
+
+// A step of priority counts as much waiting as the group says: the second visitor comes 30 seconds after the first, with one step more.
+func TestAge(t *testing.T) {
+	for age, want := range map[time.Duration]string{0: "second", 10 * time.Second: "first"} {
+		withCenter(t, dispatch.Config{DefaultGroup: dispatch.GroupConfig{Age: age}}, func(c *center) {
+			c.open(c.login("first", frame.RoleVisitor), 1)
+			time.Sleep(30 * time.Second)
+			details, err := frame.AppendBody(nil, map[string]any{"priority": 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.send(c.login("second", frame.RoleVisitor), (&frame.Open{Ref: 7, Key: frame.ID{2}, Group: []byte("g"), Details: details}).Append(nil))
+			agent := c.loginAs(auth.Identity{User: "a", Role: frame.RoleAgent, Groups: []string{"g"}, Capacity: 1, Expires: time.Now().Add(time.Hour)})
+			time.Sleep(time.Second)
+			if got := string(c.shown(agent).Visitor); got != want {
+				t.Errorf("age %v: %s is first, want %s", age, got, want)
+			}
+		})
+	}
+}
+
+// An agent who never answers loses the conversation each second; as the only one it gets it back after the time that the group says.
+func TestAvoid(t *testing.T) {
+	for avoid, want := range map[time.Duration]int{0: 1, 4 * time.Second: 10} {
+		group := dispatch.GroupConfig{Avoid: avoid, FirstReply: dispatch.Timer{After: time.Second}}
+		withCenter(t, dispatch.Config{DefaultGroup: group}, func(c *center) {
+			c.loginAs(auth.Identity{User: "a", Role: frame.RoleAgent, Groups: []string{"g"}, Expires: time.Now().Add(time.Hour)})
+			visitor := c.login("v", frame.RoleVisitor)
+			c.open(visitor, 1)
+			time.Sleep(50*time.Second - 500*time.Millisecond)
+			c.nets.mu.Lock()
+			defer c.nets.mu.Unlock()
+			if got := bytes.Count(visitor.out, []byte("assigned")); got < want*8/10 || got > want {
+				t.Errorf("avoid %v: assigned %d times, want %d", avoid, got, want)
+			}
+		})
+	}
 }

@@ -18,6 +18,7 @@ offline_grace: 1s
 groups:
   late: {first_reply: {warn: 1s, after: 2s}}
   idle: {idle_visitor: {warn: 1s, after: 2s}, texts: {visitor_idle: are you there?}, reopen: 1h}
+  mute: {idle_agent: {after: 1s, then: close}, texts: {agent_idle: sorry}}
   full: {max_queue: 1, fallback: spare, texts: {queue_full: all lines are busy}}
   spare: {max_queue: 1, texts: {queue_full: not this one}}
   own: {strategy: manual}
@@ -40,6 +41,7 @@ func TestGroups(t *testing.T) {
 		for name, test := range map[string]func(*groupTest){
 			"a late agent loses it":       (*groupTest).lateAgent,
 			"an idle visitor is closed":   (*groupTest).idleVisitor,
+			"an idle agent":               (*groupTest).idleAgent,
 			"a full queue":                (*groupTest).fullQueue,
 			"agents claim":                (*groupTest).manual,
 			"out of hours: refused":       (*groupTest).refusedOutOfHours,
@@ -179,15 +181,30 @@ func (g *groupTest) idleVisitor() {
 	a, v := g.agent("idle-ann", "idle"), g.visitor("idle-vic")
 	conv := v.opens("idle", 1, nil)
 	v.happens(conv, "assigned")
-	a.frames((&frame.Resume{Ref: 6, Conv: conv}).Append(nil))
-	a.expect(frame.TypeResumed)
-	a.frames((&frame.Send{Ref: 7, Conv: conv, Level: 2, ID: frame.ID{1}, Body: frame.AppendText(nil, "hello")}).Append(nil))
-	a.expect(frame.TypeAck)
+	a.replies(conv)
 	g.entries(v.happens(conv, "warned"), map[string]any{"reason": "visitor_idle", "agent": "idle-ann"})
 	g.entries(v.happens(conv, "closed"), map[string]any{"reason": "visitor_idle", "text": "are you there?", "by": nil})
 	v.frames((&frame.Reopen{Ref: 8, Conv: conv}).Append(nil))
 	v.expect(frame.TypeAck)
 	g.entries(v.happens(conv, "assigned"), map[string]any{"agent": "idle-ann"})
+}
+
+// replies makes an agent who has just got a conversation say something.
+func (w *wire) replies(conv frame.ID) {
+	w.t.Helper()
+	w.frames((&frame.Resume{Ref: 6, Conv: conv}).Append(nil))
+	w.expect(frame.TypeResumed)
+	w.frames((&frame.Send{Ref: 7, Conv: conv, Level: 2, ID: frame.ID{1}, Body: frame.AppendText(nil, "hello")}).Append(nil))
+	w.expect(frame.TypeAck)
+}
+
+func (g *groupTest) idleAgent() {
+	a, v := g.agent("mute-ann", "mute"), g.visitor("mute-vic")
+	conv := v.opens("mute", 1, nil)
+	v.happens(conv, "assigned")
+	a.replies(conv)
+	v.frames((&frame.Send{Ref: 7, Conv: conv, Level: 2, ID: frame.ID{1}, Body: frame.AppendText(nil, "why?")}).Append(nil))
+	g.entries(v.happens(conv, "closed"), map[string]any{"reason": "agent_idle", "text": "sorry", "by": nil})
 }
 
 func (g *groupTest) fullQueue() {

@@ -137,3 +137,25 @@ func TestDecisionsDoNotSearch(t *testing.T) {
 		t.Errorf("a decision costs %v with 500 agents, %v with 8,000", small, large)
 	}
 }
+
+// BenchmarkOpening is the moment in which a group opens that 100,000 wait for, with 1,000 agents who are free: they are given away in one call.
+func BenchmarkOpening(b *testing.B) {
+	for b.Loop() {
+		b.StopTimer()
+		day := shift{open: 1000, period: 10_000}
+		d := New(Config{DefaultCapacity: 5, Default: GroupConfig{Hours: day, Outside: OutsideQueue}})
+		d.Tick(2000)
+		for i := range 1000 {
+			d.AgentUp(fmt.Sprintf("agent%d", i), Profile{Groups: []string{"group"}})
+		}
+		for i := range manyQueued {
+			d.Opened(Request{Conv: number(i), Group: "group", Visitor: "visitor", AtMS: 2000, Priority: i % 3})
+		}
+		d.Take()
+		b.StartTimer()
+		d.Tick(10_000)
+		if got := len(d.Take()); got != 5000 {
+			b.Fatalf("%d were given away", got)
+		}
+	}
+}

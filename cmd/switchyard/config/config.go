@@ -160,7 +160,7 @@ type Conversations struct {
 // Routing is the desk.
 type Routing struct {
 	Capacity int    `name:"capacity" default:"5" min:"1" max:"10000" doc:"Conversations that an agent takes at a time, unless the token or the agent says otherwise."`
-	File     string `name:"file" doc:"A YAML file that says how each group's conversations are assigned; see docs/operations.md. Empty: to the least active agent in every group."`
+	File     string `name:"file" doc:"A YAML file that says how each group works: who gets conversations, hours, timers; see docs/operations.md. Empty: the least active agent does, at any time."`
 }
 
 // Overload is what the server bears.
