@@ -247,7 +247,9 @@ type notifyingTx struct {
 
 func (t notifyingTx) Messages(conv frame.ID, first, last uint64, frames []byte) {
 	t.tx.Messages(conv, first, last, frames)
-	t.events.Messages(t.tx.Tx, conv, frames)
+	if !conv.AreNotes() { // who is told may pass it on to the visitor
+		t.events.Messages(t.tx.Tx, conv, frames)
+	}
 }
 
 var _ dispatch.Tx = notifyingTx{}

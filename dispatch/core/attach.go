@@ -55,6 +55,9 @@ func (m *Machine) resumeFrom(c *conversation, p parked, ref, after uint64) {
 	if after < c.head {
 		m.out.Jobs = append(m.out.Jobs, Job{Op: JobReplay, Conv: c.id, Conn: p.from.Conn, After: after, Upto: c.head})
 	}
+	if c.areNotes() {
+		m.staff.add(c.id, p.from.Conn, p.from.Who)
+	}
 	m.showMarks(c, p.from.Conn, member)
 	m.touch(c).presence = true
 }
@@ -175,6 +178,7 @@ func (m *Machine) Unattached(conv frame.ID, conn frame.ConnID) {
 func (m *Machine) gone(c *conversation, conn frame.ConnID) {
 	if c.detach(conn) {
 		m.touch(c).presence = true
+		m.staff.remove(c.id, conn)
 	}
 }
 
@@ -226,6 +230,12 @@ func (m *Machine) history(c *conversation, p parked) {
 	}
 	if member < 0 {
 		m.audit(AuditRead, c, p.from.Who)
+	}
+	if c.head == 0 { // notes of which there are none
+		off := len(m.out.Buf)
+		m.out.Buf = (&frame.Page{Ref: h.Ref, Conv: c.id}).Append(m.out.Buf)
+		m.to(p.from.Conn, off)
+		return
 	}
 	limit := cmp.Or(h.Limit, frame.DefaultHistory)
 	// Bounded by the head of this batch: when the page is read everything up to it is durable, and what came later may not be.

@@ -6,7 +6,7 @@ import "github.com/switchyard-im/switchyard/frame"
 type Audit struct {
 	Action AuditAction
 	By     string
-	Conv   frame.ID
+	Conv   frame.ID // or its notes
 	Group  string // that the conversation is in now
 	Agent  string // who has it now; empty: nobody
 
@@ -22,6 +22,7 @@ const (
 	AuditWatch    AuditAction = "watch"     // follows it without taking part
 	AuditRead     AuditAction = "read"      // asked for a page of its history
 	AuditJoin     AuditAction = "join"      // takes part
+	AuditNote     AuditAction = "note"      // wrote one
 	AuditTakeOver AuditAction = "take_over" // has it
 	AuditTransfer AuditAction = "transfer"  // gave it to an agent or into a queue
 	AuditClose    AuditAction = "close"
@@ -34,7 +35,11 @@ func (m *Machine) audit(action AuditAction, c *conversation, who *Identity) {
 	if who.Role != frame.RoleSupervisor {
 		return
 	}
-	a := Audit{Action: action, By: who.User, Conv: c.id, Group: c.groupName()}
+	a := Audit{Action: action, By: who.User, Conv: c.id}
+	if c.areNotes() {
+		c = m.convs[c.id.Host()] // loaded, or nobody would have been admitted
+	}
+	a.Group = c.groupName()
 	if c.agent >= 0 {
 		a.Agent = c.members[c.agent].user
 	}

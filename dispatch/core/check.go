@@ -8,7 +8,7 @@ import (
 
 // check verifies the invariants that conversation lists.
 func (c *conversation) check() error {
-	if len(c.waiting()) > 0 && c.load != loading && c.load != looking && c.load != cold {
+	if len(c.waiting()) > 0 && c.load == loaded {
 		return c.broken(6, "events wait although it is loaded")
 	}
 	if t := c.trouble; t != nil && len(t.waiting)+len(t.barriers) == 0 && !t.resync && t.wideMS == 0 {
@@ -17,7 +17,7 @@ func (c *conversation) check() error {
 	if c.load != loaded && c.load != looking || len(c.members) == 0 {
 		return nil
 	}
-	if int(c.agent) >= len(c.members) {
+	if int(c.agent) >= len(c.members) || c.areNotes() && (c.agent >= 0 || c.state != stateNotes) {
 		return c.broken(1, "the agent is no member")
 	}
 	if (c.state == 1 && c.agent >= 0) || (c.state == 2 && c.agent < 0) {

@@ -10,19 +10,20 @@ import (
 type load uint8
 
 const (
-	cold    load = iota // nothing: the next event asks the store
-	loading             // a JobLoad is under way, events wait
-	looking             // loaded, but a JobLookup is under way, events wait
-	loaded              // events are handled as they come
+	cold     load = iota // nothing: the next event asks the store
+	loading              // a JobLoad is under way, events wait
+	looking              // loaded, but a JobLookup is under way, events wait
+	loaded               // events are handled as they come
+	awaiting             // notes that are loaded, but their host is not: events wait
 )
 
 // conversation is what a machine holds of one conversation.
 //
 // Invariants, checked by check:
-//  1. loaded or looking: members[0] is the visitor, and agent is a member or -1.
+//  1. loaded or looking: members[0] is the visitor, and agent is a member or -1. Notes have no visitor and no agent.
 //  2. StateAssigned has an agent, StateQueued has none.
 //  3. window holds every message of (floor, head], ascending, and no other.
-//  4. No connection is attached twice. attached[i].member is a valid index or -1 (a supervisor).
+//  4. No connection is attached twice. attached[i].member is a valid index or -1 (a supervisor, and whoever follows notes).
 //  5. A member's marks do not pass head, and read <= delivered.
 //  6. Nothing waits when it is loaded; when it is cold only what the server itself wants, until Tick asks again.
 //  7. trouble is nil if there is nothing in it.
@@ -169,7 +170,7 @@ func (mb *member) key() UserKey { return UserKey{Role: mb.role, Name: mb.user} }
 type attachment struct {
 	conn     frame.ConnID
 	after    uint64 // catching: delivered up to here
-	member   int8   // index in members, -1: a supervisor who watches
+	member   int8   // index in members, -1: a supervisor who watches, or notes
 	catching bool   // a replay is under way: no live deliveries until it has reached head
 }
 
@@ -215,6 +216,7 @@ type batchState struct {
 	marks        uint64 // bit set of members whose marks rose
 	left         uint64 // bit set of members who had it before
 	presence     bool   // somebody was attached or detached
+	moved        bool   // it went into another group
 	markConn     frame.ConnID
 }
 
@@ -276,9 +278,12 @@ func (c *conversation) detach(conn frame.ConnID) bool {
 	return true
 }
 
-// mayTakePart tells whether the identity may send; its member index is valid then.
+// mayTakePart tells whether the identity may send; its member index is valid then, but for notes.
 func (c *conversation) mayTakePart(who *Identity) (int8, bool) {
 	i := c.memberOf(who.User)
+	if c.areNotes() {
+		return i, true // see admits; -1: becomes a member by writing
+	}
 	if i < 0 || c.members[i].role != who.Role {
 		return -1, false
 	}
@@ -293,6 +298,9 @@ func (c *conversation) takesPart(i int8) bool {
 // mayFollow tells whether the identity may attach, page the history and close: who takes part, and supervisors of the group. The
 // index is -1 for a supervisor.
 func (c *conversation) mayFollow(who *Identity) (int8, bool) {
+	if c.areNotes() {
+		return -1, true // see admits
+	}
 	if i, ok := c.mayTakePart(who); ok {
 		return i, true
 	}

@@ -20,7 +20,8 @@ func idBlock(pad byte) (b [sha256.BlockSize]byte) {
 	return b
 }
 
-// ConversationID derives the id of the conversation that user opens with key: the first half of HMAC-SHA256 over the user, a zero and the key.
+// ConversationID derives the id of the conversation that user opens with key: the first half of HMAC-SHA256 over the user, a zero and the key, without its
+// lowest bit, see frame.ID.Notes.
 // The same user and key give the same conversation, so a retried open finds it; other users cannot name it, because the user comes from the token.
 //
 // It is made of two plain hashes on the stack: crypto/hmac allocates 1.1 KB, for each open on the loop and again in the machine.
@@ -30,5 +31,5 @@ func ConversationID(user string, key frame.ID) frame.ID {
 	sum := sha256.Sum256(inner)
 	outer := append(append(buf[:0], idOuter[:]...), sum[:]...)
 	sum = sha256.Sum256(outer)
-	return frame.ID(sum[:len(frame.ID{})])
+	return frame.ID(sum[:len(frame.ID{})]).Host()
 }

@@ -163,10 +163,11 @@ func (m *Machine) tellLeft(c *conversation, left uint64) {
 	}
 }
 
-// Dismiss ends the attachments of an agent who has left, once that is durable: if the commit failed, the agent has the conversation as before.
+// Dismiss ends the attachments of those who have left, once that is durable: if the commit failed, they have the conversation as before.
 func (m *Machine) Dismiss(conv frame.ID) {
 	if c := m.convs[conv]; c != nil && !c.resync() {
 		m.dismissPast(c)
+		m.dismissStaff(c)
 	}
 }
 
@@ -190,6 +191,7 @@ func (m *Machine) dismissPast(c *conversation) {
 func (m *Machine) moveTo(c *conversation, group string, e *event) {
 	if group != "" && group != c.groupName() {
 		c.group = m.groupOf(group)
+		m.touch(c).moved = true
 		e.Group = group
 	}
 }

@@ -17,7 +17,7 @@ type Effects struct {
 	Jobs    []Job       // reads of the store
 	Desk    []DeskEvent // for the desk
 	Users   []UserEvent // for the machines that own the users
-	Left    []frame.ID  // conversations whose agent has left: Dismiss
+	Left    []frame.ID  // conversations that an agent, or followers of the notes, have left: Dismiss
 	Unacked []UnackedEvent
 
 	Audit []Audit // what supervisors did

@@ -24,7 +24,7 @@ func (c *conversation) eraseMember(user string) (ok bool) {
 	return ok
 }
 
-// Erase takes the name of a user out of a closed conversation if it is in memory, so that the next mark does not write it again. The stored record has
+// Erase takes the name of a user out of a closed conversation, or of notes, if it is in memory, so that the next mark does not write it again. The stored record has
 // been rewritten before: if the conversation is just being loaded, it may have been read before that.
 func (m *Machine) Erase(conv frame.ID, user string) {
 	if c := m.convs[conv]; c != nil && c.load != cold {
@@ -33,7 +33,7 @@ func (m *Machine) Erase(conv frame.ID, user string) {
 }
 
 func (c *conversation) erase(user string) {
-	if c.state == frame.StateClosed {
+	if c.state == frame.StateClosed || c.state == stateNotes {
 		c.eraseMember(user)
 	}
 }

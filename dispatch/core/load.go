@@ -19,7 +19,10 @@ func (m *Machine) Loaded(conv frame.ID, state, tail []byte, ok bool, err error) 
 	switch {
 	case err != nil:
 		m.loadFailed(c)
+		m.hostLoaded(conv, err)
 		return
+	case !ok && c.areNotes():
+		m.noNotes(c)
 	case !ok:
 		m.missing(c)
 	default:
@@ -32,10 +35,9 @@ func (m *Machine) Loaded(conv frame.ID, state, tail []byte, ok bool, err error) 
 		}
 	}
 	c.load = loaded
+	m.hostLoaded(conv, nil)
 	m.resumeWaiting(c)
-	if len(c.members) == 0 && len(c.waiting()) == 0 && c.touched == 0 {
-		m.forget(c)
-	}
+	m.forgetEmpty(c)
 }
 
 // restore fills a conversation from what the store has.
@@ -169,6 +171,10 @@ func (m *Machine) resynchronise(c *conversation) {
 		attached = append(attached, a)
 	}
 	c.attached = attached
+	if c.areNotes() {
+		return
+	}
+	m.dismissStaff(c)
 	for i := range c.members {
 		m.notify(c, int8(i), 0)
 	}
@@ -211,7 +217,7 @@ func (m *Machine) evict() {
 		switch {
 		case int64(idle) < m.cfg.EvictMS || c.touched != 0 || c.marksDirty || !c.rests() || c.resync():
 		case c.trouble != nil && m.handOver(c, c.trouble.barriers): // later, when they are with their loops
-		case len(c.attached) == 0:
+		case len(c.attached) == 0 && !m.staff.followed(c.id):
 			m.forget(c)
 		case c.window != nil:
 			c.forgetRecent()

@@ -49,6 +49,7 @@ type Machine struct {
 	records *recordReader
 	users   users
 	groups  map[string]*group // so that conversations share them; at most groupsKept
+	staff   staff             // who follows notes
 
 	// Of the current batch.
 	now       int64 // Unix milliseconds
@@ -81,6 +82,7 @@ func New(cfg Config) *Machine {
 		records: newRecordReader(),
 		users:   newUsers(),
 		groups:  make(map[string]*group),
+		staff:   make(staff),
 
 		stalled: make(map[*conversation]struct{}),
 		unsaid:  make(map[*conversation]struct{}),
@@ -203,6 +205,9 @@ func (m *Machine) refuseAhead(c *conversation, conn frame.ConnID) {
 
 // handle carries out an event of a loaded conversation.
 func (m *Machine) handle(c *conversation, p parked) {
+	if c.areNotes() && p.kind == parkedFrame && !m.hosted(c, p) {
+		return
+	}
 	switch p.kind {
 	case parkedDecision:
 		m.decide(c, p.decision)
@@ -226,7 +231,11 @@ func (m *Machine) frame(c *conversation, p parked) {
 		m.open(c, p)
 		return
 	}
-	if len(c.members) == 0 {
+	if c.areNotes() {
+		if !m.admits(c, p) {
+			return
+		}
+	} else if len(c.members) == 0 {
 		m.forgetMissing(c)
 		m.refuseParked(p, frame.ErrorNotFound, "there is no such conversation")
 		return
@@ -291,6 +300,10 @@ func (m *Machine) to(conn frame.ConnID, off int) {
 
 // toAttached sends the bytes Buf[off:off+n] to every live receiver but one connection.
 func (m *Machine) toAttached(c *conversation, off, n int, except frame.ConnID) {
+	if c.areNotes() {
+		m.toStaff(c, off, n, except)
+		return
+	}
 	for i := range c.attached {
 		if a := &c.attached[i]; !a.catching && a.conn != except {
 			m.out.Targets = append(m.out.Targets, frame.Target{Conn: a.conn, Off: uint32(off), Len: uint32(n)})
@@ -351,6 +364,13 @@ func (m *Machine) badFrame(p parked, err error) {
 // forgetMissing drops a conversation that does not exist, unless something waits, which may be what creates it.
 func (m *Machine) forgetMissing(c *conversation) {
 	if len(c.waiting()) == 0 {
+		m.forget(c)
+	}
+}
+
+// forgetEmpty drops one of which nothing is known and which nobody follows.
+func (m *Machine) forgetEmpty(c *conversation) {
+	if c.load == loaded && len(c.members)+len(c.attached)+len(c.waiting()) == 0 && c.touched == 0 {
 		m.forget(c)
 	}
 }

@@ -18,6 +18,13 @@ func (m *Machine) mark(c *conversation, p parked) {
 		m.refuse(p.from.Conn, 0, frame.ErrorBadSequence, "the mark is beyond the head of the conversation")
 		return
 	}
+	if i < 0 { // of notes
+		if !m.available {
+			m.refuseUnavailable(p.from.Conn, 0)
+			return
+		}
+		i = m.enrol(c, p.from.Who)
+	}
 	mb := &c.members[i]
 	read := mb.read
 	if mk.Type == frame.TypeRead {
@@ -70,13 +77,12 @@ func (m *Machine) signal(c *conversation, p parked) {
 		m.badFrame(p, err)
 		return
 	}
-	i, ok := c.mayTakePart(p.from.Who)
-	if !ok {
+	if _, ok := c.mayTakePart(p.from.Who); !ok {
 		m.refuse(p.from.Conn, 0, frame.ErrorForbidden, "only the visitor and the assigned agent may signal")
 		return
 	}
 	off := len(m.out.Buf)
-	out := frame.Signaled{Conv: c.id, Sender: m.userBytes(c, i), Name: s.Name, Body: s.Body}
+	out := frame.Signaled{Conv: c.id, Sender: m.bytes(p.from.Who.User), Name: s.Name, Body: s.Body}
 	m.out.Buf = out.Append(m.out.Buf)
 	n := len(m.out.Buf) - off
 	for k := range m.signals {
@@ -108,6 +114,9 @@ func (m *Machine) flushConversation(c *conversation, b *batchState) {
 	if b.left != 0 {
 		m.tellLeft(c, b.left)
 	}
+	if b.moved && m.staff.followed(c.id) {
+		m.out.Left = append(m.out.Left, c.id)
+	}
 	from := len(m.out.Targets)
 	if b.marks != 0 {
 		m.announceMarks(c, b)
@@ -123,7 +132,7 @@ func (m *Machine) flushConversation(c *conversation, b *batchState) {
 func (m *Machine) putState(c *conversation) {
 	start := len(m.scratch)
 	m.scratch = appendRecord(m.scratch, c)
-	m.out.Writes = append(m.out.Writes, Write{Op: PutConversation, Conv: c.id, Open: c.state != frame.StateClosed, Data: m.scratch[start:len(m.scratch):len(m.scratch)]})
+	m.out.Writes = append(m.out.Writes, Write{Op: PutConversation, Conv: c.id, Open: c.state != frame.StateClosed && c.state != stateNotes, Data: m.scratch[start:len(m.scratch):len(m.scratch)]})
 	c.marksDirty = false
 }
 

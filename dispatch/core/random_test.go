@@ -1,6 +1,7 @@
 package core
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -26,11 +27,31 @@ func TestRandom(t *testing.T) {
 	}
 }
 
-// world is one conversation with a visitor and an agent, some devices each, and a store that fails now and then.
+// TestRandomNotes does the same with the notes of a conversation, which meanwhile goes on itself: is written to, moved, evicted, and cannot be loaded
+// now and then.
+func TestRandomNotes(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	for round := range 5 {
+		w := newWorld(t, rand.New(rand.NewPCG(seed, uint64(round))))
+		w.notes, w.conv, w.names = true, w.conv.Notes(), []string{"a", "s"}
+		w.run(1000)
+		if t.Failed() {
+			t.Fatalf("seed %d round %d", seed, round)
+		}
+		if n := len(w.store.conv(w.conv).messages); n < 100 {
+			t.Fatalf("only %d notes were stored", n)
+		}
+	}
+}
+
+// world is one conversation with a visitor and an agent, or the notes of one, some devices each, and a store that fails now and then.
 type world struct {
 	*harness
 	r       *rand.Rand
 	conv    frame.ID
+	names   []string // whose devices there are
+	notes   bool     // conv is notes, and things happen to the conversation and to the loads
 	devices map[frame.ConnID]*device
 	pending map[frame.ID]*outgoing // by message id
 	ids     int
@@ -57,9 +78,10 @@ type outgoing struct {
 }
 
 func newWorld(t *testing.T, r *rand.Rand) *world {
-	w := &world{harness: newHarness(t, Config{ResumeMax: 100_000, LookbackMax: 100_000}), r: r, devices: map[frame.ConnID]*device{}, pending: map[frame.ID]*outgoing{}}
+	w := &world{harness: newHarness(t, Config{ResumeMax: 100_000, LookbackMax: 100_000}), r: r, devices: map[frame.ConnID]*device{}, pending: map[frame.ID]*outgoing{}, names: []string{"v", "a"}}
 	w.users["v"] = &Identity{User: "v", Role: frame.RoleVisitor}
-	w.users["a"] = &Identity{User: "a", Role: frame.RoleAgent, Profile: &desk.Profile{Groups: []string{"g"}}}
+	w.users["a"] = &Identity{User: "a", Role: frame.RoleAgent, Profile: &desk.Profile{Groups: []string{"g", "h"}}}
+	w.users["s"] = &Identity{User: "s", Role: frame.RoleSupervisor, Profile: &desk.Profile{Groups: []string{"g", "h"}}}
 	w.step([]string{"open 1 v ref=1 key=C group=g"})
 	w.step([]string{"assign C a"})
 	w.conv = w.convs["C"]
@@ -79,6 +101,9 @@ func (w *world) run(steps int) {
 		w.turn(func() {
 			for range 1 + w.r.IntN(4) {
 				w.act()
+			}
+			if w.notes && w.r.IntN(4) == 0 {
+				w.bother()
 			}
 		})
 		if w.t.Failed() {
@@ -138,7 +163,38 @@ func (w *world) turn(events func()) {
 		if w.depth < 4 && w.r.IntN(3) == 0 {
 			w.turn(w.act)
 		}
-		w.turn(func() { w.job(&ignored, j) })
+		w.turn(func() {
+			if w.notes && j.Op == JobLoad && w.r.IntN(8) == 0 {
+				w.m.Loaded(j.Conv, nil, nil, false, errors.New("the disk is away"))
+				return
+			}
+			w.job(&ignored, j)
+		})
+	}
+	if !failed {
+		for _, conv := range e.Left {
+			w.turn(func() { w.m.Dismiss(conv) })
+		}
+	}
+}
+
+// bother does something to the conversation that the notes are about, or lets what is not used leave memory.
+func (w *world) bother() {
+	host := w.conv.Host()
+	visitor := Origin{1, w.users["v"]}
+	switch w.r.IntN(4) {
+	case 0:
+		w.m.Frame(visitor, frame.TypeSend, (&frame.Send{Ref: 1, Conv: host, Level: 1, Body: text("x")}).Append(nil), 1)
+	case 1:
+		w.m.Decide(host, Decision{Kind: desk.Queue, Group: []string{"g", "h"}[w.r.IntN(2)]})
+	case 2:
+		w.m.Decide(host, Decision{Kind: desk.Assign, Agent: "a", Group: []string{"g", "h"}[w.r.IntN(2)]})
+	default:
+		w.now += 61_000
+		w.m.now = w.now
+		for range 5 {
+			w.m.Tick()
+		}
 	}
 }
 
@@ -177,7 +233,7 @@ func (w *world) connect() {
 		return
 	}
 	w.ids++
-	d := &device{conn: frame.ConnID(100 + w.ids), who: w.users[[]string{"v", "a"}[w.r.IntN(2)]]}
+	d := &device{conn: frame.ConnID(100 + w.ids), who: w.users[w.names[w.r.IntN(2)]]}
 	if n := len(w.store.conv(w.conv).messages); n > 0 {
 		d.last = uint64(n - w.r.IntN(min(n, 30)+1))
 	}
@@ -265,6 +321,11 @@ func (w *world) receive(conn frame.ConnID, b []byte) {
 			var e frame.Error
 			if err := e.Parse(f); err != nil || e.Code != frame.ErrorUnavailable {
 				w.t.Errorf("device %d got %+v", conn, e)
+			}
+			if e.Ref == 1 { // its resume could not be done
+				delete(w.devices, conn)
+				w.m.Gone(w.conv, conn)
+				return
 			}
 		}
 	}

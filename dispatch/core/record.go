@@ -83,6 +83,8 @@ func (r *record) valid() bool {
 	case frame.StateAssigned:
 		ok = ok && r.Agent >= 0
 	case frame.StateClosed:
+	case stateNotes:
+		ok = ok && r.Agent < 0
 	default:
 		return false
 	}
@@ -97,7 +99,7 @@ func (r *recordReader) restore(c *conversation, data []byte, likely string) erro
 	if err != nil {
 		return fmt.Errorf("core: state record of conversation %s: %w", c.id, err)
 	}
-	if !rec.valid() {
+	if !rec.valid() || c.areNotes() != (rec.State == stateNotes) {
 		return fmt.Errorf("core: state record of conversation %s has version %d, state %d, %d members, agent %d: written by another version of Switchyard?",
 			c.id, rec.Version, rec.State, len(rec.Members), rec.Agent)
 	}
@@ -131,7 +133,7 @@ func (d *recordDetails) details() *details {
 	}
 }
 
-// OpenDecoder reads state records for the desk when the server starts. Not safe for concurrent use.
+// OpenDecoder reads state records of open conversations for the desk when the server starts. Not safe for concurrent use.
 type OpenDecoder struct{ records *recordReader }
 
 // NewOpenDecoder makes a decoder that has read nothing.
@@ -209,6 +211,12 @@ func (a *Access) Group() string { return a.conv.groupName() }
 
 // MayRead tells whether the identity may read the conversation, by the rule of attach and history.
 func (a *Access) MayRead(who *Identity) bool {
+	if a.conv.areNotes() {
+		return false // their host's record tells: MayReadNotes
+	}
 	_, ok := a.conv.mayFollow(who)
 	return ok
 }
+
+// MayReadNotes tells whether the identity may read the notes of the conversation.
+func (a *Access) MayReadNotes(who *Identity) bool { return who.staffOf(a.conv.groupName()) }

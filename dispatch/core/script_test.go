@@ -23,6 +23,7 @@ var update = flag.Bool("update", false, "write what the machine does into the sc
 // out as a batch of their own, so that every line shows the whole consequence of a step.
 //
 //	user NAME ROLE [groups=A,B] [capacity=N]       declares an identity
+//	CONV+ are the notes of CONV
 //	online CONN USER [list] | offline CONN USER | gone CONN CONV
 //	open CONN USER ref=N key=K group=G [priority=N] names the conversation K
 //	send CONN USER ref=N CONV id=X base=N body=T [level=N]
@@ -193,7 +194,7 @@ func (h *harness) job(out *strings.Builder, j Job) {
 	switch j.Op {
 	case JobLoad:
 		s := h.store.convs[j.Conv]
-		if s == nil {
+		if s == nil || s.state == nil {
 			h.m.Loaded(j.Conv, nil, nil, false, nil)
 			return
 		}
@@ -537,6 +538,9 @@ func (h *harness) conv(s string) frame.ID {
 	}
 	id := frame.ID{0: 0xff}
 	copy(id[1:], s)
+	if host, ok := strings.CutSuffix(s, "+"); ok {
+		id = h.conv(host).Notes()
+	}
 	h.convs[s] = id
 	return id
 }

@@ -83,11 +83,10 @@ func (m *Machine) accept(c *conversation, p parked, sender int8, s *frame.Send) 
 		return
 	}
 	if sender < 0 {
-		if sender = c.addMember(p.from.Who.User, p.from.Who.Role); sender < 0 {
+		if sender = m.enrol(c, p.from.Who); sender < 0 {
 			m.refuseSend(c, p, s, frame.ErrorConflict, "the conversation has had too many participants")
 			return
 		}
-		m.touch(c).putState = true
 	}
 	off := len(m.out.Buf)
 	msg := frame.Message{Conv: c.id, Sender: m.userBytes(c, sender), Kind: frame.KindChat, ID: s.ID, Body: s.Body}
@@ -97,6 +96,9 @@ func (m *Machine) accept(c *conversation, p parked, sender int8, s *frame.Send) 
 	m.ack(p.from.Conn, s.Ref, msg.Seq, msg.TimeMS, p.arrived)
 	a := &m.out.Answers[len(m.out.Answers)-1]
 	a.Kind, a.Conv, a.ID = AnswerAccepted, c.id, s.ID
+	if c.areNotes() {
+		m.audit(AuditNote, c, p.from.Who)
+	}
 	m.wrote(c, sender)
 	m.awaitAcks(c, sender, msg.Seq)
 	m.toAttached(c, off, n, p.from.Conn)
@@ -132,7 +134,12 @@ func (m *Machine) appendEvent(c *conversation, e event, except frame.ConnID) (se
 
 // userBytes is the name of a member for encoding; it borrows the scratch buffer until the next call.
 func (m *Machine) userBytes(c *conversation, i int8) []byte {
-	m.name = append(m.name[:0], c.members[i].user...)
+	return m.bytes(c.members[i].user)
+}
+
+// bytes is a name for encoding; it borrows the scratch buffer until the next call.
+func (m *Machine) bytes(name string) []byte {
+	m.name = append(m.name[:0], name...)
 	return m.name
 }
 

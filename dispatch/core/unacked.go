@@ -40,6 +40,9 @@ type Escalate struct {
 
 // escalates tells whether somebody is told of what the member does not ack: the visitor, and who has the conversation.
 func (m *Machine) escalates(c *conversation, member int8) bool {
+	if c.areNotes() {
+		return false // they are for whoever looks
+	}
 	if member == 0 {
 		return m.cfg.Escalate.Visitors
 	}
@@ -48,10 +51,10 @@ func (m *Machine) escalates(c *conversation, member int8) bool {
 
 // recipients calls fn with each member of whom escalates is true.
 func (m *Machine) recipients(c *conversation, fn func(member int8)) {
-	if m.cfg.Escalate.Visitors {
+	if m.escalates(c, 0) {
 		fn(0)
 	}
-	if m.cfg.Escalate.Staff && c.agent > 0 {
+	if c.agent > 0 && m.escalates(c, c.agent) {
 		fn(c.agent)
 	}
 }

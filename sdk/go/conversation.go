@@ -194,6 +194,13 @@ func (c *Conversation) Close(ctx context.Context) error {
 	return err
 }
 
+// Notes joins what the staff of the conversation's group writes about it among itself, from the first note on: for agents and supervisors of the group. It is a
+// conversation like others that goes on when this one is closed, and is not closed itself. When this conversation goes to a group that the token does not
+// name, it ends with a *ServerError (forbidden).
+func (c *Conversation) Notes(ctx context.Context) (*Conversation, error) {
+	return c.client.Resume(ctx, c.id.Notes(), 0)
+}
+
 // Detach ends the delivery to this client; the conversation goes on without it. Messages in its outbox end with ErrDetached.
 func (c *Conversation) Detach() { c.client.session.detach(c, ErrDetached) }
 

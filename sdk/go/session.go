@@ -368,10 +368,23 @@ func (s *session) conversation(f *frame.Conversation, raw []byte) {
 		tell(s, s.opts.Handlers.Conversation, n)
 	}
 	if f.Ref == 0 {
+		s.follow(f)
 		s.notices.put(n)
 		return
 	}
 	s.answer(f.Ref, frame.TypeConversation, raw, nil)
+}
+
+// follow asks for the notes of a conversation again when that has gone to another group: only the server knows whether they are still for this user.
+func (s *session) follow(f *frame.Conversation) {
+	c := s.convs[f.Conv.Notes()]
+	if c == nil || f.Conv.AreNotes() || c.notice.Group == string(f.Group) {
+		return
+	}
+	c.notice.Group = string(f.Group)
+	if c.phase == live {
+		s.join(c)
+	}
 }
 
 func (s *session) drained(f *frame.Drain, now time.Time) {

@@ -51,7 +51,7 @@ func TestRequestsAreBounded(t *testing.T) {
 	}
 	t.Cleanup(func() { s.Close(context.Background()) })
 	ask := func() (status int, code, retry string) {
-		r, _ := http.NewRequest(http.MethodGet, "http://"+s.Addr()+"/v1/conversations/"+strings.Repeat("1", 32)+"/messages", nil)
+		r, _ := http.NewRequest(http.MethodGet, "http://"+s.Addr()+"/v1/conversations/"+strings.Repeat("10", 16)+"/messages", nil)
 		r.Header.Set("Authorization", "Bearer "+token)
 		answer, err := http.DefaultClient.Do(r)
 		if err != nil {

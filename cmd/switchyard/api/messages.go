@@ -87,7 +87,10 @@ func (s *Server) messages(r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	answer := messagesAnswer{Conv: conv.String()}
+	answer := messagesAnswer{Conv: conv.String(), Messages: []message{}}
+	if head == 0 {
+		return answer, nil
+	}
 	var frames []byte
 	if p.forward {
 		frames, answer.More, err = s.after(conv, head, p)
@@ -107,23 +110,33 @@ func (s *Server) messages(r *request) (any, error) {
 	return answer, err
 }
 
-// admit returns the head of a conversation that the bearer may read.
+// admit returns the head of a conversation that the bearer may read, or of notes: who may read those is decided by the conversation that they are about.
 func (s *Server) admit(conv frame.ID, who *core.Identity) (head uint64, err error) {
-	state, tail, ok, err := s.cfg.Store.LoadConversation(conv, 1)
-	if err != nil {
+	access, err := s.access(conv.Host())
+	switch {
+	case err != nil:
 		return 0, err
-	}
-	if !ok {
+	case access == nil:
 		return 0, &problem{http.StatusNotFound, "not_found", "there is no such conversation", 0}
-	}
-	access, err := core.DecodeAccess(conv, state, tail)
-	if err != nil {
-		return 0, err
-	}
-	if !access.MayRead(who) {
+	case !conv.AreNotes() && !access.MayRead(who):
 		return 0, &problem{http.StatusForbidden, "forbidden", "only those who take part and supervisors of the group may read the history", 0}
+	case conv.AreNotes() && !access.MayReadNotes(who):
+		return 0, &problem{http.StatusForbidden, "forbidden", "only agents and supervisors of the group may read its notes", 0}
+	case conv.AreNotes():
+		if access, err = s.access(conv); access == nil || err != nil {
+			return 0, err // nobody has written any
+		}
 	}
 	return access.Head, nil
+}
+
+// access reads who may read a conversation; nil if there is none.
+func (s *Server) access(conv frame.ID) (*core.Access, error) {
+	state, tail, ok, err := s.cfg.Store.LoadConversation(conv, 1)
+	if err != nil || !ok {
+		return nil, err
+	}
+	return core.DecodeAccess(conv, state, tail)
 }
 
 func (s *Server) before(conv frame.ID, p paging) (frames []byte, more bool, err error) {
