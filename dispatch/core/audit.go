@@ -7,8 +7,8 @@ type Audit struct {
 	Action AuditAction
 	By     string
 	Conv   frame.ID // or its notes
-	Group  string // that the conversation is in now
-	Agent  string // who has it now; empty: nobody
+	Group  string   // that the conversation is in now
+	Agent  string   // who has it now; empty: nobody
 
 	Status   frame.AgentStatus // AuditStatus: of the agent
 	Capacity int
