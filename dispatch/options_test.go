@@ -90,22 +90,38 @@ func withCenter(t *testing.T, cfg dispatch.Config, f func(*center)) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &center{t: t, store: memstore.New(), nets: &sockets{conns: map[frame.ConnID]*conn{}}, key: key, reg: prometheus.NewRegistry()}
 		defer c.store.Close()
-		verifier, err := auth.NewVerifier([]auth.Key{key}, time.Second)
-		if err != nil {
-			t.Fatal(err)
-		}
-		cfg.Loops = 1
-		if c.Center, err = dispatch.New(cfg, c.store, c.nets, verifier, slog.New(slog.DiscardHandler), c.reg); err != nil {
-			t.Fatal(err)
-		}
-		if err := c.Start(); err != nil {
-			t.Fatal(err)
-		}
+		c.begin(cfg)
 		f(c)
-		if err := c.Close(context.Background()); err != nil {
-			t.Error(err)
-		}
+		c.end()
 	})
+}
+
+// begin starts a center.
+func (c *center) begin(cfg dispatch.Config) {
+	verifier, err := auth.NewVerifier([]auth.Key{c.key}, time.Second)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	cfg.Loops = 1
+	if c.Center, err = dispatch.New(cfg, c.store, c.nets, verifier, slog.New(slog.DiscardHandler), c.reg); err != nil {
+		c.t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+func (c *center) end() {
+	if err := c.Close(context.Background()); err != nil {
+		c.t.Error(err)
+	}
+}
+
+// restart ends the center, and starts another one on the same store.
+func (c *center) restart(cfg dispatch.Config) {
+	c.end()
+	c.reg = prometheus.NewRegistry()
+	c.begin(cfg)
 }
 
 // connect opens a connection that has not said hello.
