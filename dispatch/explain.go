@@ -2,7 +2,7 @@ package dispatch
 
 import (
 	"context"
-	"errors"
+	"fmt"
 
 	"github.com/switchyard-im/switchyard/dispatch/desk"
 	"github.com/switchyard-im/switchyard/frame"
@@ -14,7 +14,7 @@ type question struct {
 	answered chan struct{}    // capacity 1: the desk never waits
 }
 
-var errStopped = errors.New("dispatch: the center is stopping")
+var errStopped = fmt.Errorf("%w: the center is stopping", ErrUnavailable)
 
 // Explain tells why an open conversation has its agent, or waits: its latest assignments, and for one that waits what the desk sees now; false if it
 // is not open. Any goroutine; it waits for the desk, at most until ctx ends.

@@ -32,6 +32,7 @@ type cli struct {
 	Signal  signalCmd  `cmd:"" help:"Stop, drain or upgrade a running server."`
 	History historyCmd `cmd:"" help:"The history in ClickHouse: its tables, its state, its dead letters."`
 	Token   tokenCmd   `cmd:"" help:"Sign a token for a user."`
+	APIKey  apikeyCmd  `cmd:"" name:"apikey" help:"Make a key for an application that uses the HTTP interface."`
 	Config  configCmd  `cmd:"" help:"Print or check the configuration."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/switchyard-im/switchyard/cmd/switchyard/apikeys"
 	"github.com/switchyard-im/switchyard/cmd/switchyard/config"
 	"github.com/switchyard-im/switchyard/cmd/switchyard/routing"
 )
@@ -45,6 +46,9 @@ func (c *configCheckCmd) Run(env *environment) error {
 		return err
 	}
 	if _, err := routing.Load(loaded.Routing.File); err != nil {
+		return err
+	}
+	if _, err := apikeys.Load(loaded.API.Keys); err != nil {
 		return err
 	}
 	if err := checkNotify(&loaded.Config); err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/switchyard-im/switchyard/cmd/switchyard/admin"
 	"github.com/switchyard-im/switchyard/cmd/switchyard/api"
+	"github.com/switchyard-im/switchyard/cmd/switchyard/apikeys"
 	"github.com/switchyard-im/switchyard/cmd/switchyard/config"
 	"github.com/switchyard-im/switchyard/cmd/switchyard/memory"
 	"github.com/switchyard-im/switchyard/cmd/switchyard/quiet"
@@ -158,7 +159,10 @@ func (s *server) startAPI(verifier *auth.Verifier) (err error) {
 		return nil
 	}
 	c.Listener, c.Verifier, c.Store, c.Log = s.given.api, verifier, s.reads(s.cfg.API.Requests), s.log
-	c.Queries, c.Explain = s.queries(), s.center.Explain
+	if c.Keys, err = apikeys.Load(s.cfg.API.Keys); err != nil {
+		return err
+	}
+	c.Queries, c.Center, c.Registerer = s.queries(), s.center, s.metrics.parts
 	s.api, err = api.Start(c)
 	return err
 }

@@ -106,7 +106,7 @@ func sinkConfig(c *config.Config, log *slog.Logger, reg prometheus.Registerer) s
 // apiConfig is what the configuration says of the interface for applications, and whether there is one.
 func apiConfig(c *config.Config) (api.Config, bool) {
 	listen, on := c.API.Listen.On()
-	return api.Config{Listen: listen.AddrPort(), Requests: c.API.Requests, Timeout: time.Duration(c.API.Timeout)}, on
+	return api.Config{Listen: listen.AddrPort(), Requests: c.API.Requests, Timeout: time.Duration(c.API.Timeout), MaxBody: int64(c.Websocket.MaxMessage)}, on
 }
 
 // noneIsNegative says none as the parts do, for whom 0 is the default.

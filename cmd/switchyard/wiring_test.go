@@ -22,6 +22,7 @@ var elsewhere = map[string]string{
 	"admin.listen":           "TestServe",
 	"auth.keys":              "TestVerifierTakesConfiguredKeys",
 	"auth.leeway":            "TestVerifierTakesConfiguredKeys",
+	"api.keys":               "TestAPIKeys",
 	"routing.file":           "TestRoutingFile",
 	"log.level":              "TestLogger",
 	"log.format":             "TestLogger",

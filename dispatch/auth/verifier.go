@@ -49,6 +49,16 @@ func NewVerifier(keys []Key, leeway time.Duration) (*Verifier, error) {
 	return &Verifier{keys: keys, leeway: leeway, parser: parser}, nil
 }
 
+// Signer returns the first key that can sign, too.
+func (v *Verifier) Signer() (Key, bool) {
+	for _, k := range v.keys {
+		if k.CanSign() {
+			return k, true
+		}
+	}
+	return Key{}, false
+}
+
 // Verify returns the identity of a token that is valid at now, or an *Error. The token is only read during the call.
 func (v *Verifier) Verify(token []byte, now time.Time) (Identity, error) {
 	if len(token) == 0 {

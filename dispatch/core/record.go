@@ -209,6 +209,33 @@ func DecodeAccess(conv frame.ID, state, tail []byte) (*Access, error) {
 // Group is the group that the conversation belongs to.
 func (a *Access) Group() string { return a.conv.groupName() }
 
+// Shown is a conversation as its record has it.
+type Shown struct {
+	State    frame.ConversationState
+	Group    string
+	Visitor  string
+	Agent    string // empty: nobody
+	OpenedMS int64
+	QueuedMS int64 // since when it waits, or waited last
+	ClosedMS int64 // 0: it was never closed
+	Priority int
+	Language string
+	Rating   int // 0: none
+}
+
+// Show returns what the record says.
+func (a *Access) Show() Shown {
+	c, d := &a.conv, a.conv.detail()
+	s := Shown{
+		State: c.shown(), Group: c.groupName(), Visitor: c.members[0].user, OpenedMS: c.openedMS, QueuedMS: c.waitsSince(), ClosedMS: d.closedMS,
+		Priority: int(d.priority), Language: d.need.Language, Rating: int(d.stars),
+	}
+	if c.agent >= 0 {
+		s.Agent = c.members[c.agent].user
+	}
+	return s
+}
+
 // MayRead tells whether the identity may read the conversation, by the rule of attach and history.
 func (a *Access) MayRead(who *Identity) bool {
 	if a.conv.areNotes() {

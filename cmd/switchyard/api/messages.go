@@ -83,14 +83,15 @@ func (s *Server) messages(r *request) (any, error) {
 		return nil, err
 	}
 	generation := s.cfg.Store.Generation()
-	head, err := s.admit(conv, &r.who)
+	access, err := s.admit(conv, &r.who)
 	if err != nil {
 		return nil, err
 	}
 	answer := messagesAnswer{Conv: conv.String(), Messages: []message{}}
-	if head == 0 {
+	if access == nil {
 		return answer, nil
 	}
+	head := access.Head
 	var frames []byte
 	if p.forward {
 		frames, answer.More, err = s.after(conv, head, p)
@@ -110,24 +111,23 @@ func (s *Server) messages(r *request) (any, error) {
 	return answer, err
 }
 
-// admit returns the head of a conversation that the bearer may read, or of notes: who may read those is decided by the conversation that they are about.
-func (s *Server) admit(conv frame.ID, who *core.Identity) (head uint64, err error) {
+// admit returns what is stored of a conversation that the bearer may read, or of notes: who may read those is decided by the conversation that they are
+// about. Of notes nobody has written nothing is.
+func (s *Server) admit(conv frame.ID, who *core.Identity) (*core.Access, error) {
 	access, err := s.access(conv.Host())
 	switch {
 	case err != nil:
-		return 0, err
+		return nil, err
 	case access == nil:
-		return 0, &problem{http.StatusNotFound, "not_found", "there is no such conversation", 0}
+		return nil, &problem{http.StatusNotFound, "not_found", "there is no such conversation", 0}
 	case !conv.AreNotes() && !access.MayRead(who):
-		return 0, &problem{http.StatusForbidden, "forbidden", "only those who take part and supervisors of the group may read the history", 0}
+		return nil, &problem{http.StatusForbidden, "forbidden", "only those who take part and supervisors of the group may read the history", 0}
 	case conv.AreNotes() && !access.MayReadNotes(who):
-		return 0, &problem{http.StatusForbidden, "forbidden", "only agents and supervisors of the group may read its notes", 0}
+		return nil, &problem{http.StatusForbidden, "forbidden", "only agents and supervisors of the group may read its notes", 0}
 	case conv.AreNotes():
-		if access, err = s.access(conv); access == nil || err != nil {
-			return 0, err // nobody has written any
-		}
+		return s.access(conv)
 	}
-	return access.Head, nil
+	return access, nil
 }
 
 // access reads who may read a conversation; nil if there is none.

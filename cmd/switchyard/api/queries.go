@@ -117,15 +117,18 @@ func (s *Server) report(r *request) (any, error) {
 
 // supervised are the groups about which the bearer may ask: its own, or the one of them that the parameter group names.
 func supervised(r *request) ([]string, error) {
-	if r.who.Role != frame.RoleSupervisor {
+	if r.key == nil && r.who.Role != frame.RoleSupervisor {
 		return nil, &problem{http.StatusForbidden, "forbidden", "only supervisors may ask this", 0}
 	}
 	group := r.URL.Query().Get("group")
+	if group == "" && r.key != nil && len(r.key.Groups) == 0 {
+		return nil, badRequest("the key is for all groups: say with group which one you ask about")
+	}
 	if group == "" {
 		return r.who.Groups(), nil
 	}
-	if !slices.Contains(r.who.Groups(), group) {
-		return nil, &problem{http.StatusForbidden, "forbidden", "the token does not name this group", 0}
+	if !r.staffOf(group) {
+		return nil, &problem{http.StatusForbidden, "forbidden", "neither the token nor the key names this group", 0}
 	}
 	return []string{group}, nil
 }

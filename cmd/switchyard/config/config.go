@@ -11,7 +11,7 @@ package config
 type Config struct {
 	Server        Server        `name:"server" doc:"The address that clients connect to, and how connections are taken and drained."`
 	Admin         Admin         `name:"admin" doc:"The address for operators: metrics, health and profiles. It has no access control, so keep it private."`
-	API           API           `name:"api" doc:"The address for applications: history, search and reports over HTTP, for those who have a token. TLS ends in front, as for clients."`
+	API           API           `name:"api" doc:"The address for applications: conversations, messages, history, search and reports over HTTP, for those who have a key or a token. TLS ends in front, as for clients."`
 	Websocket     Websocket     `name:"websocket" doc:"Limits and deadlines of each connection."`
 	Limits        Limits        `name:"limits" doc:"How much the server takes from its peers. What exceeds a rate waits or is told to come back; nothing that was accepted is lost."`
 	Reconnect     Reconnect     `name:"reconnect" doc:"What clients are told about coming back after a lost connection. The first try is at once."`
@@ -56,7 +56,8 @@ type Admin struct {
 
 // API is the applications' listener.
 type API struct {
-	Listen   MaybeAddress `name:"listen" default:"off" doc:"IP address and port for /v1/conversations/ID/messages and .../routing, /v1/search and /v1/reports; without an address, every interface. off: none."`
+	Listen   MaybeAddress `name:"listen" default:"off" doc:"IP address and port of the interface for applications, see docs/api.md; without an address, every interface. off: none."`
+	Keys     string       `name:"keys" doc:"A YAML file with the keys of applications; \"switchyard apikey\" makes entries for it. Empty: there are none, and only users' tokens are taken."`
 	Requests int          `name:"requests" default:"64" min:"1" max:"10000" doc:"Requests at a time; more are answered 503."`
 	Timeout  Duration     `name:"timeout" default:"10s" min:"100ms" max:"5m" doc:"How long a request may take; then it is answered 503."`
 }
