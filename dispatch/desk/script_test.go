@@ -24,7 +24,7 @@ var update = flag.Bool("update", false, "write what the desk decides into the sc
 //	up AGENT GROUPS [capacity=N] [weight=N] [skills=S,S] [languages=L,L] | down AGENT | status AGENT STATUS [capacity=N]
 //	claim CONV AGENT | why CONV | transfer CONV [group=GROUP] [agent=AGENT] [front=1]
 //	wrote CONV agent|visitor [of=AGENT] | hold CONV on|off [of=AGENT]: of whom its shard had as its agent; else who is
-//	places | watch GROUP | unwatch GROUP | snapshot GROUP LIMIT | agents GROUP
+//	places | watch GROUP | unwatch GROUP | snapshot GROUP LIMIT | agents GROUP | forget USER
 //
 // Times are milliseconds, or as in 2026-11-23T09:00:00+01:00. The options of a conversation are priority=N, need=S,S, like=S,S and language=L.
 func TestScenarios(t *testing.T) {
@@ -211,6 +211,8 @@ func apply(t *testing.T, d *Desk, e scripted) (answers []string) {
 	case "snapshot":
 		s := d.Snapshot(e.word(1), int(e.number(2)))
 		answers = append(answers, fmt.Sprintf("%s, version %d, %d wait:%s", s.Group, s.Version, s.Total, entryNames(s.Entries)))
+	case "forget":
+		d.ForgetUser(e.word(1))
 	case "agents":
 		for _, a := range d.Agents(e.word(1)) {
 			answers = append(answers, fmt.Sprintf("%s: connected %v, status %d, manual %v, serves %d, of these here %d, at most %d", a.Name, a.Connected, a.Status, a.Manual, a.Load, a.Here, a.Capacity))

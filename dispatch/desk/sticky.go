@@ -53,11 +53,15 @@ func (c Config) Remembers(group string, endedMS, nowMS int64) bool {
 	return keep > 0 && endedMS+keep > nowMS
 }
 
-// ForgetUser forgets who served the visitor, and whom the agent served, of this name.
+// ForgetUser forgets who served the visitor, and whom the agent served, of this name, and what was said of that agent unless it is there.
 func (d *Desk) ForgetUser(name string) {
 	of := func(k stickyKey, v lastServed) bool { return k.visitor == name || v.agent == name }
 	maps.DeleteFunc(d.sticky.young, of)
 	maps.DeleteFunc(d.sticky.old, of)
+	if a := d.agents[name]; a != nil && !a.up {
+		a.manual, a.said = false, 0
+		d.dropAgent(a)
+	}
 }
 
 // lastAgent returns the free agent who served the visitor last and may serve it again, nil if there is none.
