@@ -109,7 +109,7 @@ func TestClientsThatGoOnReading(t *testing.T) {
 	i := newInstallation(t)
 	_, admin := i.start()
 	rep, err := slow.Run(t.Context(), slow.Config{
-		Chat: chat.Config{URL: "ws://" + i.listen + "/v1/ws", Key: i.signer(), Pairs: 20, Rate: 200, Duration: time.Second, Drain: patience},
+		Chat:    chat.Config{URL: "ws://" + i.listen + "/v1/ws", Key: i.signer(), Pairs: 20, Rate: 200, Duration: time.Second, Drain: patience},
 		Control: true, Stalled: 10, FloodSize: 1 << 10, FloodRate: 50, Flood: time.Second, Stall: time.Second, Within: patience, Admin: admin,
 	})
 	if err != nil {
