@@ -329,3 +329,41 @@ func TestEscalationIsOff(t *testing.T) {
 	l.say("one")
 	l.ack(3)
 }
+
+// TestEscalationForgets: of a user who was erased nothing is kept, and nobody is told.
+func TestEscalationForgets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLedger()
+		e, stop := l.serve(t)
+		defer stop()
+		l.begin()
+		l.say("one") // 3
+		time.Sleep(12 * time.Second)
+		wantNotices(t, l, 1, "page agent/bob 3-3")
+		e.forget("bob", []frame.ID{l.conv})
+		time.Sleep(time.Minute)
+		wantNotices(t, l, 0, "page agent/bob 3-3")
+	})
+}
+
+// BenchmarkEscalationAckedInTime is what a message costs beside the shard that is acked in time, as nearly all are: a message of one of 1,000 conversations and its
+// mark.
+func BenchmarkEscalationAckedInTime(b *testing.B) {
+	c := &Center{store: newLedger(), cfg: Config{Escalation: EscalationConfig{
+		Policies: map[string][]escalate.Step{"p": {{Name: "first", After: time.Hour, Channel: "page"}}}, Default: EscalationPolicies{Visitors: "p"}}}}
+	e, err := newEscalation(c)
+	if err != nil {
+		b.Fatal(err)
+	}
+	user := core.UserKey{Role: frame.RoleVisitor, Name: "ann"}
+	b.ReportAllocs()
+	for seq := uint64(1); b.Loop(); seq++ {
+		conv := frame.ID{byte(seq), byte(seq >> 8 & 3)}
+		e.told([]core.UnackedEvent{{Kind: core.UnackedSent, Conv: conv, Group: "g", User: user, Seq: seq, AtMS: now()}}, nil)
+		e.told([]core.UnackedEvent{{Kind: core.UnackedMark, Conv: conv, Group: "g", User: user, Seq: seq}}, nil)
+		for _, ev := range e.inbox.take() {
+			e.event(&ev)
+		}
+		e.write(false)
+	}
+}
