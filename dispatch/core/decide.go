@@ -121,8 +121,9 @@ func (m *Machine) assign(c *conversation, d *Decision) {
 // queue takes the conversation from its agent, or into another queue.
 func (m *Machine) queue(c *conversation, d *Decision) {
 	now := c.detail()
-	closed := d.Reason == desk.OutOfHours && d.For.Conn == 0 // nothing changes, but the visitor is told
-	if c.state == frame.StateQueued && c.groupName() == d.Group && now.front == d.Front && !closed {
+	outside := d.Reason == desk.OutOfHours && d.For.Conn == 0 // nothing changes, but the visitor is told
+	same := c.state == frame.StateQueued && c.groupName() == d.Group && now.front == d.Front && (d.AtMS == 0 || d.AtMS == c.waitsSince())
+	if same && !outside {
 		m.answerDone(c, d)
 		return
 	}
