@@ -114,6 +114,10 @@ burst: ## Watch the memory return after 15,000 connections sent 60 KiB at once, 
 	go test $(TESTFLAGS) -v -run TestMemoryReturnsAfterABurst/echo ./cmd/switchyard -burst.conns 15000
 	go test $(TESTFLAGS) -v -run TestMemoryReturnsAfterABurst/serve ./cmd/switchyard -burst.conns 15000
 
+.PHONY: routing
+routing: ## Measure how long it takes from open to assigned, 5,000 times, and serve a burst of 10,000 conversations
+	go test $(TESTFLAGS) -v -run 'TestAssignmentLatency|TestBurstOfConversations' ./cmd/switchyard -assign.count 5000
+
 .PHONY: lint
 lint: vet test-peers ## Vet, and staticcheck of a pinned version; bench/peers and tools too
 	go run $(STATICCHECK) ./...

@@ -89,6 +89,7 @@ func (d *deskRunner) tick() {
 
 // run is the desk's goroutine; it ends when quit is closed.
 func (d *deskRunner) run() {
+	d.desk.Places(d.tellPlace) // from now on who comes is noted, to be told its place with the next second
 	for {
 		d.waker.sleep(d.idle)
 		select {

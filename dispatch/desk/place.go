@@ -70,7 +70,7 @@ func (d *Desk) placeOf(c *conversation, place int) Place {
 
 // What one call of Places looks at, in each group.
 const (
-	placesEvery = 1000   // milliseconds between two looks at a group
+	placesEvery = 950    // milliseconds between two looks at a group: Places is called each second, and may be called a little early
 	near        = 256    // places from the front, each time
 	stretch     = 4096   // places behind them, each time the next ones
 	maxFresh    = 16_384 // conversations that came since the last look; more are found when it is their turn

@@ -166,12 +166,13 @@ func TestAgentLosesAConversation(t *testing.T) {
 func TestAgentKeepsWhatHistoryShows(t *testing.T) {
 	s := newFakeServer(t)
 	c, p := s.startWith(s.options(), asAgent())
+	old := frame.Conversation{Conv: testConv, State: frame.StateQueued, Group: []byte("sales"), Visitor: []byte("ann"), Head: 2}
 	conv := during(t, func() (*Conversation, error) { return c.Resume(testContext(t), testConv, 0) }, func() {
 		r := expect(p, &frame.Resume{})
-		p.send(&frame.Resumed{Ref: r.Ref, Conv: testConv, Recovered: true, Head: 3, Count: 3})
+		p.send(&old, &frame.Resumed{Ref: r.Ref, Conv: testConv, Recovered: true, Head: 3, Count: 3})
 	})
 	p.send(event(1, ServerEvent{Name: "assigned", Agent: "eve"}), event(2, ServerEvent{Name: "queued", From: "eve"}), event(3, ServerEvent{Name: "assigned", Agent: "bob"}),
-		&frame.Conversation{Conv: testConv, State: frame.StateQueued, Group: []byte("sales"), Visitor: []byte("ann"), Head: 2}, text(4, "hello"))
+		&old, text(4, "hello"))
 	for range 3 {
 		if _, err := conv.Receive(testContext(t)); err != nil {
 			t.Fatal(err)

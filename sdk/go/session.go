@@ -354,7 +354,7 @@ func (s *session) joinRefused(c *Conversation, ref uint64, e *ServerError) {
 func (s *session) conversation(f *frame.Conversation, raw []byte) {
 	n := newNotice(f)
 	if c := s.convs[f.Conv]; c != nil {
-		newest := f.Head >= c.track.head
+		newest := c.phase == live && f.Head >= c.track.head // else it may be from before it came back to this agent
 		c.notice = n
 		c.track.head = max(c.track.head, f.Head)
 		switch {
