@@ -226,5 +226,21 @@ func TestTypingPreview(t *testing.T) {
 		}
 		before = r
 	}
+
+	// They are durable with the next change of the conversation that is acked, at the latest.
+	vic.frames((&frame.Close{Ref: 8, Conv: conv}).Append(nil))
+	vic.expect(frame.TypeAck)
+	p.signal(syscall.SIGKILL)
+	p, _ = i.start()
+	vic = i.login("vic", frame.RoleVisitor)
+	vic.frames((&frame.Attach{Ref: 9, Conv: conv}).Append(nil))
+	for r.User = nil; string(r.User) != "ann"; {
+		if err := r.Parse(vic.expect(frame.TypeReceipt)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r.Delivered != 2+count || r.Read != 2+count {
+		t.Errorf("after a restart: %+v", r)
+	}
 	p.signal(syscall.SIGKILL)
 }
