@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/switchyard-im/switchyard/cmd/switchyard/apikeys"
+	"github.com/switchyard-im/switchyard/cmd/switchyard/canned"
 	"github.com/switchyard-im/switchyard/cmd/switchyard/config"
 	"github.com/switchyard-im/switchyard/cmd/switchyard/routing"
 )
@@ -49,6 +50,9 @@ func (c *configCheckCmd) Run(env *environment) error {
 		return err
 	}
 	if _, err := apikeys.Load(loaded.API.Keys); err != nil {
+		return err
+	}
+	if _, err := canned.Load(loaded.API.Canned); err != nil {
 		return err
 	}
 	if err := checkNotify(&loaded.Config); err != nil {

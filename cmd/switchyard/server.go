@@ -12,6 +12,7 @@ import (
 	"github.com/switchyard-im/switchyard/cmd/switchyard/admin"
 	"github.com/switchyard-im/switchyard/cmd/switchyard/api"
 	"github.com/switchyard-im/switchyard/cmd/switchyard/apikeys"
+	"github.com/switchyard-im/switchyard/cmd/switchyard/canned"
 	"github.com/switchyard-im/switchyard/cmd/switchyard/config"
 	"github.com/switchyard-im/switchyard/cmd/switchyard/memory"
 	"github.com/switchyard-im/switchyard/cmd/switchyard/quiet"
@@ -155,8 +156,8 @@ func (s *server) startCenter(verifier *auth.Verifier) (err error) {
 // startAPI follows the center, which has checked the store's records.
 func (s *server) startAPI(verifier *auth.Verifier) (err error) {
 	c, on := apiConfig(s.cfg)
-	if !on {
-		return nil
+	if c.Canned, err = canned.Load(s.cfg.API.Canned); err != nil || !on {
+		return err
 	}
 	c.Listener, c.Verifier, c.Store, c.Log = s.given.api, verifier, s.reads(s.cfg.API.Requests), s.log
 	if c.Keys, err = apikeys.Load(s.cfg.API.Keys); err != nil {

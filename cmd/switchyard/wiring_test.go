@@ -24,6 +24,7 @@ var elsewhere = map[string]string{
 	"auth.leeway":            "TestVerifierTakesConfiguredKeys",
 	"api.keys":               "TestAPIKeys",
 	"routing.file":           "TestRoutingFile",
+	"api.canned_file":        "TestCannedReplies",
 	"log.level":              "TestLogger",
 	"log.format":             "TestLogger",
 	"overload.memory_limit":  "TestMemoryLimitShedsConnections",

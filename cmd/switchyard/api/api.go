@@ -1,4 +1,4 @@
-// Package api is the HTTP interface for applications, as JSON: tokens, conversations and their messages, agents and queues, search and reports. A request
+// Package api is the HTTP interface for applications, as JSON: tokens, conversations and their messages, agents and queues, canned replies, search and reports. A request
 // carries an application's key, whose scopes say what it may do, or a token as a client's hello does: then it reads what its bearer may see, a participant
 // its own conversations, a supervisor those of its groups. What changes a conversation is a call of the message center: a client's frame, with the
 // same checks, answered when it is durable.
@@ -24,6 +24,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/switchyard-im/switchyard/cmd/switchyard/apikeys"
+	"github.com/switchyard-im/switchyard/cmd/switchyard/canned"
 	"github.com/switchyard-im/switchyard/cmd/switchyard/web"
 	"github.com/switchyard-im/switchyard/dispatch"
 	"github.com/switchyard-im/switchyard/dispatch/auth"
@@ -52,7 +53,7 @@ type Center interface {
 	Queue(ctx context.Context, group string, limit int) (desk.Snapshot, error)
 }
 
-// Config is what the interface needs. All fields are required but Listener, Keys and Registerer.
+// Config is what the interface needs. All fields are required but Listener, Keys, Canned and Registerer.
 type Config struct {
 	Listen   string // IP:PORT
 	Listener int    // a listening socket to take over; 0: none
@@ -64,6 +65,7 @@ type Config struct {
 	Center   Center
 	Keys     *apikeys.Keys // nil: none
 	MaxBody  int64         // bytes of a request's body
+	Canned   canned.Replies
 	Log      *slog.Logger
 
 	Registerer prometheus.Registerer // nil: nothing is counted
@@ -140,6 +142,7 @@ func (s *Server) table() []route {
 		{"GET", "/v1/agents", apikeys.AgentsRead, true, s.agents},
 		{"PUT", "/v1/agents/{name}/status", apikeys.AgentsWrite, false, s.status},
 		{"GET", "/v1/queues/{group}", apikeys.QueuesRead, true, s.queue},
+		{"GET", "/v1/groups/{group}/canned", apikeys.AgentsRead, true, s.canned},
 		{"GET", "/v1/search", apikeys.ReportsRead, true, s.search},
 		{"GET", "/v1/reports/{measure}", apikeys.ReportsRead, true, s.report},
 	}
