@@ -3,6 +3,7 @@ package dispatch_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -112,6 +113,29 @@ func TestCallsMeetTrouble(t *testing.T) {
 			if _, err := c.Call(c.t.Context(), crm, f); err == nil {
 				t.Errorf("% x is taken", f)
 			}
+		}
+	})
+}
+
+// Calls are given up with new connections, before messages of those who are connected.
+func TestCallsAreShed(t *testing.T) {
+	var used atomic.Int64
+	withCenter(t, dispatch.Config{Memory: func() float64 { return float64(used.Load()) / 100 }}, func(c *center) {
+		ann := &core.Identity{User: "ann", Role: frame.RoleVisitor}
+		open := (&frame.Open{Ref: dispatch.CallRef, Key: frame.ID{1}, Group: []byte("g")}).Append(nil)
+		c.call(ann, open)
+		used.Store(99)
+		time.Sleep(10 * time.Second)
+		if c.Gate().Admits() {
+			t.Fatal("connections are taken")
+		}
+		if _, err := c.Call(c.t.Context(), ann, open); !errors.Is(err, dispatch.ErrOverloaded) {
+			t.Errorf("a call is answered with %v", err)
+		}
+		used.Store(10)
+		time.Sleep(time.Minute)
+		if _, conv, _ := c.call(ann, open); conv.Conv.IsZero() {
+			t.Error("after the pressure a call is not answered")
 		}
 	})
 }
