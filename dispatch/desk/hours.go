@@ -25,9 +25,9 @@ const (
 const never = math.MaxInt64
 
 // opensFor is when the group opens for who came at a time: 0 if it was open then, or has opened since. So it takes no more than the time of
-// a conversation to tell, after a restart too, whether it waits for that.
+// a conversation to tell, after a restart too, whether it waits for that. Who came in the future, by a clock that was set back since, comes now.
 func (g *group) opensFor(atMS, now int64) int64 {
-	at := time.UnixMilli(atMS)
+	at := time.UnixMilli(min(atMS, now))
 	if g.cfg.Hours == nil || g.cfg.Hours.Open(at) {
 		return 0
 	}

@@ -9,13 +9,13 @@ import (
 	"time"
 )
 
-// TestRandom compares the desk with the obvious one, step by step: 10,000 random steps in rounds that begin empty.
+// TestRandom compares the desk with the obvious one, step by step: 20,000 random steps in rounds that begin empty.
 func TestRandom(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))
 	happened := map[string]int{}
-	for round := range 25 {
+	for round := range 50 {
 		cfg := randomConfig(r)
 		if err := cfg.Validate(); err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
@@ -23,6 +23,13 @@ func TestRandom(t *testing.T) {
 		d, o, now := New(cfg), newObvious(cfg), int64(0)
 		for step := range 400 {
 			e := randomEvent(r, &now)
+			switch n := r.IntN(4); { // some days agents are free and visitors come back, on others all talk
+			case e.word(0) == "tick":
+			case n == 0 && round%2 == 1:
+				e = parseEvent(fmt.Sprintf("close c%02d", r.IntN(40)))
+			case n == 0:
+				e = parseEvent(fmt.Sprintf("wrote c%02d %s", r.IntN(12), pick(r, "agent", "visitor")))
+			}
 			want, got := o.apply(e), apply(t, d, e)
 			if err := d.Check(); err != nil {
 				t.Fatalf("seed %d round %d step %d %v: %v", seed, round, step, e, err)
@@ -75,7 +82,7 @@ func randomConfig(r *rand.Rand) Config {
 	}
 	for _, name := range []string{"g", "h"} {
 		g := cfg.Groups[name]
-		if r.IntN(2) == 0 {
+		if r.IntN(3) == 0 {
 			period := int64(1 + r.IntN(400))
 			g.Hours, g.Outside = shift{period * int64(r.IntN(4)) / 4, period}, []Outside{"", OutsideRefuse, OutsideQueue}[r.IntN(3)]
 		}
