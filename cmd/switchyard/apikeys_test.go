@@ -161,6 +161,7 @@ func TestAPIKeys(t *testing.T) {
 	if status, answer := crm.do("POST", "/v1/conversations/"+conv+"/messages", `{"body": "late"}`); status != http.StatusConflict || answer["error"].(map[string]any)["code"] != "closed" {
 		t.Errorf("after the end: %d %v", status, answer)
 	}
+	p.awaitText(`"path":"/v1/conversations","status":200,"error":"","opened":"` + conv + `"`)
 	p.awaitText(`"status":409,"error":"closed"`) // after it was counted
 	if got := i.metric("switchyard_api_requests_total{", `key="crm",status="409"`); got != 1 {
 		t.Errorf("%v requests were counted as refused", got)

@@ -162,6 +162,7 @@ type request struct {
 	*http.Request
 	who core.Identity
 	key *apikeys.Key // nil: who has a token
+	out *response
 }
 
 // staffOf tells whether the bearer may ask about a whole group.
@@ -191,7 +192,7 @@ func (s *Server) handler(route route) http.Handler {
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), s.cfg.Timeout)
 		defer cancel()
-		q.Request = r.WithContext(ctx)
+		q.Request, q.out = r.WithContext(ctx), w
 		q.Body = http.MaxBytesReader(w, r.Body, s.cfg.MaxBody)
 		answer, err := route.answer(q)
 		if err != nil {
@@ -208,6 +209,7 @@ type response struct {
 	key    *apikeys.Key
 	status int
 	code   string // of an error
+	conv   string // that was opened
 }
 
 // Unwrap is for http.ResponseController.
@@ -226,7 +228,7 @@ func (s *Server) note(w *response, r *http.Request) {
 	}
 	s.requests.WithLabelValues(name, strconv.Itoa(w.status)).Inc()
 	if w.key != nil && r.Method != http.MethodGet {
-		s.audit.Info("application", "key", name, "method", r.Method, "path", r.URL.Path, "status", w.status, "error", w.code, "peer", r.RemoteAddr)
+		s.audit.Info("application", "key", name, "method", r.Method, "path", r.URL.Path, "status", w.status, "error", w.code, "opened", w.conv, "peer", r.RemoteAddr)
 	}
 }
 

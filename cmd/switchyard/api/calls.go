@@ -140,6 +140,7 @@ func (s *Server) open(r *request) (any, error) {
 	if !r.key.Oversees(string(c.Group)) { // it was there before, and elsewhere
 		return nil, &problem{http.StatusForbidden, "forbidden", fmt.Sprintf("the key %q is not for the group of this conversation", r.key.Name), 0}
 	}
+	r.out.conv = c.Conv.String()
 	return opened{c.Conv.String(), key.String(), states[c.State], string(c.Group), string(c.Visitor), string(c.Agent), c.Head}, nil
 }
 
