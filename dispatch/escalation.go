@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -104,7 +105,7 @@ type escalation struct {
 	restore []frame.ID        // conversations to be read at the start
 
 	mu   sync.Mutex
-	late map[recipient]lateAck // guarded by mu; acks that cancelled something, until the store surely has the mark
+	late map[recipient]lateAck // guarded by mu; acks that came after something fired, until the store surely has the mark
 
 	stats escalationStats
 }
@@ -239,7 +240,7 @@ func (e *escalation) event(ev *core.UnackedEvent) {
 	}
 }
 
-// acked tells the machine of a mark. One that cancels something counts from now on for those who send, though the store may not have it yet.
+// acked tells the machine of a mark. One that comes after something fired counts from now on for those who send, though the store may not have it yet.
 func (e *escalation) acked(conv frame.ID, user string, seq uint64) {
 	if !e.machine.Acked(now(), conv, user, seq) {
 		return
@@ -424,40 +425,41 @@ func (e *escalation) load() error {
 func (e *escalation) readPast() bool {
 	began := time.Now()
 	for _, conv := range e.restore {
-		for {
-			err := e.past(conv)
-			if err == nil {
-				break
-			}
-			if !e.pause() {
-				return false
-			}
-		}
-	}
-	for {
-		queued, err := e.cfg.Queued()
-		if err == nil {
-			e.machine.Reconcile(func(conv frame.ID, user, step string, last uint64) bool {
-				return queued[escalate.NotificationID(conv, user, step, last)]
-			})
-			break
-		}
-		if !e.pause() {
+		if !e.untilRead(func() error { return e.past(conv) }) {
 			return false
 		}
+	}
+	var queued map[string]bool
+	if !e.untilRead(func() (err error) { queued, err = e.cfg.Queued(); return err }) {
+		return false
+	}
+	if queued != nil {
+		e.machine.Reconcile(func(conv frame.ID, user, step string, last uint64) bool {
+			return queued[escalate.NotificationID(conv, user, step, last)]
+		})
 	}
 	e.center.log.Info("dispatch: unacked messages restored", "conversations", len(e.restore), "waiting", e.machine.Watched(), "took", time.Since(began))
 	e.restore = nil
 	return true
 }
 
-// pause waits before another try; false at the end.
-func (e *escalation) pause() bool {
-	select {
-	case <-e.quit:
-		return false
-	case <-time.After(time.Second):
-		return true
+// untilRead reads until the store can. What it reads and cannot be understood is left out, or the others would wait for it for ever. False: the end
+// came.
+func (e *escalation) untilRead(read func() error) bool {
+	for {
+		err := read()
+		if err == nil {
+			return true
+		}
+		e.center.log.Error("dispatch: what is unacked cannot be read; who has not acked it may not be told", "cause", err)
+		if !errors.Is(err, ErrUnavailable) {
+			return true
+		}
+		select {
+		case <-e.quit:
+			return false
+		case <-time.After(time.Second):
+		}
 	}
 }
 

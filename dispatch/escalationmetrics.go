@@ -25,7 +25,7 @@ func (s *escalationStats) count(effects []escalate.Effect) {
 var (
 	descUnacked = prometheus.NewDesc("switchyard_escalation_unacked", "Members of conversations who have not acked everything, where somebody is told of it.", nil, nil)
 	descFired   = prometheus.NewDesc("switchyard_escalation_fired_total", "Notifications of messages that nobody acked in time, by what was put into the lanes.", nil, nil)
-	descLate    = prometheus.NewDesc("switchyard_escalation_late_acks_total", "Acks that cancelled or shortened notifications that were not known to be sent.", nil, nil)
+	descLate    = prometheus.NewDesc("switchyard_escalation_late_acks_total", "Acks of messages for which a notification had fired; it is cancelled or shortened if it was not sent.", nil, nil)
 )
 
 // Describe implements prometheus.Collector.

@@ -194,7 +194,7 @@ func queuedIn(notices *sink.Notices, lanes []string) (map[string]bool, error) {
 			return true
 		})
 		if err != nil {
-			return nil, err
+			return nil, translate(err)
 		}
 	}
 	return ids, nil

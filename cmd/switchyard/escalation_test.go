@@ -31,6 +31,7 @@ type postOffice struct {
 
 	mu     sync.Mutex
 	closed bool // guarded by mu, as all below: it takes nothing at present
+	strict bool // it knows nobody
 	asked  int  // how often it refused
 	mails  []mailed
 }
@@ -113,6 +114,11 @@ func (c *postClerk) Mail(from string, _ *smtp.MailOptions) error {
 }
 
 func (c *postClerk) Rcpt(to string, _ *smtp.RcptOptions) error {
+	c.office.mu.Lock()
+	defer c.office.mu.Unlock()
+	if c.office.strict {
+		return &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 1}, Message: "no such user"}
+	}
 	c.mail.to = append(c.mail.to, to)
 	return nil
 }
@@ -391,6 +397,36 @@ func TestEscalationOverKill(t *testing.T) {
 		if len(ids) != 1 {
 			t.Errorf("%q came under the ids %v", text, ids)
 		}
+	}
+}
+
+// TestUndeliverableMailIsReplayed: a mail that the server refuses for good goes to the dead letters, and is sent when it is replayed, without what was acked
+// meanwhile.
+func TestUndeliverableMailIsReplayed(t *testing.T) {
+	e := newEscalating(t)
+	e.office.mu.Lock()
+	e.office.strict = true
+	e.office.mu.Unlock()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	_, asked, _, answered := e.begin(ctx)
+	e.send(ctx, answered, "one", "two")
+	waitForMetric(t, e.base, `switchyard_notify_dead_total{endpoint="mail",reason="refused"`, 1)
+	if text, err := os.ReadFile(e.dead); err != nil || !strings.Contains(string(text), "no such user") || !strings.Contains(string(text), "ann@example.com") {
+		t.Fatalf("%s, %v", text, err)
+	}
+	receive(ctx, t, asked, "one")
+	time.Sleep(1500 * time.Millisecond) // the SDK keeps a mark back for a second
+	e.office.mu.Lock()
+	e.office.strict = false
+	e.office.mu.Unlock()
+	answer, err := http.Post(e.base+"/notify/replay", "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = answer.Body.Close()
+	if m := e.office.await(t, 1)[0]; !strings.Contains(m.text, "two") || strings.Contains(m.text, "one") {
+		t.Errorf("the mail says:\n%s", m.text)
 	}
 }
 

@@ -101,14 +101,15 @@ func (m *Machine) Sent(nowMS int64, msg Message) {
 	m.changed(w, w.closed)
 }
 
-// Acked tells that a device of the user has everything up to the sequence. It returns whether a notification that may still be queued was cancelled
-// or narrowed by it.
+// Acked tells that a device of the user has everything up to the sequence. It returns whether something had fired for what is acked by it: a
+// notification may wait, or come again from among the dead letters.
 func (m *Machine) Acked(nowMS int64, conv frame.ID, user string, seq uint64) (late bool) {
 	m.clock.advance(nowMS)
 	w := m.watches[key{conv, user}]
 	if w == nil || seq <= w.acked {
 		return false
 	}
+	late = slices.Max(w.fired) > w.acked
 	w.acked = seq
 	w.trim()
 	w.queued = slices.DeleteFunc(w.queued, func(n notification) bool {
@@ -120,7 +121,6 @@ func (m *Machine) Acked(nowMS int64, conv frame.ID, user string, seq uint64) (la
 			e.Kind, e.First = Narrow, seq+1
 		}
 		m.out = append(m.out, e)
-		late = true
 		return seq >= n.last
 	})
 	for i := range w.queued {
