@@ -10,6 +10,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -343,5 +344,118 @@ func TestNotesOfClient(t *testing.T) {
 	}
 	if _, err := notes.Send(ctx, "the end"); err != nil {
 		t.Errorf("a note after the end: %v", err)
+	}
+}
+
+// TestNotesFollowTheGroup: when the conversation goes to another group, the notes of those who are not of that one end with an error; the others go on.
+func TestNotesFollowTheGroup(t *testing.T) {
+	i := newInstallation(t)
+	i.start()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	conv, err := i.dial(ctx, "ann", frame.RoleVisitor).Open(ctx, devGroup, switchyard.OpenOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	join := func(user string, role frame.Role, groups ...string) (c *switchyard.Client, notes *switchyard.Conversation) {
+		o := i.options(user, role)
+		token := i.as("", user, role, groups...).token
+		o.Token = func(context.Context) (string, error) { return token, nil }
+		c, err := switchyard.Dial(ctx, "ws://"+i.listen+"/v1/ws", o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Close() })
+		notes, err = c.Resume(ctx, conv.ID().Notes(), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c, notes
+	}
+	supervisor, both := join("eve", frame.RoleSupervisor, devGroup, "tax")
+	_, one := join("dan", frame.RoleSupervisor, devGroup)
+	_, agent := join("carl", frame.RoleAgent, "tax", devGroup)
+	watched, err := supervisor.Attach(ctx, conv.ID())
+	if err == nil {
+		_, err = both.Send(ctx, "before")
+	}
+	if err == nil {
+		err = watched.Transfer(ctx, switchyard.Target{Group: "tax"})
+	}
+	if err == nil {
+		_, err = both.Send(ctx, secret)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"before", secret} {
+		if m, err := agent.Receive(ctx); err != nil || m.Body.Text() != want {
+			t.Errorf("who is of both groups got %q, %v", m.Body.Text(), err)
+		}
+	}
+	if m, err := one.Receive(ctx); err != nil || m.Body.Text() != "before" {
+		t.Errorf("who was of the first group got %q, %v", m.Body.Text(), err)
+	}
+	var refused *switchyard.ServerError
+	if m, err := one.Receive(ctx); !errors.As(err, &refused) || refused.Code != frame.ErrorForbidden {
+		t.Errorf("then %q, %v", m.Body.Text(), err)
+	}
+}
+
+// TestNobodyIsToldOfNotes: webhooks hear of messages, and not of notes.
+func TestNobodyIsToldOfNotes(t *testing.T) {
+	hook := newHookServer(t)
+	i := newInstallation(t, "--set", "notify.file="+hook.config(`"*"`))
+	_, base := i.start()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	conv, err := i.dial(ctx, "ann", frame.RoleVisitor).Open(ctx, devGroup, switchyard.OpenOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := i.notes(ctx, "eve", frame.RoleSupervisor, conv.ID()).Send(ctx, secret); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conv.Send(ctx, "hello"); err != nil {
+		t.Fatal(err)
+	}
+	hook.await(2)
+	waitForText(t, base+"/varz", `"waiting": 0`)
+	for _, x := range hook.await(2) {
+		if x.Conversation != conv.ID().String() {
+			t.Errorf("it was told of %+v", x)
+		}
+	}
+}
+
+// TestEraseReachesNotes: what a user wrote into notes goes with the user, also while the conversation is open and its notes are followed.
+func TestEraseReachesNotes(t *testing.T) {
+	i, base := startWithAPI(t)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	conv, err := i.dial(ctx, "ann", frame.RoleVisitor).Open(ctx, devGroup, switchyard.OpenOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	eve := i.notes(ctx, "eve", frame.RoleSupervisor, conv.ID())
+	if _, err := i.notes(ctx, "dan", frame.RoleSupervisor, conv.ID()).Send(ctx, secret); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := eve.Send(ctx, "stays"); err != nil {
+		t.Fatal(err)
+	}
+	if status, says := i.eraseUser("dan"); status != exitOK || !strings.Contains(says, "1 messages, 1 closed conversations") {
+		t.Errorf("status %d: %s", status, says)
+	}
+	eve.Read(1) // the record is written again
+	if _, err := eve.Send(ctx, "goes on"); err != nil {
+		t.Fatal(err)
+	}
+	_, page := i.as(base, "eve", frame.RoleSupervisor, devGroup).get("/v1/conversations/" + conv.ID().Notes().String() + "/messages")
+	if len(page.Messages) != 3 || page.Messages[0].Sender != "erased" || page.Messages[0].Body != nil || page.Messages[1].Body != "stays" {
+		t.Errorf("the notes are %+v", page)
+	}
+	if status, says := i.eraseUser("dan"); status != exitOK || !strings.Contains(says, "0 messages, 0 closed conversations") {
+		t.Errorf("again: status %d: %s", status, says)
 	}
 }
