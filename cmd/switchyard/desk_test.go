@@ -12,6 +12,7 @@ import (
 
 	"github.com/switchyard-im/switchyard/frame"
 	switchyard "github.com/switchyard-im/switchyard/sdk/go"
+	"github.com/switchyard-im/switchyard/sink/history/chtest"
 )
 
 // The desk over real sockets: what users of comparable systems miss (queues, transfers, timers), with the Go client.
@@ -467,5 +468,24 @@ func TestPositionsAreMerged(t *testing.T) {
 	// A second apart by the server's clock; the first may come at once.
 	if most := int(time.Since(begin)/time.Second) + 2; heard > most {
 		t.Errorf("%d places were told in %v", heard, time.Since(begin))
+	}
+}
+
+// TestRatingInHistory: what visitors think is in the reports, the last opinion of each.
+func TestRatingInHistory(t *testing.T) {
+	ch := chtest.Shared(t)
+	database := ch.Database(t)
+	s := newPlace(t, "  sales: {}\n", append(withClickhouse(ch.Addr, database), "--set", "api.listen=127.0.0.1:0")...)
+	s.agent("ann", switchyard.Online, 5, "sales")
+	conv := s.come("vic", frame.RoleVisitor).opens("sales", switchyard.OpenOptions{})
+	s.until(conv, "assigned")
+	s.ok(conv.Rate(s.ctx, 1, "slow"))
+	s.ok(conv.Close(s.ctx))
+	s.ok(conv.Rate(s.ctx, 4, "but good"))
+	awaitRows(t, ch.Addr, database, 5+5) // opened, assigned, rated, closed, rated: each is a message and an event
+	var table reportTable
+	s.installation.as("http://"+s.api, "sue", frame.RoleSupervisor, "sales").answerOf("/v1/reports/ratings?by=agent&group=sales", &table)
+	if len(table.Lines) != 1 || table.Lines[0].Key != "ann" || table.Lines[0].Count != 1 || table.Lines[0].P99 != 4 {
+		t.Errorf("%+v", table)
 	}
 }
