@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"path/filepath"
 	"syscall"
@@ -236,7 +235,9 @@ func (g *groupTest) refusedOutOfHours() {
 func (g *groupTest) waitsOutOfHours() {
 	a, v := g.agent("waits-ann", "shut-waits"), g.visitor("waits-vic")
 	conv := v.opens("shut-waits", 1, nil)
-	g.entries(v.happens(conv, "queued"), map[string]any{"reason": "out_of_hours", "text": "please wait", "opens_ms": opens2099})
+	w := g.visitor("waits-vic") // another device, for the event: which of the two comes first is left to chance
+	w.frames((&frame.Resume{Ref: 3, Conv: conv}).Append(nil))
+	g.entries(w.happens(conv, "queued"), map[string]any{"reason": "out_of_hours", "text": "please wait", "opens_ms": opens2099})
 	var p frame.Position
 	if err := p.Parse(v.expect(frame.TypePosition)); err != nil || p.Place != 1 || float64(p.WaitMS) < opens2099-float64(time.Now().UnixMilli())-1000 {
 		g.Errorf("%+v %v", p, err)
@@ -284,22 +285,8 @@ func (g *groupTest) languages() {
 	}
 	conv := v.opens("words", 9, map[string]any{"language": "it"})
 	v.expect(frame.TypePosition)
-	w := g.agent("words-cid", "words") // speaks all
+	g.agent("words-cid", "words") // speaks all
 	g.entries(v.happens(conv, "assigned"), map[string]any{"agent": "words-cid"})
-	if shown := w.shownAs(conv); !bytes.Equal(shown.Agent, []byte("words-cid")) {
-		g.Errorf("%+v", shown)
-	}
-}
-
-// shownAs skips to what is shown of a conversation.
-func (w *wire) shownAs(conv frame.ID) (c frame.Conversation) {
-	w.t.Helper()
-	for c.Conv != conv {
-		if err := c.Parse(w.expect(frame.TypeConversation)); err != nil {
-			w.t.Fatal(err)
-		}
-	}
-	return c
 }
 
 // TestHoursAfterAKill: who waits for its group to open does so after a kill too, although an agent is free.
@@ -316,10 +303,6 @@ func TestHoursAfterAKill(t *testing.T) {
 	a, v := g.agent("ann", "shut-waits", "open"), g.visitor("vic")
 	v.frames((&frame.Attach{Ref: 3, Conv: early}).Append(nil))
 	v.expect(frame.TypeResumed)
-	var at frame.Position
-	if err := at.Parse(v.expect(frame.TypePosition)); err != nil || at.Conv != early || at.Place != 1 || at.WaitMS < 1000*3600*24*365 {
-		t.Errorf("%+v %v", at, err)
-	}
 	g.entries(v.happens(v.opens("open", 2, nil), "assigned"), map[string]any{"agent": "ann"}) // she is there, and free
 	a.frames((&frame.Claim{Ref: 6, Conv: early}).Append(nil))
 	a.expect(frame.TypeAck)
