@@ -97,9 +97,10 @@ func (m *Machine) assign(c *conversation, d *Decision) {
 		m.answerLate(d, frame.ErrorConflict, "the conversation had too many participants already, or this is its visitor")
 		return
 	}
-	if c.members[i].role == frame.RoleSystem {
-		c.members[i].role = frame.RoleAgent // an application has written under this name
+	if c.members[i].role == frame.RoleSupervisor { // one of the same name has joined
+		m.out.Writes = append(m.out.Writes, Write{Op: PutMember, Conv: c.id, User: c.members[i].key(), Open: false})
 	}
+	c.members[i].role = frame.RoleAgent // also if an application has written under this name
 	e := event{Event: "assigned", Agent: d.Agent, Reason: string(d.Reason), By: d.For.By()}
 	m.leaveAgent(c, &e)
 	m.moveTo(c, d.Group, &e)
