@@ -149,6 +149,10 @@ func (d *deskRunner) event(e *core.DeskEvent) {
 		err = d.transfer(e)
 	case core.DeskWatch:
 		d.watch(e)
+	case core.DeskPlace:
+		if p, waits := d.desk.Place(e.Conv); waits {
+			d.tellPlace(p)
+		}
 	case core.DeskUnwatch:
 		d.watchers.gone(e.For.Conn)
 	}

@@ -58,8 +58,16 @@ func (m *Machine) resumeFrom(c *conversation, p parked, ref, after uint64) {
 	if c.areNotes() {
 		m.staff.add(c.id, p.from.Conn, p.from.Who)
 	}
+	m.askPlace(c, member)
 	m.showMarks(c, p.from.Conn, member)
 	m.touch(c).presence = true
+}
+
+// askPlace has a visitor who comes back told where it waits; else it would hear of it when its place changes next.
+func (m *Machine) askPlace(c *conversation, member int8) {
+	if member == 0 && c.state == frame.StateQueued {
+		m.out.Desk = append(m.out.Desk, DeskEvent{Kind: DeskPlace, Conv: c.id})
+	}
 }
 
 // showMarks tells a new receiver how far the other members are.

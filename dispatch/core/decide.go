@@ -229,7 +229,7 @@ func (m *Machine) Place(p desk.Place) {
 	f := frame.Position{Conv: c.id, Group: []byte(p.Group), Place: uint64(p.Place), Of: uint64(p.Of), WaitMS: uint64(max(p.WaitMS, 0))}
 	m.out.Buf = f.Append(m.out.Buf)
 	for _, a := range c.attached {
-		if a.member == 0 && !a.catching {
+		if a.member == 0 { // it stands by itself, so a replay need not be over
 			m.to(a.conn, off)
 		}
 	}

@@ -143,6 +143,7 @@ const (
 	DeskTransfer                      // Conv, Target, Back, For
 	DeskWatch                         // Group, Limit, For: wants to see the queue; Limit 0: no more
 	DeskUnwatch                       // For.Conn: was closed
+	DeskPlace                         // Conv: its visitor is there and does not know its place
 	DeskAgentUp                       // Agent, Profile: has a device
 	DeskAgentDown                     // Agent: has none
 	DeskSay                           // Agent, Status, Capacity, Groups, For: a supervisor of these groups wants to say this of the agent

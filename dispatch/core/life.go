@@ -35,11 +35,15 @@ func (m *Machine) open(c *conversation, p parked) {
 		}
 		return
 	}
-	if len(c.members) == 0 {
+	created := len(c.members) == 0
+	if created {
 		m.create(c, p, &o, asked)
 	}
 	if p.from.Conn == 0 {
 		return // it was closed while this waited
+	}
+	if !created {
+		m.askPlace(c, 0)
 	}
 	c.attach(attachment{conn: p.from.Conn, member: 0}, p.from.Who)
 	m.touch(c).presence = true

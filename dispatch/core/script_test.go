@@ -336,6 +336,8 @@ func (h *harness) deskEvent(d DeskEvent) string {
 		return fmt.Sprintf("%s wants %s elsewhere %+v%s", d.For.By(), h.name(d.Conv), d.Target, back)
 	case DeskWatch:
 		return fmt.Sprintf("%d watches %s, %d entries", d.For.Conn, d.Group, d.Limit)
+	case DeskPlace:
+		return "the place of " + h.name(d.Conv) + " is asked for"
 	case DeskUnwatch:
 		return fmt.Sprintf("%d watches nothing", d.For.Conn)
 	case DeskSay:
