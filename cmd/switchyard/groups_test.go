@@ -303,7 +303,7 @@ func TestHoursAfterAKill(t *testing.T) {
 	a, v := g.agent("ann", "shut-waits", "open"), g.visitor("vic")
 	v.frames((&frame.Attach{Ref: 3, Conv: early}).Append(nil))
 	v.expect(frame.TypeResumed)
-	v.expect(frame.TypePosition) // although it has not changed
+	v.expect(frame.TypePosition)                                                              // although it has not changed
 	g.entries(v.happens(v.opens("open", 2, nil), "assigned"), map[string]any{"agent": "ann"}) // she is there, and free
 	a.frames((&frame.Claim{Ref: 6, Conv: early}).Append(nil))
 	a.expect(frame.TypeAck)
