@@ -47,8 +47,8 @@ func (s *Server) call(r *request, who core.Identity, typ frame.Type, fields ...a
 var statuses = map[uint64]int{
 	frame.ErrorForbidden: http.StatusForbidden, frame.ErrorNotFound: http.StatusNotFound,
 	frame.ErrorClosed: http.StatusConflict, frame.ErrorConflict: http.StatusConflict, frame.ErrorTaken: http.StatusConflict, frame.ErrorBadSequence: http.StatusConflict,
-	frame.ErrorOverloaded: http.StatusServiceUnavailable, frame.ErrorUnavailable: http.StatusServiceUnavailable, frame.ErrorRateLimited: http.StatusServiceUnavailable,
-	frame.ErrorTooLarge: http.StatusRequestEntityTooLarge, frame.ErrorInternal: http.StatusInternalServerError,
+	frame.ErrorOverloaded: http.StatusServiceUnavailable, frame.ErrorUnavailable: http.StatusServiceUnavailable,
+	frame.ErrorTooLarge: http.StatusRequestEntityTooLarge,
 }
 
 // refused is the problem that an error frame tells of.
