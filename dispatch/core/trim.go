@@ -5,7 +5,7 @@ func (e *Effects) Trim(bytes, items int) {
 	e.Buf = within(e.Buf, bytes)
 	e.Targets, e.Certain, e.Answers = within(e.Targets, items), within(e.Certain, items), within(e.Answers, items)
 	e.Writes, e.Jobs, e.Desk, e.Users = within(e.Writes, items), within(e.Jobs, items), within(e.Desk, items), within(e.Users, items)
-	e.Unacked = within(e.Unacked, items)
+	e.Unacked, e.Memos, e.Left, e.Audit = within(e.Unacked, items), within(e.Memos, items), within(e.Left, items), within(e.Audit, items)
 }
 
 // Trim does the same with the scratch space of batches. Between batches.
