@@ -173,7 +173,11 @@ func profile(e *core.DeskEvent) desk.Profile {
 	return *e.Profile
 }
 
+// transfer does what was allowed when the shard saw it; an agent must still have the conversation, for it may have been given to somebody since.
 func (d *deskRunner) transfer(e *core.DeskEvent) error {
+	if who := e.For.Who; who.Role == frame.RoleAgent && !d.desk.Has(e.Conv, who.User) {
+		return desk.ErrPast
+	}
 	if e.Back != nil {
 		return d.desk.Return(request(e.Back), e.Target)
 	}
@@ -240,7 +244,7 @@ func (d *deskRunner) refuse(r core.Request, err error) {
 		e.Code, e.Text = frame.ErrorTaken, []byte(taken.By)
 	case errors.Is(err, desk.ErrUnknown):
 		e.Code = frame.ErrorNotFound
-	case errors.Is(err, desk.ErrForeign):
+	case errors.Is(err, desk.ErrForeign), errors.Is(err, desk.ErrPast):
 		e.Code = frame.ErrorForbidden
 	}
 	d.center.jobs.write(r.Conn, e.Append(nil))

@@ -148,3 +148,27 @@ func TestAvoid(t *testing.T) {
 		})
 	}
 }
+
+// An agent who asks twice at once to give a conversation away has it no more when the desk comes to the second request.
+func TestTransferOfWhatOneHasNoMore(t *testing.T) {
+	withCenter(t, dispatch.Config{}, func(c *center) {
+		a := c.login("a", frame.RoleAgent)
+		visitor := c.login("v", frame.RoleVisitor)
+		c.open(visitor, 1)
+		conv := c.shown(visitor).Conv
+		b, d := c.login("b", frame.RoleAgent), c.login("d", frame.RoleAgent)
+		both := (&frame.Transfer{Ref: 2, Conv: conv, Agent: []byte("b")}).Append(nil)
+		both = (&frame.Transfer{Ref: 3, Conv: conv, Agent: []byte("d")}).Append(both)
+		c.send(a, both)
+		var ack frame.Ack
+		if err := ack.Parse(c.last(a, frame.TypeAck)); err != nil || ack.Ref != 2 {
+			t.Errorf("acked %+v, %v", ack, err)
+		}
+		if got := c.refusal(a); got.Ref != 3 || got.Code != frame.ErrorForbidden {
+			t.Errorf("refused %+v", got)
+		}
+		if got := c.shown(b); got.Conv != conv || string(got.Agent) != "b" || c.last(d, frame.TypeConversation) != nil {
+			t.Errorf("b has %+v", got)
+		}
+	})
+}

@@ -116,6 +116,7 @@ var (
 	ErrForeign   = errors.New("desk: the agent is not of the group")
 	ErrUnskilled = errors.New("desk: the agent lacks a required skill")
 	ErrQueueFull = errors.New("desk: the group has no free agent, and its queue no room")
+	ErrPast      = errors.New("desk: the agent does not have the conversation any more")
 	ErrOwn       = errors.New("desk: nobody serves itself")
 )
 

@@ -61,6 +61,9 @@ func (d *Desk) Wrote(conv frame.ID, agentName string, byAgent bool) {
 	}
 }
 
+// Has tells whether the agent has the conversation.
+func (d *Desk) Has(conv frame.ID, agentName string) bool { return d.servedBy(conv, agentName) != nil }
+
 // servedBy returns the conversation if the agent has it, else nil.
 func (d *Desk) servedBy(conv frame.ID, agentName string) *conversation {
 	if c := d.convs[conv]; c != nil && c.agent != nil && c.agent.name == agentName {
