@@ -55,8 +55,10 @@ func (m *Machine) resumeFrom(c *conversation, p parked, ref, after uint64) {
 	if after < c.head {
 		m.out.Jobs = append(m.out.Jobs, Job{Op: JobReplay, Conv: c.id, Conn: p.from.Conn, After: after, Upto: c.head})
 	}
-	if c.areNotes() {
+	if member < 0 {
 		m.staff.add(c.id, p.from.Conn, p.from.Who)
+	} else {
+		m.staff.remove(c.id, p.from.Conn)
 	}
 	m.askPlace(c, member)
 	m.showMarks(c, p.from.Conn, member)

@@ -233,12 +233,18 @@ func (c *conversation) memberOf(user string) int8 {
 // membersMax bounds the participants over a conversation's life (marks are a bit set).
 const membersMax = 64
 
+// applicationsMax is how many there may be for an application to write under a new name: agents find room whatever applications do.
+const applicationsMax = membersMax / 2
+
+// full tells whether nobody new can take part.
+func (c *conversation) full() bool { return len(c.members) == membersMax }
+
 // addMember returns the index of the user, who is a member from now on; -1 if there is no room.
 func (c *conversation) addMember(user string, role frame.Role) int8 {
 	if i := c.memberOf(user); i >= 0 {
 		return i
 	}
-	if len(c.members) == membersMax {
+	if c.full() {
 		return -1
 	}
 	c.members = append(c.members, member{user: user, role: role})

@@ -86,6 +86,12 @@ func (m *Machine) answerDone(c *conversation, d *Decision) {
 	}
 }
 
+// tooMany is the reason of the event closed when an agent cannot become a participant.
+const (
+	tooMany  = "too_many_participants"
+	textFull = "the conversation has had too many participants; close it and open another one"
+)
+
 // assign gives the conversation to an agent, who may have it already.
 func (m *Machine) assign(c *conversation, d *Decision) {
 	if c.state == frame.StateAssigned && c.members[c.agent].key() == (UserKey{frame.RoleAgent, d.Agent}) && c.groupName() == d.Group {
@@ -93,8 +99,9 @@ func (m *Machine) assign(c *conversation, d *Decision) {
 		return
 	}
 	i := c.addMember(d.Agent, frame.RoleAgent)
-	if i < 0 || i == 0 {
-		m.answerLate(d, frame.ErrorConflict, "the conversation had too many participants already, or this is its visitor")
+	if i <= 0 { // there is no room, or it is the visitor, whom the desk does not choose
+		m.answerLate(d, frame.ErrorConflict, textFull)
+		m.end(c, event{Event: "closed", Reason: tooMany}, 0) // else it would have the agent for the desk, and nobody here
 		return
 	}
 	if c.members[i].role == frame.RoleSupervisor { // one of the same name has joined
@@ -173,20 +180,27 @@ func (m *Machine) Dismiss(conv frame.ID) {
 	}
 }
 
-// dismissPast ends the attachments of all who may follow no more.
+// dismissPast ends the attachments of all who may follow no more. Who had the conversation was told so; supervisors who only followed it are shown where it is.
 func (m *Machine) dismissPast(c *conversation) {
-	attached := c.attached[:0]
-	for _, a := range c.attached {
-		if a.member < 0 || c.takesPart(a.member) {
-			attached = append(attached, a)
+	for i := len(c.attached) - 1; i >= 0; i-- {
+		a := c.attached[i]
+		if m.mayStay(c, &a) {
+			continue
+		}
+		m.gone(c, a.conn)
+		if a.member < 0 {
+			m.show(c, a.conn, 0)
 		}
 	}
-	if len(attached) < len(c.attached) {
-		m.touch(c).presence = true
+}
+
+// mayStay tells whether the conversation goes on coming to a connection, as its members and its group are now.
+func (m *Machine) mayStay(c *conversation, a *attachment) bool {
+	if a.member >= 0 || c.areNotes() {
+		return a.member < 0 || c.takesPart(a.member)
 	}
-	if c.attached = attached; len(attached) == 0 {
-		c.attached = c.ownAttachment[:0]
-	}
+	who := m.staff[c.id][a.conn]
+	return who != nil && who.supervises(c.groupName())
 }
 
 // moveTo puts the conversation into a group.

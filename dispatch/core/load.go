@@ -118,6 +118,7 @@ func (m *Machine) missing(c *conversation) {
 		m.touched[c.touched-1].batch = batchState{}
 	}
 	waiting, load, usedMS := c.waiting(), c.load, c.usedMS
+	delete(m.staff, c.id)
 	c.empty(c.id)
 	c.load, c.usedMS = load, usedMS
 	c.wait(waiting)
@@ -157,8 +158,16 @@ func (m *Machine) resynchronise(c *conversation) {
 	m.out.Answers = append(m.out.Answers, Answer{Kind: AnswerTold, Conv: c.id})
 	attached := c.attached[:0]
 	for _, a := range c.attached {
-		if int(a.member) >= len(c.members) || a.member >= 0 && !c.takesPart(a.member) {
-			continue // its membership was not kept, or has ended
+		unkept := int(a.member) >= len(c.members)
+		if unkept && m.staff[c.id][a.conn] != nil {
+			a.member, unkept = -1, false // it follows, as it did before it took part
+		}
+		if unkept || !m.mayStay(c, &a) { // its membership was not kept, or has ended
+			m.staff.remove(c.id, a.conn)
+			if a.member < 0 {
+				m.show(c, a.conn, 0)
+			}
+			continue
 		}
 		if !a.catching {
 			a.after = released

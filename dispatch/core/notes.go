@@ -20,27 +20,28 @@ const stateNotes frame.ConversationState = 128
 // areNotes tells whether c is notes.
 func (c *conversation) areNotes() bool { return c.id.AreNotes() }
 
-// staff are the connections that follow notes, with whom they speak for. Owned by the machine.
+// staff are the connections that follow notes, or a conversation in which they take no part, with whom they speak for: what they may depends on the group,
+// which changes. Owned by the machine.
 type staff map[frame.ID]map[frame.ConnID]*Identity
 
 // add notes that a connection is attached.
-func (s staff) add(notes frame.ID, conn frame.ConnID, who *Identity) {
-	if s[notes] == nil {
-		s[notes] = make(map[frame.ConnID]*Identity)
+func (s staff) add(conv frame.ID, conn frame.ConnID, who *Identity) {
+	if s[conv] == nil {
+		s[conv] = make(map[frame.ConnID]*Identity)
 	}
-	s[notes][conn] = who
+	s[conv][conn] = who
 }
 
 // remove notes that a connection is not attached any more.
-func (s staff) remove(notes frame.ID, conn frame.ConnID) {
-	delete(s[notes], conn)
-	if len(s[notes]) == 0 {
-		delete(s, notes)
+func (s staff) remove(conv frame.ID, conn frame.ConnID) {
+	delete(s[conv], conn)
+	if len(s[conv]) == 0 {
+		delete(s, conv)
 	}
 }
 
-// followed tells whether somebody follows the notes of a conversation.
-func (s staff) followed(host frame.ID) bool { return len(s[host.Notes()]) > 0 }
+// followed tells whether somebody follows a conversation without a part in it, or its notes.
+func (s staff) followed(host frame.ID) bool { return len(s[host])+len(s[host.Notes()]) > 0 }
 
 // hosted tells whether p may be handled now. If not, the notes wait until their host is loaded, with p first.
 func (m *Machine) hosted(c *conversation, p parked) bool {
@@ -142,6 +143,9 @@ func (c *conversation) hasRoomFor(who *Identity) bool {
 // enrol makes who writes a member; -1 if there is no room. The record is written with the batch: else a message would be stored whose sender the record
 // does not know, and a late retry would not be found.
 func (m *Machine) enrol(c *conversation, who *Identity) int8 {
+	if who.Role == frame.RoleSystem && len(c.members) >= applicationsMax {
+		return -1
+	}
 	if len(c.members) == 0 {
 		c.openedMS = m.now
 	}

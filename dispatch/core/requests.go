@@ -34,6 +34,8 @@ func (m *Machine) claim(c *conversation, p parked) {
 		m.takeOver(c, p, f.Ref)
 	case c.takenOver():
 		m.refuse(p.from.Conn, f.Ref, frame.ErrorTaken, c.members[c.agent].user)
+	case c.full() && c.memberOf(p.from.Who.User) < 0:
+		m.refuse(p.from.Conn, f.Ref, frame.ErrorConflict, textFull)
 	default:
 		m.out.Desk = append(m.out.Desk, DeskEvent{Kind: DeskClaim, Conv: c.id, Agent: p.from.Who.User, For: p.request(f.Ref)})
 	}
@@ -87,6 +89,9 @@ func (m *Machine) transfer(c *conversation, p parked) {
 		return
 	case c.state == frame.StateClosed:
 		m.refuse(p.from.Conn, f.Ref, frame.ErrorClosed, "the conversation is closed")
+		return
+	case c.full() && c.memberOf(string(f.Agent)) < 0:
+		m.refuse(p.from.Conn, f.Ref, frame.ErrorConflict, textFull)
 		return
 	case !m.available:
 		m.refuseUnavailable(p.from.Conn, f.Ref)
