@@ -217,13 +217,15 @@ func render1(t *testing.T, text, kind, data string) (string, error) {
 }
 
 func TestTemplates(t *testing.T) {
-	const hostile = `{"text":"a\"},\"to\":\"all\n<b>&","phone":"+49 1","n":12345678901234567890,"list":["x",1],"none":null}`
+	const hostile = `{"text":"a\"},\"to\":\"all\n<b>&","phone":"+49 1","n":12345678901234567890,"list":["x",1],"none":null,"trick":[",",":"]}`
 	for _, c := range []struct{ text, kind, want string }{
 		{`{"id":"{{.id}}","type":"{{.type}}"}`, typeJSON, `{"id":"n1","type":"message.missed"}`},
 		{`{"text":"{{.data.text}}","n":{{.data.n}},"list":{{.data.list}},"none":{{.data.none}}}`, typeJSON,
 			`{"text":"a\"},\"to\":\"all\n<b>&","n":12345678901234567890,"list":["x",1],"none":null}`},
 		{`{"all":"{{range .data.list}}{{.}};{{else}}none{{end}}{{if .data.phone}}{{with .data.phone}} {{.}}{{end}}{{end}}"}`, typeJSON, `{"all":"x;1; +49 1"}`},
 		{`{{define "x"}}{{.text}}{{end}}{"text":"{{template "x" .data}}"}`, typeJSON, `{"text":"a\"},\"to\":\"all\n<b>&"}`},
+		{`{"text":"{{.data.list}}, {{.data.n}}, \"{{.data.trick}}\"","trick":{{.data.trick}}}`, typeJSON,
+			`{"text":"[\"x\",1], 12345678901234567890, \"[\",\",\":\"]\"","trick":[",",":"]}`},
 		{`{"text":"{{$x := .data.text}}{{$x}}"}`, typeJSON, `{"text":"a\"},\"to\":\"all\n<b>&"}`},
 		{`to={{.data.phone}}&text={{.data.text}}&n={{.data.n}}`, typeForm, `to=%2B49+1&text=a%22%7D%2C%22to%22%3A%22all%0A%3Cb%3E%26&n=12345678901234567890`},
 	} {
@@ -247,7 +249,9 @@ func TestTemplatesAreStrict(t *testing.T) {
 			t.Errorf("%s: %v", text, err)
 		}
 	}
-	if _, err := newBodyTemplate("{{.x", typeJSON); err == nil {
-		t.Error("a template that does not end is taken")
+	for _, text := range []string{"{{.x", `"{{.x | _escape}}"`} {
+		if _, err := newBodyTemplate(text, typeJSON); err == nil {
+			t.Errorf("%s is taken", text)
+		}
 	}
 }

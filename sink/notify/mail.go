@@ -92,10 +92,10 @@ func newMailer(c *Mail) (*mailer, error) {
 	if m.from, err = netmail.ParseAddress(m.cfg.From); err != nil {
 		return nil, fmt.Errorf("the sender %q is no address: %w: use name@host or Name <name@host>", m.cfg.From, err)
 	}
-	if m.subject, err = parseTemplate(cmp.Or(m.cfg.Subject, defaultSubject), nil); err != nil {
+	if m.subject, err = parseTemplate(cmp.Or(m.cfg.Subject, defaultSubject)); err != nil {
 		return nil, err
 	}
-	m.text, err = parseTemplate(cmp.Or(m.cfg.Text, defaultText), nil)
+	m.text, err = parseTemplate(cmp.Or(m.cfg.Text, defaultText))
 	return m, err
 }
 

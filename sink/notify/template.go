@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"strings"
 	"text/template"
@@ -20,14 +21,15 @@ const maxRendered = 512 << 10
 //	{"to": "{{.data.phone}}", "text": "{{.data.from}} wrote: {{.data.text}}"}
 //
 // What an action prints is escaped for the content type: inside a JSON string, whose quotes the template has, or inside a form value. Numbers, lists and
-// objects are printed as JSON. A field that is not there is an error, and so is a result that is not JSON, if it should be.
+// objects are printed as JSON, which inside a JSON string is a text like any other. A field that is not there is an error, and so is a result that is not
+// JSON, if it should be.
 type bodyTemplate struct {
 	template *template.Template
 	kind     string
 }
 
 func newBodyTemplate(text, kind string) (*bodyTemplate, error) {
-	t, err := parseTemplate(text, template.FuncMap{escaper: escape[kind]})
+	t, err := parseTemplate(text)
 	if err != nil {
 		return nil, err
 	}
@@ -40,8 +42,8 @@ func newBodyTemplate(text, kind string) (*bodyTemplate, error) {
 }
 
 // parseTemplate parses with strict options.
-func parseTemplate(text string, functions template.FuncMap) (*template.Template, error) {
-	t, err := template.New("template").Option("missingkey=error").Funcs(functions).Parse(text)
+func parseTemplate(text string) (*template.Template, error) {
+	t, err := template.New("template").Option("missingkey=error").Parse(text)
 	if err != nil {
 		return nil, fmt.Errorf("the template cannot be read: %w", err)
 	}
@@ -53,14 +55,19 @@ func (b *bodyTemplate) execute(n *Notification) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	text, err := render(b.template, fields)
+	t, err := b.template.Clone()
 	if err != nil {
+		return nil, final("the template cannot be used: %w", err)
+	}
+	var out document
+	t.Funcs(template.FuncMap{escaper: map[string]any{typeJSON: out.escapeJSON, typeForm: escapeForm}[b.kind]})
+	if err := execute(&out, t, fields); err != nil {
 		return nil, err
 	}
-	if b.kind == typeJSON && !json.Valid(text) {
+	if b.kind == typeJSON && !json.Valid(out.Bytes()) {
 		return nil, final("the template makes no JSON of this notification")
 	}
-	return text, nil
+	return out.Bytes(), nil
 }
 
 // fieldsOf are the fields of a notification's JSON, numbers as they are written.
@@ -77,10 +84,15 @@ func fieldsOf(n *Notification) (fields map[string]any, err error) {
 // render executes a template. Its failure is final, as the same data would fail again.
 func render(t *template.Template, data any) ([]byte, error) {
 	var out limited
-	if err := t.Execute(&out, data); err != nil {
-		return nil, final("the template does not fit the notification: %w", err)
+	err := execute(&out, t, data)
+	return out.Bytes(), err
+}
+
+func execute(out io.Writer, t *template.Template, data any) error {
+	if err := t.Execute(out, data); err != nil {
+		return final("the template does not fit the notification: %w", err)
 	}
-	return out.Bytes(), nil
+	return nil
 }
 
 // limited is a buffer that refuses more than maxRendered.
@@ -93,27 +105,48 @@ func (l *limited) Write(p []byte) (int, error) {
 	return l.Buffer.Write(p)
 }
 
-// escaper is the name of the function that escapes. A template that calls it escapes twice.
+// escaper is the name of the function that escapes; a template cannot call it.
 const escaper = "_escape"
 
-// escape is that function, by content type.
-var escape = map[string]any{
-	typeJSON: func(value any) (string, error) {
-		text, ok := value.(string)
-		if !ok {
-			return asJSON(value)
+// document is a body that is being written. It knows whether what comes next is inside a JSON string.
+type document struct {
+	limited
+	quoted, backslash bool
+}
+
+func (d *document) Write(p []byte) (int, error) {
+	for _, c := range p {
+		switch {
+		case d.backslash:
+			d.backslash = false
+		case c == '\\':
+			d.backslash = d.quoted
+		case c == '"':
+			d.quoted = !d.quoted
 		}
-		quoted, err := asJSON(text)
-		return strings.TrimSuffix(strings.TrimPrefix(quoted, `"`), `"`), err
-	},
-	typeForm: func(value any) (string, error) {
-		text, ok := value.(string)
+	}
+	return d.limited.Write(p)
+}
+
+// escapeJSON is the escaper for JSON. The quotes of a list or an object inside a string would end that: who sends such a body could write fields of its own.
+func (d *document) escapeJSON(value any) (string, error) {
+	text, ok := value.(string)
+	if !ok {
 		var err error
-		if !ok {
-			text, err = asJSON(value)
+		if text, err = asJSON(value); err != nil || !d.quoted {
+			return text, err
 		}
-		return url.QueryEscape(text), err
-	},
+	}
+	quoted, err := asJSON(text)
+	return strings.TrimSuffix(strings.TrimPrefix(quoted, `"`), `"`), err
+}
+
+func escapeForm(value any) (text string, err error) {
+	text, ok := value.(string)
+	if !ok {
+		text, err = asJSON(value)
+	}
+	return url.QueryEscape(text), err
 }
 
 func asJSON(value any) (string, error) {
