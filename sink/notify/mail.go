@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	netmail "net/mail"
+	"slices"
 	"strconv"
 	"strings"
 	"text/template"
@@ -28,6 +29,7 @@ type MailData struct {
 
 // Missed is a message that the recipient has not seen.
 type Missed struct {
+	Seq  uint64    `json:"seq,omitempty"` // of the conversation; 0: not known, so that it is never taken for another one
 	From string    `json:"from"`
 	Text string    `json:"text"`
 	Time time.Time `json:"time"`
@@ -115,7 +117,7 @@ func (m *mailer) send(ctx context.Context, batch []message) (int, error) {
 		if err != nil || more.To != data.To {
 			break // it fails by itself, or has a mail of its own
 		}
-		data.Missed = append(data.Missed, more.Missed...)
+		data.add(more.Missed)
 		data.Link = cmp.Or(more.Link, data.Link)
 	}
 	msg, err := m.compose(batch[0].notification, data)
@@ -126,6 +128,16 @@ func (m *mailer) send(ctx context.Context, batch []message) (int, error) {
 		return 1, err
 	}
 	return n, m.deliver(ctx, msg)
+}
+
+// add takes more messages, each once: steps that became due while no mail was taken tell of the same ones.
+func (d *MailData) add(more []Missed) {
+	for _, m := range more {
+		there := m.Seq != 0 && slices.ContainsFunc(d.Missed, func(have Missed) bool { return have.Seq == m.Seq })
+		if !there {
+			d.Missed = append(d.Missed, m)
+		}
+	}
 }
 
 func mailDataOf(msg message) (d MailData, err error) {

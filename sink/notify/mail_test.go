@@ -262,6 +262,27 @@ func TestMailDigest(t *testing.T) {
 	b.delivered(t, "mail", 5)
 }
 
+// TestMailTellsOnce: two steps that waited for the mail server, and tell of the same message, make one mail that has it once.
+func TestMailTellsOnce(t *testing.T) {
+	o := openOffice(t, false)
+	s := openStore(t, t.TempDir())
+	first, second := toAnna("one"), toAnna("one")
+	first.Missed[0].Seq, second.Missed[0].Seq = 2, 2
+	second.Missed = append(second.Missed, notify.Missed{Seq: 3, From: "Bob", Text: "two", Time: time.Now()})
+	for i, d := range []notify.MailData{first, second} {
+		if err := s.Notices().Put(t.Context(), "mail", missed(t, []string{"a", "b"}[i], 1, d)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b := startOn(t, s, notify.Config{Endpoints: []notify.Endpoint{o.mailbox(notify.StartTLS)}})
+	b.empty(t, "mail")
+	posts := o.taken()
+	if len(posts) != 1 || posts[0].header.Get("Subject") != "2 messages are waiting for you" || strings.Count(posts[0].text, "one") != 1 || !strings.Contains(posts[0].text, "two") {
+		t.Errorf("%+v", posts)
+	}
+	b.delivered(t, "mail", 2)
+}
+
 // TestMailHeadersAreNotInjected: no text of a visitor becomes a header or another recipient.
 func TestMailHeadersAreNotInjected(t *testing.T) {
 	name, to, subject, format := toAnna("x"), toAnna("x"), toAnna("x"), toAnna("x")
