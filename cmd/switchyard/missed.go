@@ -110,7 +110,7 @@ func (m *missing) resolver(channel string, to recipientTemplates, need bool) fun
 		}
 		conv, ref, err := parseMissed(n)
 		if err != nil {
-			return nil, err
+			return nil, outward.Final(err)
 		}
 		acked, ok, err := m.center.Acked(conv, ref.User)
 		if err != nil || !ok || acked >= ref.Last {
@@ -156,6 +156,9 @@ func (m *missing) read(conv frame.ID, d *missedData) error {
 	_, self, _ := strings.Cut(d.User, "/")
 	for after := d.First - 1; after < d.Last; {
 		frames, last, n, err := m.store.ReadAfter(nil, conv, after, d.Last, 512, missedPage)
+		if errors.Is(err, dispatch.ErrGone) {
+			return outward.Final(err)
+		}
 		if err != nil {
 			return err
 		}
@@ -276,10 +279,10 @@ func execute(t *template.Template, fields map[string]any) (string, error) {
 	}
 	var out strings.Builder
 	if err := t.Execute(&out, fields); err != nil {
-		return "", err
+		return "", outward.Final(err)
 	}
 	if out.Len() > missedAddress {
-		return "", fmt.Errorf("the address has %d bytes, more than %d", out.Len(), missedAddress)
+		return "", outward.Final(fmt.Errorf("the address or the link has %d bytes, more than %d", out.Len(), missedAddress))
 	}
 	return strings.TrimSpace(out.String()), nil
 }

@@ -36,7 +36,7 @@ type Endpoint struct {
 	Mail    *Mail
 
 	// Resolve, if there is one, is asked before each attempt what to send in the place of a notification: it may change the data. It returns nil for
-	// one that is not wanted any more, which is settled without being sent. An error is an attempt that failed. It is called from several goroutines,
+	// one that is not wanted any more, which is settled without being sent. An error is an attempt that failed, for good if it is Final. It is called from several goroutines,
 	// and should end with its context.
 	Resolve func(context.Context, *Notification) (*Notification, error)
 	// Settled, if there is one, is told of each notification that does not wait any more: delivered, dead or not wanted. It must not block.

@@ -25,6 +25,10 @@ func final(format string, args ...any) error {
 	return &failure{err: fmt.Errorf("notify: "+format, args...), final: true}
 }
 
+// Final marks an error of Resolve as one that would come again each time: the notification is a dead letter at once, and what follows in the conversation does
+// not wait for it.
+func Final(err error) error { return &failure{err: err, final: true} }
+
 // asFailure makes a failure of any error. What is not known is tried again, and says nothing of the endpoint.
 func asFailure(err error) *failure {
 	var f *failure

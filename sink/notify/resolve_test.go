@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/switchyard-im/switchyard/sink/notify"
 )
@@ -68,6 +69,28 @@ func TestResolve(t *testing.T) {
 	}
 	if s := b.status(t, "app"); s.Away {
 		t.Errorf("%+v, although the endpoint took everything", s)
+	}
+}
+
+// TestResolveForGood: what can never be made is given up at once, and what follows in the conversation does not wait for it.
+func TestResolveForGood(t *testing.T) {
+	r := newReceiver(t)
+	e := r.hook("app")
+	e.Attempts, e.RetryMin, e.RetryMax = 24, time.Hour, time.Hour
+	e.Resolve = func(_ context.Context, n *notify.Notification) (*notify.Notification, error) {
+		if n.ID == "e-1-0" {
+			return nil, notify.Final(errors.New("never"))
+		}
+		return n, nil
+	}
+	b := start(t, notify.Config{Endpoints: []notify.Endpoint{e}})
+	b.put(t, "app", event(t, 1, 0), event(t, 1, 1))
+	b.empty(t, "app")
+	if sent := r.requests(); len(sent) != 1 || sent[0].id != "e-1-1" {
+		t.Errorf("%+v were sent", sent)
+	}
+	if dead := b.letters(t); len(dead) != 1 || dead[0].Attempts != 1 || !strings.Contains(dead[0].Error, "never") {
+		t.Errorf("the dead letters are %+v", dead)
 	}
 }
 
