@@ -115,9 +115,24 @@ func (c *channelEntry) templates() (t recipientTemplates, err error) {
 		if *field.into, err = template.New("to").Option("missingkey=zero").Parse(field.text); err != nil {
 			return t, fmt.Errorf("to or link cannot be read: %w", err)
 		}
+		if err := tryTemplate(*field.into); err != nil {
+			return t, fmt.Errorf("to or link %q: %w", field.text, err)
+		}
 	}
 	return t, nil
 }
+
+// tryTemplate finds a field that does not exist, which would be printed as noValue, and an address for nobody.
+func tryTemplate(t *template.Template) error {
+	text, err := execute(t, recipientFields("user", "role", "group", "conversation", map[string]string{}))
+	if err == nil && strings.Contains(text, noValue) {
+		err = errors.New("it has a field that does not exist: use .user, .role, .group, .conversation, or .attributes.NAME")
+	}
+	return err
+}
+
+// noValue is what text/template prints for a field that is not there.
+const noValue = "<no value>"
 
 // endpoint is what sink/notify needs; resolve makes what is sent.
 func (c *channelEntry) endpoint(m *missing, to recipientTemplates) (outward.Endpoint, error) {
@@ -129,6 +144,9 @@ func (c *channelEntry) endpoint(m *missing, to recipientTemplates) (outward.Endp
 	if c.Mail != nil {
 		if c.Endpoint.URL != "" {
 			return e, errors.New("it has a URL and a mail server: make two channels of it")
+		}
+		if c.Endpoint.forWebhook() {
+			return e, errors.New("it has a mail server, and plain, secrets, secrets_file, header, template or content_type, which are for a URL: take them out; a mail has subject and text")
 		}
 		e.Webhook = nil
 		if e.Mail, err = c.Mail.config(); err != nil {

@@ -462,6 +462,8 @@ func TestEscalationIsChecked(t *testing.T) {
 		"different names":        "channels: [{name: app}]\nendpoints: [{name: app, url: 'https://example.org', events: ['*']}]\n",
 		"ca_file":                "channels: [{name: app, mail: {server: 'example.org:25', from: a@example.org, ca_file: /nowhere}}]\n",
 		"password_file":          "channels: [{name: app, mail: {server: 'example.org:25', from: a@example.org, password_file: /nowhere}}]\n",
+		"a field that does not":  "channels: [{name: app, url: 'https://example.org', to: {visitors: '{{.email}}'}}]\n",
+		"a mail has subject and": "channels: [{name: app, template: '{}', mail: {server: 'example.org:25', from: a@example.org}}]\n",
 		"to or link cannot be":   "channels: [{name: app, url: 'https://example.org', to: {staff: '{{'}}]\n",
 		"write later steps with": channel + "policies: {p: [{name: a, after: 2m, channel: app}, {name: b, after: 1m, channel: app}]}\n",
 	} {

@@ -246,12 +246,17 @@ func (m *missing) address(conv frame.ID, d *missedData, to recipientTemplates) e
 	if name := attributes["name"]; !strings.ContainsFunc(name, unicode.IsControl) {
 		d.Name = name
 	}
-	fields := map[string]any{"user": user, "role": role, "group": d.Group, "conversation": conv.String(), "attributes": attributes}
+	fields := recipientFields(user, role, d.Group, conv.String(), attributes)
 	if d.To, err = execute(to.of(d.User), fields); err != nil {
 		return err
 	}
 	d.Link, err = execute(to.link, fields)
 	return err
+}
+
+// recipientFields are what the templates for addresses and links are over.
+func recipientFields(user, role, group, conversation string, attributes map[string]string) map[string]any {
+	return map[string]any{"user": user, "role": role, "group": group, "conversation": conversation, "attributes": attributes}
 }
 
 // attributes are those that the visitor gave when the conversation was opened.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -80,7 +81,7 @@ func notifyConfig(c *config.Config, log *slog.Logger, reg prometheus.Registerer)
 		return p, fmt.Errorf("notify.file: %w", err)
 	}
 	var file endpointsFile
-	if err := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(&file); err != nil {
+	if err := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(&file); err != nil && !errors.Is(err, io.EOF) { // io.EOF: nothing but comments
 		return p, fmt.Errorf("notify.file: %s: %w", c.Notify.File, err)
 	}
 	if err := errors.Join(p.addEndpoints(&file), p.addChannels(&file)); err != nil {
@@ -133,6 +134,11 @@ func (e *endpointEntry) allSecrets() ([]string, error) {
 	}
 	text, err := os.ReadFile(e.SecretsFile)
 	return append(e.Secrets, strings.Fields(string(text))...), err
+}
+
+// forWebhook tells whether there is what only a webhook has, but for its URL.
+func (e *endpointEntry) forWebhook() bool {
+	return e.Plain || len(e.Secrets)+len(e.Header) > 0 || e.SecretsFile+e.Template+e.ContentType != ""
 }
 
 func (e *endpointEntry) endpoint(secrets []string) outward.Endpoint {
