@@ -26,7 +26,7 @@ type application struct {
 }
 
 // startWithKeys starts a server that knows three applications: one that may do everything, one for the group elsewhere only, and one that may only read.
-func startWithKeys(t *testing.T) (i *installation, p *process, all, elsewhere, reader *application) {
+func startWithKeys(t *testing.T, args ...string) (i *installation, p *process, all, elsewhere, reader *application) {
 	t.Helper()
 	var file strings.Builder
 	file.WriteString("keys:\n")
@@ -42,6 +42,7 @@ func startWithKeys(t *testing.T) (i *installation, p *process, all, elsewhere, r
 	all, elsewhere = add("crm", apikeys.Scopes), add("shop", apikeys.Scopes, "elsewhere")
 	reader = add("wall", []apikeys.Scope{apikeys.ConversationsRead})
 	i.args = []string{"--set", "api.listen=127.0.0.1:0", "--set", "api.keys=" + write(t, "keys.yaml", file.String())}
+	i.args = append(i.args, args...)
 	p, _ = i.start()
 	return i, p, all, elsewhere, reader
 }
@@ -328,6 +329,10 @@ func TestWhatKeysMayDo(t *testing.T) {
 		{"a token for ever", crm, "POST", "/v1/tokens", `{"user": "ann", "ttl_s": 9999999999999}`, 400, "bad_request"},
 		{"a transfer to nobody", crm, "POST", path + "/transfer", `{"agent": "nobody"}`, 409, "conflict"},
 		{"an unknown status", crm, "PUT", "/v1/agents/bob/status", `{"status": "asleep"}`, 400, "bad_request"},
+		{"no agent's name", crm, "PUT", "/v1/agents/%ff/status", `{"status": "away"}`, 400, "bad_request"},
+		{"no group's name", crm, "GET", "/v1/queues/%ff", "", 400, "bad_request"},
+		{"a list for a text", crm, "POST", path + "/transfer", `{"group": []}`, 400, "bad_request"},
+		{"a list for an object", crm, "POST", path + "/transfer", `[]`, 400, "bad_request"},
 		{"an unknown agent", crm, "PUT", "/v1/agents/bob/status", `{"status": "away"}`, 403, "forbidden"},
 		{"another method", crm, "DELETE", path, "", 404, "not_found"},
 	} {
@@ -336,6 +341,46 @@ func TestWhatKeysMayDo(t *testing.T) {
 		if status != c.status || c.code != "" && (problem["code"] != c.code || problem["text"] == "") {
 			t.Errorf("%s: %d %v", c.name, status, answer)
 		}
+		if text, _ := problem["text"].(string); strings.Contains(text, "Go ") || strings.Contains(text, "EOF") {
+			t.Errorf("%s: only who knows Go understands %q", c.name, text)
+		}
+	}
+}
+
+// TestOpenAgainAfterFallback: a conversation that a fallback outside the key's groups has got by now is answered as before to who opened it; another application
+// of the group is told nothing of it.
+func TestOpenAgainAfterFallback(t *testing.T) {
+	groups := write(t, "groups.yaml", "groups:\n  elsewhere: {hours: '2000-01-01 00:00-00:01; zone UTC', fallback: support}\n  support: {}\n")
+	_, _, crm, shop, _ := startWithKeys(t, "--set", "routing.file="+groups)
+	const body = `{"visitor": "ann", "group": "elsewhere"}`
+	first := shop.must("POST", "/v1/conversations", body, "Idempotency-Key", "a")
+	for deadline := time.Now().Add(patience); crm.must("GET", "/v1/conversations/"+first["conv"].(string), "")["group"] != "support"; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the fallback does not get it")
+		}
+	}
+	if again := shop.must("POST", "/v1/conversations", body, "Idempotency-Key", "a"); again["conv"] != first["conv"] || again["group"] != "support" {
+		t.Errorf("%v after %v", again, first)
+	}
+	given := fmt.Sprintf(`{"visitor": "ann", "group": "elsewhere", "key": %q}`, first["key"])
+	if status, answer := shop.do("POST", "/v1/conversations", given); status != http.StatusForbidden {
+		t.Errorf("with a key that anybody may have given: %d %v", status, answer)
+	}
+}
+
+// TestEmptyBody: a close needs no body, whether or not the request tells its length.
+func TestEmptyBody(t *testing.T) {
+	_, _, crm, _, _ := startWithKeys(t)
+	conv := crm.must("POST", "/v1/conversations", `{"visitor": "ann", "group": "support"}`)["conv"].(string)
+	r, _ := http.NewRequest("POST", crm.base()+"/v1/conversations/"+conv+"/close", io.MultiReader()) // sent in chunks, of which there are none
+	r.Header.Set("Authorization", "Bearer "+crm.key)
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		t.Error(answer.Status)
 	}
 }
 

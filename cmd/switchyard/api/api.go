@@ -227,7 +227,7 @@ func (s *Server) note(w *response, r *http.Request) {
 		name = w.key.Name
 	}
 	s.requests.WithLabelValues(name, strconv.Itoa(w.status)).Inc()
-	if w.key != nil && r.Method != http.MethodGet {
+	if w.key != nil && r.Method != http.MethodGet && r.Method != http.MethodHead {
 		s.audit.Info("application", "key", name, "method", r.Method, "path", r.URL.Path, "status", w.status, "error", w.code, "opened", w.conv, "peer", r.RemoteAddr)
 	}
 }

@@ -1,11 +1,13 @@
 package api
 
 import (
+	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 )
 
 // decode reads the body, one JSON object, into v. Fields that v has not are refused: a misspelt one would be left out in silence.
@@ -21,13 +23,29 @@ func decode(r *request, v any) error {
 	if err == nil || errors.As(err, new(*http.MaxBytesError)) {
 		return err
 	}
-	return badRequest(fmt.Sprintf("the body is not what is expected: %v", err))
+	return badRequest("the body is not what is expected: " + misfit(err))
+}
+
+// misfit tells what is wrong with a body in the terms of JSON, not of Go's types.
+func misfit(err error) string {
+	var wrong *json.UnmarshalTypeError
+	switch {
+	case errors.Is(err, io.EOF):
+		return "it is empty; send a JSON object"
+	case errors.As(err, &wrong) && wrong.Field == "":
+		return fmt.Sprintf("it is a JSON %s; send an object", wrong.Value)
+	case errors.As(err, &wrong):
+		return fmt.Sprintf("%s cannot be a JSON %s; docs/openapi.yaml tells what it may be", wrong.Field, wrong.Value)
+	}
+	return strings.TrimPrefix(err.Error(), "json: ")
 }
 
 // decodeOptional is decode where the body may be empty.
 func decodeOptional(r *request, v any) error {
-	if r.ContentLength == 0 {
+	begin := bufio.NewReader(r.Body)
+	if _, err := begin.Peek(1); errors.Is(err, io.EOF) { // a length need not have been told
 		return nil
 	}
+	r.Body = io.NopCloser(begin)
 	return decode(r, v)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"time"
+	"unicode/utf8"
 
 	"github.com/switchyard-im/switchyard/dispatch"
 	"github.com/switchyard-im/switchyard/dispatch/core"
@@ -137,8 +138,8 @@ func (s *Server) open(r *request) (any, error) {
 	if err := c.Parse(f); err != nil {
 		return nil, err
 	}
-	if !r.key.Oversees(string(c.Group)) { // it was there before, and elsewhere
-		return nil, &problem{http.StatusForbidden, "forbidden", fmt.Sprintf("the key %q is not for the group of this conversation", r.key.Name), 0}
+	if body.Key != "" && !r.key.Oversees(string(c.Group)) { // whose it is, is not known. With a key of ours this application opened it, and the fallback may have it by now.
+		return nil, &problem{http.StatusForbidden, "forbidden", fmt.Sprintf("this conversation is there, and in a group that the key %q is not for", r.key.Name), 0}
 	}
 	r.out.conv = c.Conv.String()
 	return opened{c.Conv.String(), key.String(), states[c.State], string(c.Group), string(c.Visitor), string(c.Agent), c.Head}, nil
@@ -217,7 +218,7 @@ func (s *Server) send(r *request) (any, error) {
 		return nil, err
 	}
 	if len(body.Body) == 0 || string(body.Body) == "null" {
-		return nil, badRequest("body is the message")
+		return nil, badRequest("body is the message: any JSON but null")
 	}
 	if len(body.Sender) > frame.MaxName {
 		return nil, badRequest("sender has at most 128 bytes")
@@ -253,8 +254,8 @@ func (s *Server) status(r *request) (any, error) {
 		return nil, badRequest("status is offline, online, away or busy")
 	}
 	name := r.PathValue("name")
-	if len(name) > frame.MaxName {
-		return nil, badRequest("the name has at most 128 bytes")
+	if len(name) > frame.MaxName || !utf8.ValidString(name) {
+		return nil, badRequest("the name is 1 to 128 bytes of UTF-8")
 	}
 	if _, _, err := s.call(r, r.who, frame.TypeStatus, status, body.Capacity, name); err != nil {
 		return nil, err

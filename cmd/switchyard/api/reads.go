@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"unicode/utf8"
 
 	"github.com/switchyard-im/switchyard/frame"
 )
@@ -116,8 +117,8 @@ func (s *Server) queue(r *request) (any, error) {
 
 // groupOf is a group that the bearer may ask about.
 func groupOf(r *request, group string) (string, error) {
-	if group == "" || len(group) > frame.MaxName {
-		return "", badRequest("group is the name of a group, 1 to 128 bytes")
+	if group == "" || len(group) > frame.MaxName || !utf8.ValidString(group) {
+		return "", badRequest("group is the name of a group, 1 to 128 bytes of UTF-8")
 	}
 	if !r.staffOf(group) {
 		return "", &problem{http.StatusForbidden, "forbidden", "neither the token nor the key is for this group", 0}
