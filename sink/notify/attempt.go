@@ -37,7 +37,9 @@ type outcome struct {
 	ended   []*Notification // of the items, as far as they were read
 
 	// If they are retried.
-	dueMS    uint64
+	dueMS uint64
+	tried int // 1: this counts as an attempt for each of them
+	// attempts of the first, with this one.
 	attempts int
 	// If they are dead.
 	letters []Letter
@@ -72,18 +74,27 @@ func (j job) attempt(ctx context.Context) outcome {
 
 // failed decides what becomes of what was not delivered.
 func (j job) failed(o *outcome, batch []message, f *failure) {
-	o.failure = f
+	o.failure, o.tried = f, 1
 	o.attempts = j.items[0].attempts + 1
-	if f.final || o.attempts >= j.lane.cfg.Attempts {
-		o.verdict = dead
-		for i := range o.items {
-			o.letters = append(o.letters, j.lane.letter(batch[i].body, o.attempts, f))
+	if n := j.over(o.items, f); n > 0 {
+		o.verdict, o.items, o.ended = dead, o.items[:n], o.ended[:n]
+		for i, it := range o.items {
+			o.letters = append(o.letters, j.lane.letter(batch[i].body, it.attempts+1, f))
 		}
 		return
 	}
 	o.verdict = retried
 	wait := max(f.wait, backoff(j.lane.cfg.RetryMin, j.lane.cfg.RetryMax, o.attempts))
 	o.dueMS = uint64(time.Now().Add(wait).UnixMilli())
+}
+
+// over is how many items, from the first on, are given up: all if they can never be sent, else those that were tried often enough. What is younger
+// and went with them has attempts of its own.
+func (j job) over(items []item, f *failure) (n int) {
+	for n < len(items) && (f.final || items[n].attempts+1 >= j.lane.cfg.Attempts) {
+		n++
+	}
+	return n
 }
 
 // load reads the notifications, as far as they are there and can be read; bad is the end of the first if it cannot.

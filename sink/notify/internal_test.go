@@ -206,6 +206,37 @@ func TestPlanIsFair(t *testing.T) {
 	}
 }
 
+// TestWhatGoesWithTheOld: a digest whose first notification was tried often enough is given up only as far as that is so; each keeps count of its own attempts.
+func TestWhatGoesWithTheOld(t *testing.T) {
+	l := &lane{cfg: Endpoint{Name: "mail", Attempts: 3, RetryMin: time.Second, RetryMax: time.Hour}}
+	attempt := func(f *failure, attempts ...int) outcome {
+		p, batch := newPlan(1, planPerConv), []message{}
+		for i, n := range attempts {
+			p.add(frame.ID{1}, item{number: uint64(i + 1), attempts: n})
+			batch = append(batch, message{notification: &Notification{}, body: []byte("{}")})
+		}
+		j := job{lane: l, conv: p.next(1)}
+		j.items = j.conv.items
+		o := outcome{conv: j.conv, items: j.items}
+		for _, m := range batch {
+			o.ended = append(o.ended, m.notification)
+		}
+		j.failed(&o, batch, f)
+		return o
+	}
+	no := errors.New("no")
+	if o := attempt(&failure{err: no}, 2, 0); o.verdict != dead || len(o.items) != 1 || len(o.ended) != 1 || len(o.letters) != 1 || o.letters[0].Attempts != 3 {
+		t.Errorf("%+v", o)
+	}
+	if o := attempt(&failure{err: no, final: true}, 1, 0); o.verdict != dead || len(o.items) != 2 || len(o.ended) != 2 || o.letters[1].Attempts != 1 {
+		t.Errorf("%+v", o)
+	}
+	o := attempt(&failure{err: no}, 1, 0)
+	if s := settlementsOf([]outcome{o}); o.verdict != retried || len(s) != 2 || s[0].Attempts != 2 || s[1].Attempts != 1 || s[0].Done {
+		t.Errorf("%+v makes %+v", o, s)
+	}
+}
+
 func render1(t *testing.T, text, kind, data string) (string, error) {
 	t.Helper()
 	b, err := newBodyTemplate(text, kind)

@@ -123,10 +123,11 @@ func (p *plan) settled(c *conversation, n int) (refill bool) {
 	return len(c.items) == 0 && c.more != 0
 }
 
-// again puts off the first n notices of a busy conversation.
-func (p *plan) again(c *conversation, n int, dueMS uint64, attempts int) {
+// again puts off the first n notices of a busy conversation, which were tried so often since it was taken.
+func (p *plan) again(c *conversation, n int, dueMS uint64, tried int) {
 	for i := range n {
-		c.items[i].dueMS, c.items[i].attempts = dueMS, attempts
+		c.items[i].dueMS = dueMS
+		c.items[i].attempts += tried
 	}
 }
 

@@ -25,7 +25,7 @@ func (l *lane) take(o outcome) {
 		l.judge(o)
 	}
 	if o.verdict == unread {
-		l.plan.again(o.conv, len(o.items), o.dueMS, o.attempts)
+		l.plan.again(o.conv, len(o.items), o.dueMS, o.tried)
 		l.freed(o)
 		l.plan.release(o.conv)
 		l.storeFailed(o.failure)
@@ -113,7 +113,7 @@ func unbury(ended []outcome) {
 func settlementsOf(ended []outcome) (all []sink.Settlement) {
 	for _, o := range ended {
 		for _, it := range o.items {
-			all = append(all, sink.Settlement{Number: it.number, Done: o.verdict != retried, Attempts: o.attempts, NextMS: o.dueMS})
+			all = append(all, sink.Settlement{Number: it.number, Done: o.verdict != retried, Attempts: it.attempts + o.tried, NextMS: o.dueMS})
 		}
 	}
 	return all
@@ -133,7 +133,7 @@ func (l *lane) release(s settled) {
 		l.tellSettled(o)
 		l.metrics.settled(o)
 		if o.verdict == retried {
-			l.plan.again(o.conv, len(o.items), o.dueMS, o.attempts)
+			l.plan.again(o.conv, len(o.items), o.dueMS, o.tried)
 		} else if l.plan.settled(o.conv, len(o.items)) {
 			l.refill(o.conv)
 		}
