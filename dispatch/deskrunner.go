@@ -3,6 +3,7 @@ package dispatch
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -184,11 +185,14 @@ func (d *deskRunner) transfer(e *core.DeskEvent) error {
 	return d.desk.Transfer(e.Conv, e.Target)
 }
 
+// errNoAgent refuses to say something of somebody whom the desk does not know, or who is for others to speak of; which of the two, is not told.
+var errNoAgent = errors.New("desk: in the groups that you are for no agent of this name is connected, serves anybody, or has a status")
+
 // say lets a supervisor, or an application, say something of an agent: the machine of the agent writes it and answers.
 func (d *deskRunner) say(e *core.DeskEvent) error {
 	all := e.For.Who.Role == frame.RoleSystem && len(e.Groups) == 0
 	if !d.desk.Serves(e.Agent, e.Groups) && !(all && d.desk.Knows(e.Agent)) {
-		return desk.ErrForeign
+		return errNoAgent
 	}
 	said := core.Said{Agent: e.Agent, Status: e.Status, Capacity: e.Capacity, For: e.For}
 	d.center.ownerOfUser(core.UserKey{Role: frame.RoleAgent, Name: e.Agent}).inbox.put(control{kind: ctlSay, said: &said})
@@ -238,13 +242,13 @@ func (d *deskRunner) tellPlace(p desk.Place) {
 
 // refuse answers a request that the desk does not carry out.
 func (d *deskRunner) refuse(r core.Request, err error) {
-	e := frame.Error{Ref: r.Ref, Code: frame.ErrorConflict, Text: []byte(err.Error())}
+	e := frame.Error{Ref: r.Ref, Code: frame.ErrorConflict, Text: []byte(strings.TrimPrefix(err.Error(), "desk: "))} // the package means nothing to a client
 	switch taken := (*desk.TakenError)(nil); {
 	case errors.As(err, &taken):
 		e.Code, e.Text = frame.ErrorTaken, []byte(taken.By)
 	case errors.Is(err, desk.ErrUnknown):
 		e.Code = frame.ErrorNotFound
-	case errors.Is(err, desk.ErrForeign), errors.Is(err, desk.ErrPast):
+	case errors.Is(err, desk.ErrForeign), errors.Is(err, desk.ErrPast), errors.Is(err, errNoAgent):
 		e.Code = frame.ErrorForbidden
 	}
 	d.center.jobs.write(r.Conn, e.Append(nil))

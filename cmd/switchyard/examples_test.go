@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/switchyard-im/switchyard/cmd/switchyard/canned"
 	"github.com/switchyard-im/switchyard/cmd/switchyard/config"
 	"github.com/switchyard-im/switchyard/cmd/switchyard/routing"
 )
@@ -47,6 +48,9 @@ func TestExamples(t *testing.T) {
 	}
 	if _, err := routing.Load(write(t, "routing.yaml", examples(t, "operations.md", "offline_grace")[0])); err != nil {
 		t.Error(err)
+	}
+	if replies, err := canned.Load(write(t, "canned.yaml", examples(t, "operations.md", "groups")[0])); err != nil || len(replies) == 0 {
+		t.Error(replies, err)
 	}
 }
 

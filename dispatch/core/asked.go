@@ -39,7 +39,7 @@ func parseAsked(details []byte) (*asked, error) {
 	}
 	var a asked
 	if err := frame.DecodeStrict(details, &a); err != nil {
-		return nil, fmt.Errorf("details: %w; see the protocol's open", err)
+		return nil, fmt.Errorf("details: %w; priority is a number, language and subject are texts, required and preferred lists of texts, attributes texts by their names", err)
 	}
 	return &a, a.check()
 }

@@ -88,7 +88,7 @@ func Start(cfg Config) (*Server, error) {
 	}
 	s := &Server{cfg: cfg, slots: make(chan struct{}, cfg.Requests), audit: cfg.Log.With("logger", "audit")}
 	s.requests = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Namespace: "switchyard", Subsystem: "api", Name: "requests_total", Help: "Requests that were answered, by the name of the application's key (empty: a token, or none) and the status.",
+		Namespace: "switchyard", Subsystem: "api", Name: "requests_total", Help: "Requests that were answered, by the name of the application's key (empty: a token, or none) and the status (0: the client had gone).",
 	}, []string{"key", "status"})
 	if cfg.Registerer != nil {
 		if err := cfg.Registerer.Register(s.requests); err != nil {
