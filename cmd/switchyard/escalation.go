@@ -122,13 +122,14 @@ func (c *channelEntry) templates() (t recipientTemplates, err error) {
 	return t, nil
 }
 
-// tryTemplate finds a field that does not exist, which would be printed as noValue, and an address for nobody.
+// tryTemplate finds a field that does not exist, which would be printed as noValue, an address of nobody. That it cannot be executed means nothing: for a
+// recipient that there is it may be otherwise.
 func tryTemplate(t *template.Template) error {
 	text, err := execute(t, recipientFields("user", "role", "group", "conversation", map[string]string{}))
 	if err == nil && strings.Contains(text, noValue) {
-		err = errors.New("it has a field that does not exist: use .user, .role, .group, .conversation, or .attributes.NAME")
+		return errors.New("it has a field that does not exist: use .user, .role, .group, .conversation, or .attributes.NAME")
 	}
-	return err
+	return nil
 }
 
 // noValue is what text/template prints for a field that is not there.
