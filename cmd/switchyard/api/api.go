@@ -76,6 +76,7 @@ type Server struct {
 	*web.Server
 	cfg   Config
 	slots chan struct{} // one for each request that runs
+	users chan struct{} // one for each of them with a user's token: a quarter of the slots is left to applications, whatever users do
 	audit *slog.Logger  // what applications changed
 
 	requests *prometheus.CounterVec // answered, by key and status
@@ -86,7 +87,7 @@ func Start(cfg Config) (*Server, error) {
 	if cfg.Keys == nil {
 		cfg.Keys = &apikeys.Keys{}
 	}
-	s := &Server{cfg: cfg, slots: make(chan struct{}, cfg.Requests), audit: cfg.Log.With("logger", "audit")}
+	s := &Server{cfg: cfg, slots: make(chan struct{}, cfg.Requests), users: make(chan struct{}, cfg.Requests-cfg.Requests/4), audit: cfg.Log.With("logger", "audit")}
 	s.requests = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: "switchyard", Subsystem: "api", Name: "requests_total", Help: "Requests that were answered, by the name of the application's key (empty: a token, or none) and the status (0: the client had gone).",
 	}, []string{"key", "status"})
@@ -178,17 +179,22 @@ func (s *Server) handler(route route) http.Handler {
 	return http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
 		w := &response{ResponseWriter: out}
 		defer func() { s.note(w, r) }()
-		select {
-		case s.slots <- struct{}{}:
-			defer func() { <-s.slots }()
-		default:
-			s.refuse(w, r, &problem{http.StatusServiceUnavailable, "overloaded", "too many requests run; try again", time.Second})
+		if !enter(s.slots) {
+			s.refuse(w, r, errFull)
 			return
 		}
+		defer leave(s.slots)
 		q, err := s.identify(w, r, route)
 		if err != nil {
 			s.refuse(w, r, err)
 			return
+		}
+		if q.key == nil {
+			if !enter(s.users) {
+				s.refuse(w, r, errFull)
+				return
+			}
+			defer leave(s.users)
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), s.cfg.Timeout)
 		defer cancel()
@@ -202,6 +208,20 @@ func (s *Server) handler(route route) http.Handler {
 		s.write(w, http.StatusOK, answer)
 	})
 }
+
+var errFull = &problem{http.StatusServiceUnavailable, "overloaded", "too many requests run; try again", time.Second}
+
+// enter takes a slot, if one is free.
+func enter(slots chan struct{}) bool {
+	select {
+	case slots <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+func leave(slots chan struct{}) { <-slots }
 
 // response remembers what is noted of an answer.
 type response struct {

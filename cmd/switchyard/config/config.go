@@ -58,7 +58,7 @@ type Admin struct {
 type API struct {
 	Listen   MaybeAddress `name:"listen" default:"off" doc:"IP address and port of the interface for applications, see docs/api.md; without an address, every interface. off: none."`
 	Keys     string       `name:"keys" doc:"A YAML file with the keys of applications; \"switchyard apikey\" makes entries for it. Empty: there are none, and only users' tokens are taken."`
-	Requests int          `name:"requests" default:"64" min:"1" max:"10000" doc:"Requests at a time; more are answered 503."`
+	Requests int          `name:"requests" default:"64" min:"1" max:"10000" doc:"Requests at a time; more are answered 503. Three quarters of them may be of users with tokens, so that there is room for applications."`
 	Timeout  Duration     `name:"timeout" default:"10s" min:"100ms" max:"5m" doc:"How long a request may take; then it is answered 503."`
 	Canned   string       `name:"canned_file" doc:"A YAML file with the canned replies of each group, for /v1/groups/GROUP/canned; see docs/operations.md. Empty: there are none."`
 }
