@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -16,6 +17,7 @@ import (
 	"github.com/switchyard-im/switchyard/dispatch/auth"
 	"github.com/switchyard-im/switchyard/dispatch/core"
 	"github.com/switchyard-im/switchyard/frame"
+	switchyard "github.com/switchyard-im/switchyard/sdk/go"
 )
 
 // application is a client with a key.
@@ -365,6 +367,35 @@ func TestOpenAgainAfterFallback(t *testing.T) {
 	given := fmt.Sprintf(`{"visitor": "ann", "group": "elsewhere", "key": %q}`, first["key"])
 	if status, answer := shop.do("POST", "/v1/conversations", given); status != http.StatusForbidden {
 		t.Errorf("with a key that anybody may have given: %d %v", status, answer)
+	}
+}
+
+// TestManySenders: however many names an application makes up, there is room for agents.
+func TestManySenders(t *testing.T) {
+	i, _, crm, _, _ := startWithKeys(t)
+	conv := crm.must("POST", "/v1/conversations", `{"visitor": "ann", "group": "support"}`)["conv"].(string)
+	refused := 0
+	for n := range 80 {
+		switch status, answer := crm.do("POST", "/v1/conversations/"+conv+"/messages", fmt.Sprintf(`{"body": "x", "sender": "s%d"}`, n)); status {
+		case http.StatusOK:
+		case http.StatusConflict:
+			refused++
+		default:
+			t.Fatal(status, answer)
+		}
+	}
+	if refused == 0 || refused > 64 {
+		t.Errorf("%d of 80 names are refused", refused)
+	}
+	crm.must("POST", "/v1/conversations/"+conv+"/messages", `{"body": "x", "sender": "s0"}`)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	bob := i.dial(ctx, "bob", frame.RoleAgent)
+	if err := bob.SetStatus(ctx, switchyard.Online, 0); err != nil {
+		t.Fatal(err)
+	}
+	if notice, err := bob.NextConversation(ctx); err != nil || notice.Conversation.String() != conv {
+		t.Errorf("%+v %v", notice, err)
 	}
 }
 

@@ -251,6 +251,16 @@ func (c *conversation) addMember(user string, role frame.Role) int8 {
 	return int8(len(c.members) - 1)
 }
 
+// systems is under how many names applications have sent.
+func (c *conversation) systems() (n int) {
+	for i := range c.members {
+		if c.members[i].role == frame.RoleSystem {
+			n++
+		}
+	}
+	return n
+}
+
 // attachmentOf returns the index of a connection, or -1.
 func (c *conversation) attachmentOf(conn frame.ConnID) int {
 	return slices.IndexFunc(c.attached, func(a attachment) bool { return a.conn == conn })

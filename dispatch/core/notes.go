@@ -149,6 +149,9 @@ func (m *Machine) enrol(c *conversation, who *Identity) int8 {
 	if len(c.members) == 0 {
 		c.openedMS = m.now
 	}
+	if who.Role == frame.RoleSystem && c.systems() >= systemsMax {
+		return -1
+	}
 	m.touch(c).putState = true
 	return c.addMember(who.User, who.Role)
 }

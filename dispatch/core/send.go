@@ -54,6 +54,10 @@ func (m *Machine) system(c *conversation, who *Identity, s *frame.Send) (member 
 	return c.memberOf(who.User), who.supervises(c.groupName())
 }
 
+// systemsMax is under how many names applications may send in one conversation. Each takes the place of a participant for good, and without one left no agent
+// can be assigned.
+const systemsMax = membersMax / 4
+
 const textNamesake = "a participant of the conversation has the same name; send under another one"
 
 // refuseSend refuses a message for good. If it is the one that is awaited, nothing waits for it any more.
@@ -84,7 +88,7 @@ func (m *Machine) accept(c *conversation, p parked, sender int8, s *frame.Send) 
 	}
 	if sender < 0 {
 		if sender = m.enrol(c, p.from.Who); sender < 0 {
-			m.refuseSend(c, p, s, frame.ErrorConflict, "the conversation has had too many participants")
+			m.refuseSend(c, p, s, frame.ErrorConflict, "the conversation has had too many participants, or applications have sent under 16 names; send under one that was there before")
 			return
 		}
 	}
