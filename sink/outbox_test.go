@@ -301,6 +301,9 @@ func (r *receiver) send(b batch) error {
 // count puts together what was received, as far as the store knows, and what is still in the outbox, and returns the last sequence of
 // each conversation, after checking that each message is there once, in order.
 func (r *receiver) count(store *sink.Store) (heads map[frame.ID]uint64, err error) {
+	if err := store.Durable(context.Background(), store.Generation()); err != nil { // what a shipper who has ended told last may still be under way
+		return nil, err
+	}
 	rest, err := take(store.Outbox(), 0, math.MaxInt)
 	if err != nil {
 		return nil, err
