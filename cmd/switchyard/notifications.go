@@ -1,21 +1,19 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
-	"github.com/goccy/go-yaml"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/switchyard-im/switchyard/cmd/switchyard/config"
+	"github.com/switchyard-im/switchyard/cmd/switchyard/yamlfile"
 	"github.com/switchyard-im/switchyard/dispatch"
 	"github.com/switchyard-im/switchyard/frame"
 	"github.com/switchyard-im/switchyard/sink"
@@ -76,12 +74,8 @@ func notifyConfig(c *config.Config, log *slog.Logger, reg prometheus.Registerer)
 	if c.Notify.File == "" {
 		return p, nil
 	}
-	text, err := os.ReadFile(c.Notify.File)
-	if err != nil {
-		return p, fmt.Errorf("notify.file: %w", err)
-	}
 	var file endpointsFile
-	if err := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(&file); err != nil && !errors.Is(err, io.EOF) { // io.EOF: nothing but comments
+	if err := yamlfile.Read(c.Notify.File, &file); err != nil {
 		return p, fmt.Errorf("notify.file: %s: %w", c.Notify.File, err)
 	}
 	if err := errors.Join(p.addEndpoints(&file), p.addChannels(&file)); err != nil {

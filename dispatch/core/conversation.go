@@ -233,9 +233,6 @@ func (c *conversation) memberOf(user string) int8 {
 // membersMax bounds the participants over a conversation's life (marks are a bit set).
 const membersMax = 64
 
-// applicationsMax is how many there may be for an application to write under a new name: agents find room whatever applications do.
-const applicationsMax = membersMax / 2
-
 // full tells whether nobody new can take part.
 func (c *conversation) full() bool { return len(c.members) == membersMax }
 

@@ -78,10 +78,16 @@ func (m *Machine) wrote(c *conversation, sender int8) {
 	}
 }
 
+// noNeed is what most ask for. Never written.
+var noNeed desk.Need
+
 // opened is what the desk is told of a conversation that waits.
 func (c *conversation) opened() DeskEvent {
-	d := c.detail()
-	return DeskEvent{Kind: DeskOpened, Conv: c.id, Group: c.groupName(), Visitor: c.members[0].user, AtMS: c.waitsSince(), Life: d.life, Priority: int(d.priority), Need: &d.need}
+	d, need := c.detail(), &noNeed
+	if c.details != nil {
+		need = &c.details.need // it never changes
+	}
+	return DeskEvent{Kind: DeskOpened, Conv: c.id, Group: c.groupName(), Visitor: c.members[0].user, AtMS: c.waitsSince(), Life: d.life, Priority: int(d.priority), Need: need}
 }
 
 // takenOver tells whether a supervisor has it, so that it is none of the desk's.

@@ -143,14 +143,11 @@ func (c *conversation) hasRoomFor(who *Identity) bool {
 // enrol makes who writes a member; -1 if there is no room. The record is written with the batch: else a message would be stored whose sender the record
 // does not know, and a late retry would not be found.
 func (m *Machine) enrol(c *conversation, who *Identity) int8 {
-	if who.Role == frame.RoleSystem && len(c.members) >= applicationsMax {
+	if who.Role == frame.RoleSystem && c.systems() >= systemsMax {
 		return -1
 	}
 	if len(c.members) == 0 {
 		c.openedMS = m.now
-	}
-	if who.Role == frame.RoleSystem && c.systems() >= systemsMax {
-		return -1
 	}
 	m.touch(c).putState = true
 	return c.addMember(who.User, who.Role)

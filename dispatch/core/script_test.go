@@ -2,21 +2,17 @@ package core
 
 import (
 	"bytes"
-	"flag"
 	"fmt"
 	"math"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/switchyard-im/switchyard/dispatch/desk"
+	"github.com/switchyard-im/switchyard/dispatch/internal/scenario"
 	"github.com/switchyard-im/switchyard/frame"
 )
-
-var update = flag.Bool("update", false, "write what the machine does into the scenario files")
 
 // TestScenarios runs testdata/*.txt. A file begins with a sentence of purpose. Then come steps: lines of events that make one batch,
 // a line ----, and what the batch asks for. The harness keeps a small store: what a batch writes is kept, its reads are carried
@@ -45,41 +41,22 @@ var update = flag.Bool("update", false, "write what the machine does into the sc
 //	withhold | tell                                presence is kept back from this batch on, or told again
 //	restart                                        first in a step: the machine forgets everything, the store stays
 func TestScenarios(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no scenarios: %v", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) { runScript(t, file) })
-	}
-}
-
-func runScript(t *testing.T, file string) {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	h := newHarness(t, Config{ResumeMax: 100, LookbackMax: 200, Groups: map[string]GroupRules{
-		"timed": {Timed: true, Sticky: true, ReopenMS: 1000, Texts: map[desk.Reason]string{desk.QueueFull: "try later", desk.OutOfHours: "we sleep"}},
-	}})
-	var out strings.Builder
-	for i, step := range strings.Split(strings.TrimSpace(string(text)), "\n\n") {
-		if strings.HasPrefix(step, "#") {
-			fmt.Fprintf(&out, "%s\n\n", step)
-			continue
+	scenario.Files(t, func(t *testing.T, text string) string {
+		h := newHarness(t, Config{ResumeMax: 100, LookbackMax: 200, Groups: map[string]GroupRules{
+			"timed": {Timed: true, Sticky: true, ReopenMS: 1000, Texts: map[desk.Reason]string{desk.QueueFull: "try later", desk.OutOfHours: "we sleep"}},
+		}})
+		var out strings.Builder
+		for step := range strings.SplitSeq(strings.TrimSpace(text), "\n\n") {
+			if strings.HasPrefix(step, "#") {
+				fmt.Fprintf(&out, "%s\n\n", step)
+				continue
+			}
+			events, _, _ := strings.Cut(step, "\n----")
+			got := h.step(strings.Split(events, "\n"))
+			fmt.Fprintf(&out, "%s\n\n", strings.TrimRight(events+"\n----\n"+got, "\n"))
 		}
-		events, want, _ := strings.Cut(step, "\n----")
-		got := h.step(strings.Split(events, "\n"))
-		if want = strings.TrimPrefix(want, "\n"); want != got && !*update {
-			t.Errorf("%s: step %d\n%s\ngot:\n%s\nwant:\n%s", file, i, events, got, want)
-		}
-		fmt.Fprintf(&out, "%s\n\n", strings.TrimRight(events+"\n----\n"+got, "\n"))
-	}
-	if *update {
-		if err := os.WriteFile(file, []byte(strings.TrimRight(out.String(), "\n")+"\n"), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
+		return strings.TrimRight(out.String(), "\n") + "\n"
+	})
 }
 
 // harness is a machine with a small store around it.

@@ -1,20 +1,16 @@
 package desk
 
 import (
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/switchyard-im/switchyard/dispatch/hours"
+	"github.com/switchyard-im/switchyard/dispatch/internal/scenario"
 	"github.com/switchyard-im/switchyard/frame"
 )
-
-var update = flag.Bool("update", false, "write what the desk decides into the scenario files")
 
 // TestScenarios runs testdata/*.txt: a sentence of purpose, then lines of events, each followed by what it decides.
 //
@@ -28,57 +24,28 @@ var update = flag.Bool("update", false, "write what the desk decides into the sc
 //
 // Times are milliseconds, or as in 2026-11-23T09:00:00+01:00. The options of a conversation are priority=N, need=S,S, like=S,S and language=L.
 func TestScenarios(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no scenarios: %v", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) { runScript(t, file) })
-	}
-}
-
-func runScript(t *testing.T, file string) {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg := Config{DefaultCapacity: 2, Groups: map[string]GroupConfig{}}
-	var d *Desk
-	var got strings.Builder
-	for line := range strings.Lines(string(text)) {
-		line = strings.TrimRight(line, "\n")
-		if strings.HasPrefix(line, "  ") {
-			continue // a decision as it was
-		}
-		fmt.Fprintln(&got, line)
-		if line == "" || strings.HasPrefix(line, "#") {
-			continue
-		}
-		e := parseEvent(line)
-		if e.word(0) == "config" {
-			if d != nil {
-				t.Fatalf("%s: after the first event", line)
+	scenario.Lines(t, func(t *testing.T) func(string) []string {
+		cfg := Config{DefaultCapacity: 2, Groups: map[string]GroupConfig{}}
+		var d *Desk
+		return func(line string) []string {
+			e := parseEvent(line)
+			if e.word(0) == "config" {
+				if d != nil {
+					t.Fatalf("%s: after the first event", line)
+				}
+				configure(t, &cfg, e)
+				return nil
 			}
-			configure(t, &cfg, e)
-			continue
+			if d == nil {
+				d = New(cfg)
+			}
+			answers := append(apply(t, d, e), changes(d)...)
+			if err := d.Check(); err != nil {
+				t.Fatalf("%s: %v", line, err)
+			}
+			return answers
 		}
-		if d == nil {
-			d = New(cfg)
-		}
-		for _, answer := range append(apply(t, d, e), changes(d)...) {
-			fmt.Fprintf(&got, "  %s\n", answer)
-		}
-		if err := d.Check(); err != nil {
-			t.Fatalf("%s: %v", line, err)
-		}
-	}
-	if *update {
-		if err := os.WriteFile(file, []byte(got.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	} else if got.String() != string(text) {
-		t.Errorf("%s: got\n%s", file, got.String())
-	}
+	})
 }
 
 // scripted is an event as words and options.

@@ -1,17 +1,13 @@
 package escalate
 
 import (
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
+	"github.com/switchyard-im/switchyard/dispatch/internal/scenario"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 )
-
-var update = flag.Bool("update", false, "write what is decided into the scenario files")
 
 // TestScenarios runs testdata/*.txt: sentences of purpose, then lines of events, each followed by its effects.
 //
@@ -23,39 +19,14 @@ var update = flag.Bool("update", false, "write what is decided into the scenario
 //	lose                         what comes now is not committed any more
 //	crash TIME                   and is started again after so long
 func TestScenarios(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no scenarios: %v", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) { runScript(t, file) })
-	}
-}
-
-func runScript(t *testing.T, file string) {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &script{t: t, cfg: Config{Policies: map[string][]Step{}}}
-	for line := range strings.Lines(string(text)) {
-		line = strings.TrimRight(line, "\n")
-		if strings.HasPrefix(line, "  ") {
-			continue // an effect as it was
-		}
-		fmt.Fprintln(&s.got, line)
-		if line != "" && !strings.HasPrefix(line, "#") {
-			s.line = line
+	scenario.Lines(t, func(t *testing.T) func(string) []string {
+		s := &script{t: t, cfg: Config{Policies: map[string][]Step{}}}
+		return func(line string) []string {
+			s.line, s.got = line, nil
 			s.event(strings.Fields(line))
+			return s.got
 		}
-	}
-	if *update {
-		if err := os.WriteFile(file, []byte(s.got.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	} else if s.got.String() != string(text) {
-		t.Errorf("%s: got\n%s", file, s.got.String())
-	}
+	})
 }
 
 type script struct {
@@ -63,7 +34,7 @@ type script struct {
 	cfg  Config
 	c    *caller
 	line string
-	got  strings.Builder
+	got  []string // by the present event
 }
 
 func (s *script) event(w []string) {
@@ -135,7 +106,7 @@ func (s *script) show(when string) {
 		if s.c.lose {
 			lost = "lost: "
 		}
-		fmt.Fprintf(&s.got, "  %s%s%s\n", when, lost, show(e))
+		s.got = append(s.got, when+lost+show(e))
 	}
 }
 

@@ -3,7 +3,6 @@
 package apikeys
 
 import (
-	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -11,13 +10,12 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"slices"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
+	"github.com/switchyard-im/switchyard/cmd/switchyard/yamlfile"
 )
 
 // Scope is one thing that a key may do.
@@ -62,7 +60,6 @@ type Keys struct {
 
 // Bounds of the file.
 const (
-	maxFile   = 1 << 20
 	maxKeys   = 256 // each costs a comparison for each request
 	maxName   = 128 // a name can be a sender
 	maxGroups = 64
@@ -112,41 +109,24 @@ func Load(name string) (*Keys, error) {
 	if name == "" {
 		return &Keys{}, nil
 	}
-	text, err := read(name)
-	if err != nil {
-		return nil, fmt.Errorf("api.keys: %w", err)
+	var file struct {
+		Keys []Key `yaml:"keys"`
 	}
-	ks, err := parse(text)
+	if err := yamlfile.Read(name, &file); err != nil {
+		return nil, fmt.Errorf("api.keys: %s: %w", name, err)
+	}
+	ks, err := checked(file.Keys)
 	if err != nil {
 		return nil, fmt.Errorf("api.keys: %s: %w", name, err)
 	}
 	return ks, nil
 }
 
-func read(name string) ([]byte, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
+func checked(keys []Key) (*Keys, error) {
+	if len(keys) > maxKeys {
+		return nil, fmt.Errorf("%d keys; there may be %d", len(keys), maxKeys)
 	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err == nil && len(text) > maxFile {
-		err = errors.New("it is longer than 1 MiB")
-	}
-	return text, err
-}
-
-func parse(text []byte) (*Keys, error) {
-	var file struct {
-		Keys []Key `yaml:"keys"`
-	}
-	if err := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(&file); err != nil && !errors.Is(err, io.EOF) { // io.EOF: nothing but comments
-		return nil, errors.New(yaml.FormatError(err, false, true))
-	}
-	if len(file.Keys) > maxKeys {
-		return nil, fmt.Errorf("%d keys; there may be %d", len(file.Keys), maxKeys)
-	}
-	ks := &Keys{keys: file.Keys}
+	ks := &Keys{keys: keys}
 	for i := range ks.keys {
 		hash, err := ks.keys[i].check()
 		if err != nil {

@@ -3,21 +3,17 @@
 package canned
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"regexp"
 	"strings"
 	"unicode"
 
-	"github.com/goccy/go-yaml"
+	"github.com/switchyard-im/switchyard/cmd/switchyard/yamlfile"
 )
 
 // The bounds of the file.
 const (
-	maxFile     = 1 << 20
 	maxReplies  = 1000 // of a group
 	maxShortcut = 64   // bytes
 	maxTitle    = 256
@@ -39,53 +35,36 @@ func Load(name string) (Replies, error) {
 	if name == "" {
 		return nil, nil
 	}
-	text, err := read(name)
-	if err != nil {
-		return nil, fmt.Errorf("api.canned_file: %w", err)
-	}
-	r, err := parse(text)
-	if err != nil {
-		return nil, fmt.Errorf("api.canned_file: %s: %w", name, err)
-	}
-	return r, nil
-}
-
-func read(name string) ([]byte, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err == nil && len(text) > maxFile {
-		err = fmt.Errorf("%s is longer than 1 MiB", name)
-	}
-	return text, err
-}
-
-func parse(text []byte) (Replies, error) {
 	var f struct {
 		Groups Replies `yaml:"groups"`
 	}
-	if err := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(&f); err != nil && !errors.Is(err, io.EOF) { // io.EOF: nothing but comments
-		return nil, errors.New(yaml.FormatError(err, false, true))
+	err := yamlfile.Read(name, &f)
+	if err == nil {
+		err = f.Groups.check()
 	}
-	for group, list := range f.Groups {
+	if err != nil {
+		return nil, fmt.Errorf("api.canned_file: %s: %w", name, err)
+	}
+	return f.Groups, nil
+}
+
+func (rs Replies) check() error {
+	for group, list := range rs {
 		if len(list) > maxReplies {
-			return nil, fmt.Errorf("group %s: %d replies; at most %d", group, len(list), maxReplies)
+			return fmt.Errorf("group %s: %d replies; at most %d", group, len(list), maxReplies)
 		}
 		seen := make(map[string]bool, len(list))
 		for i := range list {
 			if err := list[i].check(); err != nil {
-				return nil, fmt.Errorf("group %s: reply %d (%q): %w", group, i+1, list[i].Shortcut, err)
+				return fmt.Errorf("group %s: reply %d (%q): %w", group, i+1, list[i].Shortcut, err)
 			}
 			if seen[list[i].Shortcut] {
-				return nil, fmt.Errorf("group %s: the shortcut %q is there twice; give one of them another", group, list[i].Shortcut)
+				return fmt.Errorf("group %s: the shortcut %q is there twice; give one of them another", group, list[i].Shortcut)
 			}
 			seen[list[i].Shortcut] = true
 		}
 	}
-	return f.Groups, nil
+	return nil
 }
 
 func (r *Reply) check() error {

@@ -65,7 +65,7 @@ func TestLoadRefuses(t *testing.T) {
 		one(`{shortcut: s, text: x, colour: red}`):                             "colour",
 		"group: {}":        "group",
 		one(many.String()): "1001 replies; at most 1000",
-		"groups: {g: [{shortcut: s, text: x}]}\n#" + strings.Repeat("x", maxFile): "longer than 1 MiB",
+		"groups: {g: [{shortcut: s, text: x}]}\n#" + strings.Repeat("x", 1<<20): "longer than 1 MiB",
 	} {
 		if _, err := Load(write(t, text)); err == nil || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "api.canned_file: ") {
 			t.Errorf("%.60s: %v, want %q", text, err, want)

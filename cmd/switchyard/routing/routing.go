@@ -3,23 +3,15 @@
 package routing
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
-	"io"
-	"os"
 	"time"
 
-	"github.com/goccy/go-yaml"
-
 	"github.com/switchyard-im/switchyard/cmd/switchyard/config"
+	"github.com/switchyard-im/switchyard/cmd/switchyard/yamlfile"
 	"github.com/switchyard-im/switchyard/dispatch"
 	"github.com/switchyard-im/switchyard/dispatch/desk"
 	"github.com/switchyard-im/switchyard/dispatch/hours"
 )
-
-// maxFile bounds the file; thousands of groups fit.
-const maxFile = 1 << 20
 
 // Groups is what the file says.
 type Groups struct {
@@ -68,35 +60,18 @@ func Load(name string) (Groups, error) {
 	if name == "" {
 		return Groups{}, nil
 	}
-	text, err := read(name)
-	if err != nil {
-		return Groups{}, fmt.Errorf("routing.file: %w", err)
+	var f file
+	if err := yamlfile.Read(name, &f); err != nil {
+		return Groups{}, fmt.Errorf("routing.file: %s: %w", name, err)
 	}
-	g, err := parse(text)
+	g, err := f.config()
 	if err != nil {
 		return Groups{}, fmt.Errorf("routing.file: %s: %w", name, err)
 	}
 	return g, nil
 }
 
-func read(name string) ([]byte, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err == nil && len(text) > maxFile {
-		err = fmt.Errorf("%s is longer than 1 MiB", name)
-	}
-	return text, err
-}
-
-func parse(text []byte) (g Groups, err error) {
-	var f file
-	if err := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(&f); err != nil && !errors.Is(err, io.EOF) { // io.EOF: nothing but comments
-		return Groups{}, errors.New(yaml.FormatError(err, false, true))
-	}
+func (f *file) config() (g Groups, err error) {
 	g.OfflineGrace, g.Named = time.Duration(f.OfflineGrace), make(map[string]dispatch.GroupConfig, len(f.Groups))
 	if g.Default, err = f.group("default", f.Default); err != nil {
 		return Groups{}, err

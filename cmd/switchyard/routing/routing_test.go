@@ -121,7 +121,7 @@ func TestBadFiles(t *testing.T) {
 		"groups:\n  sales: {}\n  sales: {}\n":                                           "sales",
 		"groups: [sales]\n":                                                             "1:",
 		"group:\n":                                                                      "group",
-		"#" + strings.Repeat("x", maxFile):                                              "1 MiB",
+		"#" + strings.Repeat("x", 1<<20):                                                "1 MiB",
 		"default: {strategy: least_active, sticky: -1h}\n":                              "duration",
 	} {
 		_, err := Load(write(t, text))
