@@ -3,8 +3,10 @@ package chat
 import (
 	"bytes"
 	"context"
+	"math"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -13,6 +15,7 @@ import (
 
 	"github.com/switchyard-im/switchyard/bench/benchtest/chatserver"
 	"github.com/switchyard-im/switchyard/bench/benchtest/echoserver"
+	"github.com/switchyard-im/switchyard/bench/schedule"
 	"github.com/switchyard-im/switchyard/bench/token"
 	"github.com/switchyard-im/switchyard/frame"
 )
@@ -49,7 +52,7 @@ func TestRunsThatAreInOrder(t *testing.T) {
 		"one in flight":     func(*Config) {},
 		"many in flight":    func(c *Config) { c.Inflight = 16 },
 		"visitors only":     func(c *Config) { c.Inflight, c.VisitorOnly = 4, true },
-		"open loop":         func(c *Config) { c.Rate = 2000 },
+		"open loop":         func(c *Config) { c.Rate = schedule.MustConstant(2000) },
 		"two loops":         func(c *Config) { c.Threads, c.Pairs, c.Inflight = 2, 7, 3 },
 		"large bodies":      func(c *Config) { c.Size, c.Inflight = 20_000, 16 },
 		"small bodies":      func(c *Config) { c.Size, c.Inflight, c.Pairs = 32, 2048, 1 }, // of more pairs none might be answered in the window
@@ -79,13 +82,57 @@ func TestRunsThatAreInOrder(t *testing.T) {
 
 func TestTheOpenLoopKeepsItsRate(t *testing.T) {
 	cfg := quick(t, start(t, chatserver.Faults{}))
-	cfg.Rate, cfg.Duration = 1000, time.Second
+	cfg.Rate, cfg.Duration = schedule.MustConstant(1000), time.Second
 	rep, err := Run(context.Background(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if rep.Sent < 1000 || rep.Sent > 1300 { // each slot that became due is sent, however late the machine is
 		t.Errorf("%d sent in a second at 1000/s", rep.Sent)
+	}
+}
+
+func TestARampOfTheRate(t *testing.T) {
+	cfg := quick(t, start(t, chatserver.Faults{}))
+	ramp, err := schedule.New(schedule.Point{At: 0, Rate: 0}, schedule.Point{At: 500 * time.Millisecond, Rate: 2000}, schedule.Point{At: 500 * time.Millisecond, Rate: 0})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Rate, cfg.Threads, cfg.Duration = ramp, 2, 700*time.Millisecond
+	rep, err := Run(context.Background(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rep.Sent != 500 || rep.Delivered != 500 || !rep.OK() || math.Abs(rep.Target-500/0.7) > 1e-6 || rep.Ramp != "0s:0,500ms:2000,500ms:0" {
+		t.Errorf("%d sent, want the 500 below the ramp: %+v", rep.Sent, rep)
+	}
+}
+
+// TestPartsOfALoad: two processes with the same configuration but for their part send what one would.
+func TestPartsOfALoad(t *testing.T) {
+	s := start(t, chatserver.Faults{})
+	ramp, err := schedule.New(schedule.Point{Rate: 1500}, schedule.Point{At: 400 * time.Millisecond, Rate: 1500}, schedule.Point{At: 400 * time.Millisecond, Rate: 0})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sent, pairs [2]int
+	var parts sync.WaitGroup
+	for part := range 2 {
+		parts.Go(func() {
+			cfg := quick(t, s)
+			cfg.Rate, cfg.Pairs, cfg.Part, cfg.Of, cfg.Duration = ramp, 5, part, 2, 600*time.Millisecond
+			cfg.Threads = 2
+			rep, err := Run(context.Background(), cfg)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			sent[part], pairs[part] = int(rep.Sent), rep.Pairs
+		})
+	}
+	parts.Wait()
+	if sent != [2]int{360, 240} || pairs != [2]int{3, 2} {
+		t.Errorf("%d messages of %d pairs, want 360 of 3 and 240 of 2", sent, pairs)
 	}
 }
 
@@ -158,7 +205,7 @@ func TestLostConnectionsLoseNothing(t *testing.T) {
 	for _, rate := range []float64{0, 4000} {
 		s := start(t, chatserver.Faults{})
 		cfg := quick(t, s)
-		cfg.Rate, cfg.Inflight, cfg.Duration = rate, 8, time.Second
+		cfg.Rate, cfg.Inflight, cfg.Duration = schedule.MustConstant(rate), 8, time.Second
 		ctx, stop := context.WithCancel(context.Background())
 		seed := uint64(time.Now().UnixNano())
 		t.Logf("seed %d", seed)
@@ -252,18 +299,19 @@ func TestRunsThatCannotTakePlaceSayWhy(t *testing.T) {
 	forbids := start(t, chatserver.Faults{Refuse: func(int) uint64 { return frame.ErrorForbidden }})
 	fine := start(t, chatserver.Faults{})
 	for want, change := range map[string]func(*Config){
-		"is the server running":      func(c *Config) { c.URL = gone.URL() },
-		"is --key the file":          func(c *Config) { c.URL = wrongKey.URL() },
-		"what is no frame":           func(c *Config) { c.URL = garbage },
-		"only 0 of 8 pairs":          func(c *Config) { c.URL, c.OpenWithin = echo, 100*time.Millisecond },
-		"forbidden":                  func(c *Config) { c.URL = forbids.URL() },
-		"no key":                     func(c *Config) { c.Key = nil },
-		"use 32 to 60000":            func(c *Config) { c.Size = 8 },
-		"and more pairs":             func(c *Config) { c.Inflight = 5000 },
-		"descriptors":                func(c *Config) { c.Pairs = 50_000_000 },
-		"out of range, use 0 (close": func(c *Config) { c.Rate = -1 },
-		"must be positive":           func(c *Config) { c.Pairs = -1 },
-		"must not be negative":       func(c *Config) { c.Drain = -1 },
+		"is the server running":     func(c *Config) { c.URL = gone.URL() },
+		"is --key the file":         func(c *Config) { c.URL = wrongKey.URL() },
+		"what is no frame":          func(c *Config) { c.URL = garbage },
+		"only 0 of 8 pairs":         func(c *Config) { c.URL, c.OpenWithin = echo, 100*time.Millisecond },
+		"forbidden":                 func(c *Config) { c.URL = forbids.URL() },
+		"no key":                    func(c *Config) { c.Key = nil },
+		"use 32 to 60000":           func(c *Config) { c.Size = 8 },
+		"and more pairs":            func(c *Config) { c.Inflight = 5000 },
+		"descriptors":               func(c *Config) { c.Pairs = 50_000_000 },
+		"no part 2 of 2":            func(c *Config) { c.Part, c.Of = 2, 2 },
+		"each process needs a pair": func(c *Config) { c.Pairs, c.Of = 2, 3 },
+		"must be positive":          func(c *Config) { c.Pairs = -1 },
+		"must not be negative":      func(c *Config) { c.Drain = -1 },
 	} {
 		cfg := quick(t, fine)
 		change(&cfg)

@@ -19,6 +19,7 @@ import (
 	"github.com/switchyard-im/switchyard/bench/observe"
 	"github.com/switchyard-im/switchyard/bench/oracle"
 	"github.com/switchyard-im/switchyard/bench/retry"
+	"github.com/switchyard-im/switchyard/bench/schedule"
 	"github.com/switchyard-im/switchyard/bench/token"
 )
 
@@ -27,11 +28,15 @@ type Config struct {
 	URL string        // ws://HOST:PORT/v1/ws
 	Key *token.Signer // signs the users' tokens; required
 
-	Pairs       int     // conversations, with two connections each; default 100
-	Rate        float64 // messages per second over all pairs (open loop); 0: closed loop
-	Inflight    int     // unacknowledged messages of a pair at most; default 1 in the closed loop, 256 in the open
-	Size        int     // bytes of a body, oracle.MinBody to oracle.MaxBody; default 128
-	VisitorOnly bool    // only visitors write; by default the sides take turns
+	Pairs       int           // conversations, with two connections each; default 100
+	Rate        schedule.Rate // messages per second over all pairs since the beginning of the warm-up (open loop); zero: closed loop
+	Inflight    int           // unacknowledged messages of a pair at most; default 1 in the closed loop, 256 in the open
+	Size        int           // bytes of a body, oracle.MinBody to oracle.MaxBody; default 128
+	VisitorOnly bool          // only visitors write; by default the sides take turns
+
+	// A load may be shared by several processes with the same configuration but for Part: each drives the pairs whose number is Part modulo Of, at the
+	// times that are due to those. Default: all of them.
+	Part, Of int
 
 	Warmup     time.Duration // load before the measured window; default none
 	Duration   time.Duration // the measured window; default 10 s
@@ -76,7 +81,7 @@ func setDefault[T comparable](field *T, value T) {
 
 func (c Config) withDefaults() Config {
 	setDefault(&c.Pairs, 100)
-	if c.Rate > 0 {
+	if !c.Rate.Never() {
 		setDefault(&c.Inflight, 256)
 	}
 	setDefault(&c.Inflight, 1)
@@ -87,6 +92,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.MarkDelay, time.Second)
 	setDefault(&c.Threads, 1)
 	setDefault(&c.PerSource, 4000)
+	setDefault(&c.Of, 1)
 	return c
 }
 
@@ -103,8 +109,8 @@ func (c *Config) validate() error {
 		return errors.New("chat: no key to sign tokens with: give the server's key file")
 	case c.Pairs < 1 || c.Inflight < 1 || c.Threads < 1 || c.PerSource < 1:
 		return errors.New("chat: pairs, inflight, threads and connections per source must be positive")
-	case c.Rate < 0 || c.Rate > 1e9:
-		return fmt.Errorf("chat: a rate of %g messages/s is out of range, use 0 (closed loop) to 1e9", c.Rate)
+	case c.Part < 0 || c.Part >= c.Of || c.Of > c.Pairs:
+		return fmt.Errorf("chat: no part %d of %d in %d pairs: each process needs a pair", c.Part, c.Of, c.Pairs)
 	case c.Duration < 0 || c.Warmup < 0 || c.Drain < 0 || c.MarkDelay < 0 || c.RetryMin < 0 || c.RetryMax < 0 || c.RetryJitter < 0:
 		return errors.New("chat: durations must not be negative")
 	case c.Inflight > maxInflight:
@@ -112,5 +118,8 @@ func (c *Config) validate() error {
 	case c.Size < oracle.MinBody || c.Size > oracle.MaxBody:
 		return fmt.Errorf("chat: a size of %d bytes is out of range, use %d to %d", c.Size, oracle.MinBody, oracle.MaxBody)
 	}
-	return client.CheckDescriptors(2 * c.Pairs)
+	return client.CheckDescriptors(2 * c.own())
 }
+
+// own is how many pairs this process drives.
+func (c *Config) own() int { return (c.Pairs - c.Part + c.Of - 1) / c.Of }

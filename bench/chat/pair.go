@@ -12,7 +12,6 @@ import (
 type pair struct {
 	share  *share
 	number int // in the run
-	local  int // in the share
 	group  string
 	conv   frame.ID // zero until it is opened
 	judge  *oracle.Pair
@@ -21,7 +20,7 @@ type pair struct {
 	broken bool // gave up after a violation that leaves nothing to go on with
 
 	turn     oracle.Direction // who writes next
-	admitted int64            // open loop: how many of the pair's slots have become messages
+	admitted int64            // open loop: how many messages were due and have been added
 }
 
 // pump adds the messages that the pair may and should send now.
@@ -74,7 +73,7 @@ func (p *pair) giveUp() {
 // newPair makes a pair of the share, with its agent about to connect.
 func newPair(s *share, l *client.Loop, number int) (*pair, error) {
 	run := s.run
-	p := &pair{share: s, number: number, local: len(s.pairs), group: fmt.Sprintf("bench-%08x-%d", run.id, number)}
+	p := &pair{share: s, number: number, group: fmt.Sprintf("bench-%08x-%d", run.id, number)}
 	visitor, agent := p.group+"-v", p.group+"-a"
 	p.judge = oracle.NewPair(&s.ledger, run.id, number, s.cfg.Size, visitor, agent)
 	for d, user := range []string{visitor, agent} {

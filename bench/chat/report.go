@@ -13,7 +13,8 @@ type Report struct {
 	Pairs    int     `json:"pairs"`
 	Inflight int     `json:"inflight"`
 	Size     int     `json:"size"`
-	Target   float64 `json:"target_rate"` // messages per second asked for; 0: closed loop
+	Target   float64 `json:"target_rate"`    // messages per second asked for in the measured window; 0: closed loop
+	Ramp     string  `json:"ramp,omitempty"` // the rate over time, of all processes that share the load; none if it is constant
 
 	Sent      int64 `json:"sent"`
 	Accepted  int64 `json:"accepted"`
@@ -38,6 +39,18 @@ type Report struct {
 	Resent     int64 `json:"resent"`     // sends that went out again after that or after a refusal
 	Refusals   int64 `json:"refusals"`   // answers that told a client to try later
 	Marks      int64 `json:"marks"`      // delivered frames sent
+}
+
+// newReport tells what is asked for.
+func newReport(cfg *Config) *Report {
+	rep := &Report{Pairs: cfg.own(), Inflight: cfg.Inflight, Size: cfg.Size}
+	if !cfg.Rate.Never() {
+		rep.Target = cfg.Rate.Mean(cfg.Warmup, cfg.Warmup+max(cfg.Duration, 1)) * float64(rep.Pairs) / float64(cfg.Pairs)
+	}
+	if len(cfg.Rate.Points()) > 1 {
+		rep.Ramp = cfg.Rate.String()
+	}
+	return rep
 }
 
 // Window is what one measured window shows.
@@ -70,6 +83,9 @@ func (r *Report) Rows() []report.Row {
 	load := fmt.Sprintf("closed loop, %d in flight per pair", r.Inflight)
 	if r.Target > 0 {
 		load = fmt.Sprintf("open loop at %.0f messages/s", r.Target)
+		if r.Ramp != "" {
+			load = fmt.Sprintf("open loop at %s messages/s, %.0f on average", r.Ramp, r.Target)
+		}
 	}
 	rows := []report.Row{
 		{Name: "load", Value: fmt.Sprintf("%d pairs, %s, %d B", r.Pairs, load, r.Size)},

@@ -44,7 +44,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	fleet, err := client.NewFleet(min(cfg.Threads, cfg.Pairs))
+	fleet, err := client.NewFleet(min(cfg.Threads, cfg.own()))
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +102,7 @@ func (r *run) do(ctx context.Context) (*Report, error) {
 	if r.cfg.Begin != nil {
 		r.cfg.Begin()
 	}
-	rep := &Report{Pairs: r.cfg.Pairs, Inflight: r.cfg.Inflight, Size: r.cfg.Size, Target: r.cfg.Rate}
+	rep := newReport(&r.cfg)
 	if err := r.measure(ctx, "measuring", 0, &rep.Window); err != nil {
 		return nil, err
 	}
@@ -126,15 +126,15 @@ func (r *run) connect(ctx context.Context) error {
 			r.fail(err)
 		}
 	})
-	all := func() bool { return r.sum(func(s *share) int { return s.ready }) == r.cfg.Pairs }
+	all := func() bool { return r.sum(func(s *share) int { return s.ready }) == r.cfg.own() }
 	if err := r.wait(ctx, "connecting", r.cfg.OpenWithin, all); err != nil {
 		return err
 	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if n := r.sum(func(s *share) int { return s.ready }); n < r.cfg.Pairs {
-		return fmt.Errorf("chat: only %d of %d pairs were ready within %s; %s", n, r.cfg.Pairs, r.cfg.OpenWithin, r.firstUnready())
+	if n := r.sum(func(s *share) int { return s.ready }); n < r.cfg.own() {
+		return fmt.Errorf("chat: only %d of %d pairs were ready within %s; %s", n, r.cfg.own(), r.cfg.OpenWithin, r.firstUnready())
 	}
 	return nil
 }

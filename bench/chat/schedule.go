@@ -8,27 +8,41 @@ const tick = 50_000
 // admit gives the pairs what became due and comes back for the next.
 func (s *share) admit() {
 	now := client.Now()
-	for ; s.slotDue(s.slot) <= min(now, s.end); s.slot++ {
+	next := s.messageDue(s.slot)
+	for ; next <= min(now, s.end); next = s.messageDue(s.slot) {
 		for i := range s.windows {
-			s.windows[i].noteLate(s.slotDue(s.slot), now)
+			s.windows[i].noteLate(next, now)
 		}
 		s.pairs[s.slot%int64(len(s.pairs))].pump()
+		s.slot++
 	}
-	if next := s.slotDue(s.slot); next <= s.end {
+	if next <= s.end {
 		s.loop.Arm(&s.schedule, max(next, now+tick))
 	}
 }
 
-func (s *share) slotDue(slot int64) int64 { return s.begin + slot*s.interval }
+// messageDue is when message n of the share is due; its pairs take them in turn.
+func (s *share) messageDue(n int64) int64 {
+	own := int64(len(s.pairs))
+	return s.dueOf(s.pairs[n%own], n/own)
+}
 
-// due returns when the pair's next message is due, and whether that has come. Pairs take the slots of their share in turn, so a pair
-// that fell behind needs no list of what it owes.
+// dueOf is when message n of a pair is due. All pairs of the run, wherever they are driven, take the events of its rate in turn.
+func (s *share) dueOf(p *pair, n int64) int64 {
+	at, ok := s.cfg.Rate.Due(n*int64(s.cfg.Pairs) + int64(p.number))
+	if !ok {
+		return never
+	}
+	return s.begin + at
+}
+
+// due returns when the pair's next message is due, and whether that has come. A pair that fell behind needs no list of what it owes.
 func (s *share) due(p *pair) (at int64, ok bool) {
 	now := client.Now()
 	if s.closedLoop() {
 		return now, now < s.end
 	}
-	at = s.slotDue(p.admitted*int64(len(s.pairs)) + int64(p.local))
+	at = s.dueOf(p, p.admitted)
 	return at, at <= min(now, s.end)
 }
 

@@ -31,9 +31,8 @@ type share struct {
 	running  bool
 	begin    int64 // when the load began
 	end      int64 // nothing is due after this; far away until it is known
-	interval int64 // open loop: nanoseconds from one message of the share to the next
 	schedule client.Timer
-	slot     int64 // open loop: the next slot of the schedule
+	slot     int64 // open loop: the next message of the schedule
 
 	windows [2]window // the measured ones: undisturbed, and disturbed
 }
@@ -50,7 +49,7 @@ func newShare(r *run, l *client.Loop) *share {
 	return s
 }
 
-func (s *share) closedLoop() bool { return s.cfg.Rate == 0 }
+func (s *share) closedLoop() bool { return s.cfg.Rate.Never() }
 
 // start begins the load. Begin is the same for all shares.
 func (s *share) start(begin int64) {
@@ -61,7 +60,6 @@ func (s *share) start(begin int64) {
 		}
 		return
 	}
-	s.interval = int64(1e9 * float64(s.cfg.Pairs) / s.cfg.Rate / float64(len(s.pairs)))
 	s.loop.Arm(&s.schedule, begin)
 }
 
@@ -106,7 +104,7 @@ func (s *share) connect() error {
 		if other != s {
 			continue
 		}
-		for n := i; n < s.cfg.Pairs; n += len(s.run.shares) {
+		for n := i*s.cfg.Of + s.cfg.Part; n < s.cfg.Pairs; n += len(s.run.shares) * s.cfg.Of {
 			p, err := newPair(s, s.loop, n)
 			if err != nil {
 				return err

@@ -13,6 +13,7 @@ import (
 
 	"github.com/switchyard-im/switchyard/bench/chat"
 	"github.com/switchyard-im/switchyard/bench/report"
+	"github.com/switchyard-im/switchyard/bench/schedule"
 )
 
 // Config of a run.
@@ -42,7 +43,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	rep := &Report{MinShare: cfg.MinShare, MaxP99: cfg.MaxP99}
 	for _, n := range cfg.Inflight {
 		c := cfg.Chat
-		c.Rate, c.Inflight = 0, n
+		c.Rate, c.Inflight = schedule.Rate{}, n
 		r, err := chat.Run(ctx, c)
 		if err != nil {
 			return nil, err
@@ -51,11 +52,14 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 		rep.Peak = max(rep.Peak, r.Rate)
 	}
 	c := cfg.Chat
-	c.Rate, c.Inflight = cfg.Times*rep.Peak, 0
-	if c.Rate == 0 {
+	rate, err := schedule.Constant(cfg.Times * rep.Peak)
+	if err != nil {
+		return nil, err
+	}
+	c.Rate, c.Inflight = rate, 0
+	if rate.Never() {
 		return nil, errors.New("overload: the server accepted nothing; give it more time")
 	}
-	var err error
 	if rep.Overload, err = chat.Run(ctx, c); err != nil {
 		return nil, err
 	}

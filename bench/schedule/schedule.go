@@ -180,6 +180,9 @@ func (r Rate) Count(at time.Duration) float64 {
 
 // Mean is the events per second from one moment to another, both since the beginning of the load; at least a moment lies between them.
 func (r Rate) Mean(from, to time.Duration) float64 {
+	if points := r.Points(); len(points) == 1 {
+		return points[0].Rate
+	}
 	return (r.Count(to) - r.Count(from)) / (to - from).Seconds()
 }
 

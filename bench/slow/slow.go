@@ -29,6 +29,7 @@ import (
 	"github.com/switchyard-im/switchyard/bench/observe"
 	"github.com/switchyard-im/switchyard/bench/oracle"
 	"github.com/switchyard-im/switchyard/bench/report"
+	"github.com/switchyard-im/switchyard/bench/schedule"
 )
 
 // Config of a run. The zero value of a field means its default.
@@ -99,7 +100,7 @@ func setDefault[T comparable](field *T, value T) {
 
 func (c Config) withDefaults() Config {
 	setDefault(&c.Chat.Pairs, 5000)
-	setDefault(&c.Chat.Rate, 1000)
+	setDefault(&c.Chat.Rate, schedule.MustConstant(1000))
 	setDefault(&c.Chat.Duration, 12*time.Second)
 	setDefault(&c.Stalled, 100)
 	setDefault(&c.FloodSize, 8<<10)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/switchyard-im/switchyard/bench/chat"
+	"github.com/switchyard-im/switchyard/bench/schedule"
 	"github.com/switchyard-im/switchyard/bench/token"
 )
 
@@ -12,7 +13,7 @@ type chatCommand struct {
 	URL         string        `required:"" help:"The server, ws://HOST:PORT/v1/ws."`
 	Key         string        `required:"" type:"path" help:"The key file that the server checks tokens with (serve --dev: DIR/token.key)." placeholder:"FILE"`
 	Pairs       int           `default:"100" help:"Conversations, each with a visitor and an agent."`
-	Rate        float64       `default:"0" help:"Messages per second over all pairs, open loop: latency counts from when a message was due. 0: closed loop."`
+	Rate        schedule.Rate `default:"0" help:"Messages per second over all pairs, open loop: latency counts from when a message was due. A ramp is AT:RATE,..., as in 0s:100,30s:1000, from the beginning of the warm-up. 0: closed loop." placeholder:"RATE"`
 	Inflight    int           `default:"0" help:"Unacknowledged messages of a pair at most. 0: 1 in the closed loop, 256 in the open."`
 	Size        int           `default:"128" help:"Bytes of a message's body."`
 	Direction   string        `default:"both" enum:"both,visitor" help:"Who writes: both in turns, or the visitor."`

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/switchyard-im/switchyard/bench/chat"
+	"github.com/switchyard-im/switchyard/bench/schedule"
 	"github.com/switchyard-im/switchyard/bench/slow"
 	"github.com/switchyard-im/switchyard/bench/token"
 )
@@ -12,7 +13,7 @@ import (
 type slowCommand struct {
 	serverAddress
 	Pairs     int           `default:"5000" help:"Pairs that chat."`
-	Rate      float64       `default:"1000" help:"Messages per second of all pairs."`
+	Rate      schedule.Rate `default:"1000" help:"Messages per second of all pairs."`
 	Warmup    time.Duration `default:"3s" help:"Load before the first window."`
 	Duration  time.Duration `default:"12s" help:"Length of each of the two windows."`
 	Stalled   int           `default:"100" help:"Clients that stop reading when the second window begins."`

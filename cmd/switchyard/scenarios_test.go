@@ -14,6 +14,7 @@ import (
 	"github.com/switchyard-im/switchyard/bench/observe"
 	"github.com/switchyard-im/switchyard/bench/resume"
 	"github.com/switchyard-im/switchyard/bench/retry"
+	"github.com/switchyard-im/switchyard/bench/schedule"
 	"github.com/switchyard-im/switchyard/bench/slow"
 	"github.com/switchyard-im/switchyard/bench/storm"
 	"github.com/switchyard-im/switchyard/bench/token"
@@ -89,7 +90,7 @@ func TestClientsThatStopReading(t *testing.T) {
 	i := newInstallation(t, "--set", "websocket.output_soft=16KiB", "--set", "websocket.output_hard=512KiB")
 	p, admin := i.start()
 	rep, err := slow.Run(t.Context(), slow.Config{
-		Chat: chat.Config{URL: "ws://" + i.listen + "/v1/ws", Key: i.signer(), Pairs: 20, Rate: 200, Duration: 3 * time.Second, Drain: patience,
+		Chat: chat.Config{URL: "ws://" + i.listen + "/v1/ws", Key: i.signer(), Pairs: 20, Rate: schedule.MustConstant(200), Duration: 3 * time.Second, Drain: patience,
 			Server: observe.New(p.cmd.Process.Pid, "")},
 		Stalled: 10, FloodSize: 16 << 10, FloodRate: 50, Flood: 2 * time.Second, Stall: 2500 * time.Millisecond, Ends: patience, Within: patience, Admin: admin,
 	})
@@ -109,7 +110,7 @@ func TestClientsThatGoOnReading(t *testing.T) {
 	i := newInstallation(t)
 	_, admin := i.start()
 	rep, err := slow.Run(t.Context(), slow.Config{
-		Chat:    chat.Config{URL: "ws://" + i.listen + "/v1/ws", Key: i.signer(), Pairs: 20, Rate: 200, Duration: time.Second, Drain: patience},
+		Chat:    chat.Config{URL: "ws://" + i.listen + "/v1/ws", Key: i.signer(), Pairs: 20, Rate: schedule.MustConstant(200), Duration: time.Second, Drain: patience},
 		Control: true, Stalled: 10, FloodSize: 1 << 10, FloodRate: 50, Flood: time.Second, Stall: time.Second, Within: patience, Admin: admin,
 	})
 	if err != nil {
