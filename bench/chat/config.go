@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/switchyard-im/switchyard/bench/audit"
 	"github.com/switchyard-im/switchyard/bench/client"
 	"github.com/switchyard-im/switchyard/bench/observe"
 	"github.com/switchyard-im/switchyard/bench/oracle"
@@ -55,6 +56,9 @@ type Config struct {
 	Begin func()
 	// Disturb, if any, is called at the end of the measured window, while the load goes on; a second window, as long as the first, follows.
 	Disturb func(context.Context) error
+
+	// History, if any, is what the conversations are read back by when the load is over, to compare them with what was accepted. Its key is Key.
+	History *audit.Config
 
 	Server   observe.Source // of the server's figures; nil: none
 	Progress func(Progress) // called each second from the goroutine of Run; nil: not
@@ -117,6 +121,11 @@ func (c *Config) validate() error {
 		return fmt.Errorf("chat: %d in flight in one pair is too many, use at most %d and more pairs", c.Inflight, maxInflight)
 	case c.Size < oracle.MinBody || c.Size > oracle.MaxBody:
 		return fmt.Errorf("chat: a size of %d bytes is out of range, use %d to %d", c.Size, oracle.MinBody, oracle.MaxBody)
+	}
+	if c.History != nil {
+		if err := c.History.Validate(); err != nil {
+			return err
+		}
 	}
 	return client.CheckDescriptors(2 * c.own())
 }

@@ -70,12 +70,18 @@ func (p *pair) giveUp() {
 	}
 }
 
+// user is the name of one of its users.
+func (p *pair) user(d oracle.Direction) string { return p.group + "-" + d.String()[:1] }
+
 // newPair makes a pair of the share, with its agent about to connect.
 func newPair(s *share, l *client.Loop, number int) (*pair, error) {
 	run := s.run
 	p := &pair{share: s, number: number, group: fmt.Sprintf("bench-%08x-%d", run.id, number)}
-	visitor, agent := p.group+"-v", p.group+"-a"
+	visitor, agent := p.user(oracle.FromVisitor), p.user(oracle.FromAgent)
 	p.judge = oracle.NewPair(&s.ledger, run.id, number, s.cfg.Size, visitor, agent)
+	if run.audited != nil && run.audited[number] {
+		p.judge.Remember()
+	}
 	for d, user := range []string{visitor, agent} {
 		side, err := newSide(p, l, oracle.Direction(d), user)
 		if err != nil {

@@ -3,6 +3,7 @@ package chat
 import (
 	"fmt"
 
+	"github.com/switchyard-im/switchyard/bench/audit"
 	"github.com/switchyard-im/switchyard/bench/oracle"
 	"github.com/switchyard-im/switchyard/bench/report"
 )
@@ -29,6 +30,8 @@ type Report struct {
 	BadAcks      int64 `json:"bad_acks"`
 	Unanswered   int64 `json:"unanswered"`
 	Unrecovered  int64 `json:"unrecovered"`
+
+	History *audit.Report `json:"history,omitempty"` // what was read back, if the run was to
 
 	Violations []string `json:"violations,omitempty"` // the first cases
 
@@ -75,7 +78,7 @@ func (w *Window) latencies(from *window) {
 
 // OK tells whether the server kept all its promises.
 func (r *Report) OK() bool {
-	return r.Lost+r.Duplicated+r.Reordered+r.Altered+r.Misdelivered+r.BadSequences+r.BadAcks+r.Unanswered+r.Unrecovered == 0
+	return r.Lost+r.Duplicated+r.Reordered+r.Altered+r.Misdelivered+r.BadSequences+r.BadAcks+r.Unanswered+r.Unrecovered == 0 && r.History.OK()
 }
 
 // Rows is the report as a table.
@@ -92,6 +95,9 @@ func (r *Report) Rows() []report.Row {
 		{Name: "messages", Value: fmt.Sprintf("%d sent, %d accepted, %d delivered", r.Sent, r.Accepted, r.Delivered)},
 		{Name: "oracle", Value: fmt.Sprintf("%d lost, %d duplicated, %d reordered, %d altered, %d misdelivered", r.Lost, r.Duplicated, r.Reordered, r.Altered, r.Misdelivered)},
 		{Name: "", Value: fmt.Sprintf("%d bad sequences, %d bad acks, %d unanswered, %d unrecovered", r.BadSequences, r.BadAcks, r.Unanswered, r.Unrecovered)},
+	}
+	rows = append(rows, r.History.Rows()...)
+	rows = append(rows, []report.Row{
 		{Name: "rate", Value: fmt.Sprintf("%.0f accepted/s, %.0f delivered/s over %.1f s", r.Rate, r.DeliveryRate, r.Seconds)},
 		{Name: "accept", Value: r.Accept},
 		{Name: "attempt", Value: r.Attempt},
@@ -99,7 +105,7 @@ func (r *Report) Rows() []report.Row {
 		{Name: "clients", Value: fmt.Sprintf("%d reconnects, %d resent, %d refusals, %d marks", r.Reconnects, r.Resent, r.Refusals, r.Marks)},
 		{Name: "server", Value: r.serverRow()},
 		{Name: "generator", Value: fmt.Sprintf("%.2f us of CPU per message", r.GeneratorUSPerMessage)},
-	}
+	}...)
 	if r.Target > 0 {
 		rows = append(rows, report.Row{Name: "", Value: fmt.Sprintf("late for its own schedule by p50 %.3f  p99 %.3f  max %.3f ms", r.Late.P50, r.Late.P99, r.Late.Max)})
 	}

@@ -20,12 +20,13 @@ const subprotocol = "switchyard.v1.msgpack"
 
 // run is one run. Its fields are fixed before the loops see it, but for what says otherwise.
 type run struct {
-	cfg    Config
-	id     uint32 // names the run in groups, users and bodies; never 0
-	target *client.Target
-	fleet  *client.Fleet
-	shares []*share
-	failed chan error // holds the first failure that ends the run; later ones are dropped
+	cfg     Config
+	id      uint32 // names the run in groups, users and bodies; never 0
+	target  *client.Target
+	fleet   *client.Fleet
+	shares  []*share
+	audited []bool     // by pair, whether it is read back; nil: none
+	failed  chan error // holds the first failure that ends the run; later ones are dropped
 
 	// Owned by the goroutine of Run.
 	phase   string
@@ -49,6 +50,9 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 		return nil, err
 	}
 	r := &run{cfg: cfg, id: rand.Uint32() | 1, target: target, fleet: fleet, failed: make(chan error, 1), began: time.Now()}
+	if cfg.History != nil {
+		r.audited = cfg.History.Chosen(cfg.Pairs)
+	}
 	for _, l := range fleet.Loops {
 		r.shares = append(r.shares, newShare(r, l))
 	}
@@ -114,8 +118,12 @@ func (r *run) do(ctx context.Context) (*Report, error) {
 		return nil, err
 	}
 	r.each((*share).judge)
-	r.collect(rep)
 	r.closeConversations()
+	var ledger oracle.Ledger
+	if err := r.audit(ctx, rep, &ledger); err != nil {
+		return nil, err
+	}
+	r.collect(rep, &ledger)
 	return rep, nil
 }
 
@@ -256,9 +264,8 @@ func (r *run) drained() bool {
 	}) == 0
 }
 
-// collect fills in what the whole run shows. The shares are finished, so that nothing changes what it reads.
-func (r *run) collect(rep *Report) {
-	var ledger oracle.Ledger
+// collect fills in what the whole run shows; the ledger has what was found besides. The shares are finished, so that nothing changes what it reads.
+func (r *run) collect(rep *Report, ledger *oracle.Ledger) {
 	windows := [2]window{newWindow(), newWindow()}
 	for i := range r.shares { // one after the other, because they add to the same
 		done := make(chan struct{})
@@ -276,7 +283,7 @@ func (r *run) collect(rep *Report) {
 		})
 		<-done
 	}
-	rep.judged(&ledger)
+	rep.judged(ledger)
 	rep.Window.latencies(&windows[0])
 	if rep.Disturbed != nil {
 		rep.Disturbed.latencies(&windows[1])

@@ -30,6 +30,7 @@ type flow struct {
 	highest uint64 // the highest index delivered, plus one
 	cursor  uint64 // nothing below waits to be handed to a connection
 	unacked int
+	past    *past     // of those before first; nil: they are forgotten
 	ring    []Message // its length is a power of two; grows up to maxUnsettled
 }
 
@@ -65,6 +66,9 @@ func (f *flow) grow() {
 // retire forgets the settled messages at the front.
 func (f *flow) retire() {
 	for f.first < f.next && f.at(f.first).state&(acked|delivered) == acked|delivered {
+		if f.past != nil {
+			f.past.add(f.at(f.first).seq)
+		}
 		f.first++
 	}
 }

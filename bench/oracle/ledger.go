@@ -16,10 +16,22 @@ const (
 	BadAck                   // acknowledged twice, or something never sent
 	Unanswered               // neither acknowledged nor refused by the end
 	Unrecovered              // a resume did not replay what the client missed
+
+	// Of what is read back after a run.
+	NotInHistory       // accepted, and not there
+	HistoryDuplicated  // there twice
+	HistoryReordered   // not in the order of the sequence, or of its sender
+	HistoryAltered     // the body is not the one that was sent
+	HistoryMisplaced   // of another conversation or sender
+	HistoryBadSequence // another sequence than its ack's, or a hole before it
+	HistoryUnread      // it could not be read to its end
 	kinds
 )
 
-var kindNames = [kinds]string{"lost", "duplicated", "reordered", "altered", "misdelivered", "bad sequence", "bad ack", "unanswered", "unrecovered"}
+var kindNames = [kinds]string{
+	"lost", "duplicated", "reordered", "altered", "misdelivered", "bad sequence", "bad ack", "unanswered", "unrecovered",
+	"not in history", "duplicated in history", "reordered in history", "altered in history", "misplaced in history", "bad sequence in history", "history unread",
+}
 
 // String is the name in reports.
 func (k Kind) String() string { return kindNames[k] }

@@ -27,6 +27,7 @@ type chatCommand struct {
 	Threads     int           `default:"1" help:"Event loops of the generator."`
 	JSON        string        `name:"json" type:"path" help:"Write the report to this file." placeholder:"FILE"`
 	serverFlags
+	historyFlags
 }
 
 // Run is called by kong.
@@ -39,7 +40,7 @@ func (c *chatCommand) Run(ctx context.Context, t *terminal) error {
 		URL: c.URL, Key: key, Pairs: c.Pairs, Rate: c.Rate, Inflight: c.Inflight, Size: c.Size, VisitorOnly: c.Direction == "visitor",
 		Warmup: c.Warmup, Duration: c.Duration, Drain: c.Drain,
 		MarkDelay: c.MarkDelay, RetryMin: c.RetryMin, RetryMax: c.RetryMax, RetryJitter: c.RetryJitter,
-		Threads: c.Threads, Server: c.source(), Progress: chatProgress(t, c.Pairs, chat.Progress{}),
+		Threads: c.Threads, Server: c.source(), History: c.audit(), Progress: chatProgress(t, c.Pairs, chat.Progress{}),
 	})
 	return t.finish(rep, err, c.JSON)
 }
