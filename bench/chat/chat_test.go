@@ -15,6 +15,7 @@ import (
 
 	"github.com/switchyard-im/switchyard/bench/benchtest/chatserver"
 	"github.com/switchyard-im/switchyard/bench/benchtest/echoserver"
+	"github.com/switchyard-im/switchyard/bench/meter"
 	"github.com/switchyard-im/switchyard/bench/schedule"
 	"github.com/switchyard-im/switchyard/bench/token"
 	"github.com/switchyard-im/switchyard/frame"
@@ -218,7 +219,7 @@ func TestLostConnectionsLoseNothing(t *testing.T) {
 				s.DropAll()
 			}
 		}()
-		cfg.Progress = func(p Progress) {
+		cfg.Watch = func(p meter.Sample) {
 			if p.Phase == "measuring" {
 				stop()
 			}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/switchyard-im/switchyard/bench/audit"
 	"github.com/switchyard-im/switchyard/bench/client"
+	"github.com/switchyard-im/switchyard/bench/meter"
 	"github.com/switchyard-im/switchyard/bench/observe"
 	"github.com/switchyard-im/switchyard/bench/oracle"
 	"github.com/switchyard-im/switchyard/bench/retry"
@@ -60,20 +61,8 @@ type Config struct {
 	// History, if any, is what the conversations are read back by when the load is over, to compare them with what was accepted. Its key is Key.
 	History *audit.Config
 
-	Server   observe.Source // of the server's figures; nil: none
-	Progress func(Progress) // called each second from the goroutine of Run; nil: not
-}
-
-// Progress is where a run stands.
-type Progress struct {
-	Phase      string // "connecting", "warming up", "measuring" or "draining"
-	Elapsed    time.Duration
-	Ready      int // pairs
-	Sent       int64
-	Accepted   int64
-	Delivered  int64
-	Violations int64
-	Offline    int // connections that are not usable now
+	Server observe.Source // of the server's figures; nil: none
+	Watch  meter.Watch    // gets a sample each second from the goroutine of Run; nil: nobody does
 }
 
 func setDefault[T comparable](field *T, value T) {

@@ -42,7 +42,12 @@ type Report struct {
 	Resent     int64 `json:"resent"`     // sends that went out again after that or after a refusal
 	Refusals   int64 `json:"refusals"`   // answers that told a client to try later
 	Marks      int64 `json:"marks"`      // delivered frames sent
+
+	curves map[string]*report.Latency
 }
+
+// Curves are the latencies of the measured windows, all of them.
+func (r *Report) Curves() map[string]*report.Latency { return r.curves }
 
 // newReport tells what is asked for.
 func newReport(cfg *Config) *Report {
@@ -72,7 +77,15 @@ type Window struct {
 	GeneratorUSPerMessage float64            `json:"generator_cpu_us_per_message"`
 }
 
-func (w *Window) latencies(from *window) {
+// latencies takes over what a window collected; the name goes before those of its curves.
+func (r *Report) latencies(name string, w *Window, from *window) {
+	if r.curves == nil {
+		r.curves = map[string]*report.Latency{}
+	}
+	r.curves[name+"accept"], r.curves[name+"deliver"] = from.accept, from.deliver
+	if from.late.Count() > 0 {
+		r.curves[name+"late"] = from.late
+	}
 	w.Accept, w.Attempt, w.Deliver, w.Late = from.accept.Percentiles(), from.attempt.Percentiles(), from.deliver.Percentiles(), from.late.Percentiles()
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/switchyard-im/switchyard/bench/client"
+	"github.com/switchyard-im/switchyard/bench/meter"
 	"github.com/switchyard-im/switchyard/bench/observe"
 	"github.com/switchyard-im/switchyard/bench/oracle"
 	"github.com/switchyard-im/switchyard/bench/report"
@@ -29,9 +30,9 @@ type run struct {
 	failed  chan error // holds the first failure that ends the run; later ones are dropped
 
 	// Owned by the goroutine of Run.
-	phase   string
-	began   time.Time
-	printed time.Time
+	phase string
+	began time.Time
+	shown time.Time // when the last sample was taken
 }
 
 // Run drives the load and returns the oracle's verdict with the figures; see Report.OK. If ctx ends while the load runs, the run ends early with
@@ -212,7 +213,7 @@ func (r *run) usage(ctx context.Context) (observe.Usage, error) {
 // look is how often a wait looks for its end, which no result depends on.
 const look = 20 * time.Millisecond
 
-// wait lets the run go on for d, until done (if any) says so, or until ctx ends, and reports progress each second.
+// wait lets the run go on for d, until done (if any) says so, or until ctx ends, and shows a sample each second.
 func (r *run) wait(ctx context.Context, phase string, d time.Duration, done func() bool) error {
 	r.phase = phase
 	end := time.NewTimer(d)
@@ -228,7 +229,7 @@ func (r *run) wait(ctx context.Context, phase string, d time.Duration, done func
 		case <-ctx.Done():
 			return nil
 		case <-again.C:
-			r.progress()
+			r.show()
 			if done != nil && done() {
 				return nil
 			}
@@ -236,23 +237,20 @@ func (r *run) wait(ctx context.Context, phase string, d time.Duration, done func
 	}
 }
 
-func (r *run) progress() {
-	if r.cfg.Progress == nil || time.Since(r.printed) < time.Second {
+// show hands out a sample, once a second.
+func (r *run) show() {
+	if r.cfg.Watch == nil || time.Since(r.shown) < time.Second {
 		return
 	}
-	r.printed = time.Now()
-	parts := make([]Progress, len(r.shares))
-	r.fleet.Each(func(i int, _ *client.Loop) { parts[i] = r.shares[i].progress() })
-	p := Progress{Phase: r.phase, Elapsed: time.Since(r.began)}
-	for _, part := range parts {
-		p.Ready += part.Ready
-		p.Sent += part.Sent
-		p.Accepted += part.Accepted
-		p.Delivered += part.Delivered
-		p.Violations += part.Violations
-		p.Offline += part.Offline
+	r.shown = time.Now()
+	parts := make([]meter.Sample, len(r.shares))
+	r.fleet.Each(func(i int, _ *client.Loop) { parts[i] = r.shares[i].sample() })
+	sum := meter.Sample{Phase: r.phase, Seconds: time.Since(r.began).Seconds()}
+	for i := range parts {
+		sum.Add(&parts[i])
 	}
-	r.cfg.Progress(p)
+	sum.Note = fmt.Sprintf("%.0f/%d pairs", sum.Gauges["pairs"], r.cfg.own())
+	r.cfg.Watch(sum)
 }
 
 func (r *run) drained() bool {
@@ -284,9 +282,9 @@ func (r *run) collect(rep *Report, ledger *oracle.Ledger) {
 		<-done
 	}
 	rep.judged(ledger)
-	rep.Window.latencies(&windows[0])
+	rep.latencies("", &rep.Window, &windows[0])
 	if rep.Disturbed != nil {
-		rep.Disturbed.latencies(&windows[1])
+		rep.latencies("disturbed ", rep.Disturbed, &windows[1])
 	}
 }
 

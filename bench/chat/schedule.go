@@ -10,9 +10,7 @@ func (s *share) admit() {
 	now := client.Now()
 	next := s.messageDue(s.slot)
 	for ; next <= min(now, s.end); next = s.messageDue(s.slot) {
-		for i := range s.windows {
-			s.windows[i].noteLate(next, now)
-		}
+		s.noteLate(next, now)
 		s.pairs[s.slot%int64(len(s.pairs))].pump()
 		s.slot++
 	}

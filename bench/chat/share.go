@@ -5,7 +5,9 @@ import (
 	"math/rand/v2"
 
 	"github.com/switchyard-im/switchyard/bench/client"
+	"github.com/switchyard-im/switchyard/bench/meter"
 	"github.com/switchyard-im/switchyard/bench/oracle"
+	"github.com/switchyard-im/switchyard/bench/report"
 )
 
 // share is what one loop has of the run. Owned by the loop; others look at it through Fleet.Each.
@@ -35,6 +37,10 @@ type share struct {
 	slot     int64 // open loop: the next message of the schedule
 
 	windows [2]window // the measured ones: undisturbed, and disturbed
+
+	accepts  meter.Interval // from due to acknowledged, of answers since the last sample
+	delivers meter.Interval // from due to delivered, likewise
+	lates    meter.Interval // open loop: how late the generator itself was
 }
 
 // never is a time that does not come.
@@ -86,6 +92,7 @@ func (s *share) judge() {
 
 func (s *share) noteAccepted(due, sent int64) {
 	now := client.Now()
+	s.accepts.Record(now - due)
 	for i := range s.windows {
 		s.windows[i].noteAccepted(due, sent, now)
 	}
@@ -93,6 +100,7 @@ func (s *share) noteAccepted(due, sent int64) {
 
 func (s *share) noteDelivered(due int64) {
 	now := client.Now()
+	s.delivers.Record(now - due)
 	for i := range s.windows {
 		s.windows[i].noteDelivered(due, now)
 	}
@@ -125,10 +133,26 @@ func (s *share) unready() string {
 	return ""
 }
 
-func (s *share) progress() Progress {
-	return Progress{
-		Ready: s.ready, Sent: s.ledger.Sent, Accepted: s.ledger.Accepted, Delivered: s.ledger.Delivered,
-		Violations: s.ledger.Total(), Offline: s.offline,
+// noteLate is called for each slot of the open loop when the generator comes to it.
+func (s *share) noteLate(due, now int64) {
+	s.lates.Record(now - due)
+	for i := range s.windows {
+		s.windows[i].noteLate(due, now)
+	}
+}
+
+// sample is what the share shows since the last one.
+func (s *share) sample() meter.Sample {
+	return meter.Sample{
+		Counts: map[string]int64{
+			"sent": s.ledger.Sent, "accepted": s.ledger.Accepted, "delivered": s.ledger.Delivered, "violations": s.ledger.Total(),
+			"reconnects": s.lost, "resent": s.resent, "refusals": s.refusals,
+		},
+		Gauges: map[string]float64{
+			"pairs": float64(s.ready), "connections": float64(2*len(s.pairs) - s.offline), "offline": float64(s.offline),
+			"under_way": float64(s.ledger.Sent - s.ledger.Accepted),
+		},
+		Latencies: map[string]*report.Latency{"accept": s.accepts.Take(), "deliver": s.delivers.Take(), "late": s.lates.Take()},
 	}
 }
 

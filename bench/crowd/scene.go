@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/switchyard-im/switchyard/bench/client"
+	"github.com/switchyard-im/switchyard/bench/meter"
 	"github.com/switchyard-im/switchyard/bench/token"
 )
 
@@ -26,8 +27,8 @@ type Config struct {
 	Threads   int           // event loops; default 1
 	PerSource int           // connections on each loopback source address; default 4,000
 
-	Tune     func(fd int) error // prepares each socket before it connects; nil: nothing
-	Progress func(string)       // called each second of a wait from the goroutine that waits; nil: not
+	Tune  func(fd int) error // prepares each socket before it connects; nil: nothing
+	Watch meter.Watch        // gets a sample each second of a wait from the goroutine that waits; nil: nobody does
 }
 
 // Scene is the stage of one run. Its methods belong to the goroutine that made it, but for Fail. Its fields are fixed.
@@ -157,11 +158,11 @@ func (s *Scene) wait(ctx context.Context, within time.Duration, done func() bool
 	}
 }
 
-// tell reports progress, once a second.
+// tell shows a sample, once a second.
 func (s *Scene) tell(format string, args ...any) {
-	if s.cfg.Progress == nil || time.Since(s.told) < time.Second {
+	if s.cfg.Watch == nil || time.Since(s.told) < time.Second {
 		return
 	}
 	s.told = time.Now()
-	s.cfg.Progress(fmt.Sprintf("%4.0fs %s", time.Since(s.began).Seconds(), fmt.Sprintf(format, args...)))
+	s.cfg.Watch(meter.Sample{Seconds: time.Since(s.began).Seconds(), Note: fmt.Sprintf(format, args...)})
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/switchyard-im/switchyard/bench/client"
+	"github.com/switchyard-im/switchyard/bench/meter"
 	"github.com/switchyard-im/switchyard/bench/observe"
 	"github.com/switchyard-im/switchyard/bench/report"
 )
@@ -27,14 +28,8 @@ type Config struct {
 	Threads    int           // event loops; default 1
 	PerSource  int           // connections on each loopback source address; default 4,000
 
-	Server   observe.Source // of the server's figures; nil: none
-	Progress func(Progress) // called each second of the run; nil: not
-}
-
-// Progress is where a run stands.
-type Progress struct {
-	Elapsed  time.Duration
-	Messages int64 // since the start of the run
+	Server observe.Source // of the server's figures; nil: none
+	Watch  meter.Watch    // gets a sample each second from the goroutine of Run; nil: nobody does
 }
 
 // Report is the outcome of a run.
@@ -49,7 +44,12 @@ type Report struct {
 	RTT              report.Percentiles `json:"rtt_ms"`
 	Server           *report.Server     `json:"server,omitempty"`
 	ClientCPUSeconds float64            `json:"client_cpu_seconds"`
+
+	curves map[string]*report.Latency
 }
+
+// Curves are the latencies of the measured window, all of them.
+func (r *Report) Curves() map[string]*report.Latency { return r.curves }
 
 func (c Config) withDefaults() Config {
 	orInt := func(v *int, d int) {
@@ -122,7 +122,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &run{cfg: cfg, target: target, fleet: fleet, opened: make(chan struct{}, cfg.Conns), failed: make(chan error, 1)}
+	r := &run{cfg: cfg, target: target, fleet: fleet, opened: make(chan struct{}, cfg.Conns), failed: make(chan error, 1), began: time.Now()}
 	rep, err := r.do(ctx)
 	return rep, errors.Join(err, fleet.Stop())
 }
@@ -135,6 +135,7 @@ type run struct {
 	shares []*share
 	opened chan struct{} // one element for each connection that opens
 	failed chan error    // the first failure of a dial
+	began  time.Time
 }
 
 func (r *run) do(ctx context.Context) (*Report, error) {
@@ -145,13 +146,13 @@ func (r *run) do(ctx context.Context) (*Report, error) {
 		return nil, err
 	}
 	r.fleet.Each(func(i int, _ *client.Loop) { r.shares[i].start() })
-	r.watch(ctx, r.cfg.Warmup)
+	r.watch(ctx, "warming up", r.cfg.Warmup)
 	before, cpu, began, err := r.read(ctx)
 	if err != nil {
 		return nil, err
 	}
 	r.fleet.Each(func(i int, _ *client.Loop) { r.shares[i].measure() })
-	r.watch(ctx, r.cfg.Duration)
+	r.watch(ctx, "measuring", r.cfg.Duration)
 	after, cpuAfter, ended, err := r.read(context.WithoutCancel(ctx))
 	if err != nil {
 		return nil, err
@@ -179,9 +180,14 @@ func (r *run) open(ctx context.Context) error {
 	})
 	late := time.NewTimer(r.cfg.OpenWithin)
 	defer late.Stop()
-	for n := range r.cfg.Conns {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for n := 0; n < r.cfg.Conns; {
 		select {
 		case <-r.opened:
+			n++
+		case <-tick.C:
+			r.show("connecting")
 		case err := <-r.failed:
 			return fmt.Errorf("echo: cannot connect to %s (is the server running?): %w", r.cfg.URL, err)
 		case <-late.C:
@@ -193,13 +199,12 @@ func (r *run) open(ctx context.Context) error {
 	return nil
 }
 
-// watch lets the run go on for d, or until ctx ends, and reports progress.
-func (r *run) watch(ctx context.Context, d time.Duration) {
+// watch lets the run go on for d, or until ctx ends, and shows a sample each second.
+func (r *run) watch(ctx context.Context, phase string, d time.Duration) {
 	end := time.NewTimer(d)
 	defer end.Stop()
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	start := time.Now()
 	for {
 		select {
 		case <-end.C:
@@ -207,19 +212,22 @@ func (r *run) watch(ctx context.Context, d time.Duration) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			if r.cfg.Progress != nil {
-				r.cfg.Progress(Progress{Elapsed: time.Since(start), Messages: r.messages()})
-			}
+			r.show(phase)
 		}
 	}
 }
 
-func (r *run) messages() int64 {
-	var n int64
-	for _, s := range r.shares {
-		n += s.published.Load()
+func (r *run) show(phase string) {
+	if r.cfg.Watch == nil {
+		return
 	}
-	return n
+	parts := make([]meter.Sample, len(r.shares))
+	r.fleet.Each(func(i int, _ *client.Loop) { parts[i] = r.shares[i].sample() })
+	sum := meter.Sample{Phase: phase, Seconds: time.Since(r.began).Seconds()}
+	for i := range parts {
+		sum.Add(&parts[i])
+	}
+	r.cfg.Watch(sum)
 }
 
 // read takes the server's usage, this process's CPU and the time.
@@ -242,6 +250,6 @@ func (r *run) collect() *Report {
 		}
 		rtt.Merge(s.rtt)
 	}
-	rep.RTT = rtt.Percentiles()
+	rep.RTT, rep.curves = rtt.Percentiles(), map[string]*report.Latency{"rtt": rtt}
 	return rep
 }

@@ -5,11 +5,11 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
-	"sync/atomic"
 
 	"github.com/gobwas/ws"
 
 	"github.com/switchyard-im/switchyard/bench/client"
+	"github.com/switchyard-im/switchyard/bench/meter"
 	"github.com/switchyard-im/switchyard/bench/report"
 )
 
@@ -19,7 +19,7 @@ const (
 	maxSize = 1 << 19
 )
 
-// share is what one loop has of the run. Owned by the loop; the rest of the process reads published, and the other fields once the share is stopped.
+// share is what one loop has of the run. Owned by the loop; Run reads it once it is stopped.
 type share struct {
 	run        *run
 	peers      []*peer
@@ -28,7 +28,9 @@ type share struct {
 	echoed     int64 // since measure
 	errors     int64
 	firstError string
-	published  atomic.Int64 // all messages; atomic, because the progress line reads it
+	all        int64          // echoed since the beginning
+	open       int            // connections
+	recent     meter.Interval // round trips since the last sample
 }
 
 // peer is one connection: if it is active, it sends numbered messages and expects them back in order.
@@ -66,6 +68,15 @@ func (s *share) measure() {
 
 func (s *share) stop() { s.stopped = true }
 
+// sample is what the share shows since the last one.
+func (s *share) sample() meter.Sample {
+	return meter.Sample{
+		Counts:    map[string]int64{"echoed": s.all, "errors": s.errors},
+		Gauges:    map[string]float64{"connections": float64(s.open)},
+		Latencies: map[string]*report.Latency{"rtt": s.recent.Take()},
+	}
+}
+
 func (s *share) fail(err error) {
 	if s.errors++; s.firstError == "" {
 		s.firstError = err.Error()
@@ -73,7 +84,10 @@ func (s *share) fail(err error) {
 }
 
 // Opened implements client.Handler.
-func (p *peer) Opened() { p.share.run.opened <- struct{}{} }
+func (p *peer) Opened() {
+	p.share.open++
+	p.share.run.opened <- struct{}{}
+}
 
 // Flush fills the connection up to its number in flight.
 func (p *peer) Flush() {
@@ -99,15 +113,18 @@ func (p *peer) Message(op ws.OpCode, payload []byte) {
 		p.conn.Close(ws.StatusProtocolError)
 		return
 	}
-	s.rtt.Record(client.Now() - p.at[p.echoed%uint64(len(p.at))])
+	took := client.Now() - p.at[p.echoed%uint64(len(p.at))]
+	s.rtt.Record(took)
+	s.recent.Record(took)
 	p.echoed++
 	s.echoed++
-	s.published.Add(1)
+	s.all++
 	p.conn.Wake()
 }
 
 // Closed implements client.Handler. A connection that ends is not replaced: it counts as an error.
 func (p *peer) Closed(err error) {
+	p.share.open-- // or it never was open, which ends the run
 	if !p.share.stopped {
 		p.share.fail(err)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/switchyard-im/switchyard/bench/client"
 	"github.com/switchyard-im/switchyard/bench/crowd"
+	"github.com/switchyard-im/switchyard/bench/meter"
 	"github.com/switchyard-im/switchyard/bench/observe"
 	"github.com/switchyard-im/switchyard/bench/oracle"
 	"github.com/switchyard-im/switchyard/bench/report"
@@ -31,8 +32,8 @@ type Config struct {
 	Patience   time.Duration // how long a message may take to reach everybody before it counts as lost; default 10 s
 	PerSource  int           // connections on each loopback source address; default 4,000
 
-	Server   observe.Source // of the server's figures; required
-	Progress func(string)   // called each second from the goroutine of Run; nil: not
+	Server observe.Source // of the server's figures; required
+	Watch  meter.Watch    // gets a sample each second from the goroutine of Run; nil: nobody does
 }
 
 // Report is the outcome of a run.
@@ -98,7 +99,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 		return nil, err
 	}
 	var rep *Report
-	stage := crowd.Config{URL: cfg.URL, Key: cfg.Key, PerSource: cfg.PerSource, Progress: cfg.Progress}
+	stage := crowd.Config{URL: cfg.URL, Key: cfg.Key, PerSource: cfg.PerSource, Watch: cfg.Watch}
 	err := crowd.Play(stage, 3*cfg.Listeners+1, func(scene *crowd.Scene) (err error) {
 		r := &run{cfg: cfg, scene: scene, all: report.NewLatency(), deliver: report.NewLatency(), arrived: make(chan struct{}, 1)}
 		rep, err = r.do(ctx)

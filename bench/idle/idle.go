@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/switchyard-im/switchyard/bench/client"
+	"github.com/switchyard-im/switchyard/bench/meter"
 	"github.com/switchyard-im/switchyard/bench/observe"
 	"github.com/switchyard-im/switchyard/bench/report"
 	"github.com/switchyard-im/switchyard/bench/token"
@@ -41,15 +42,8 @@ type Config struct {
 	Burst      int           // bytes of one message that every connection sends after that, all at once; 0: none
 	Return     time.Duration // how long to watch the server's memory return afterwards; default 60 s
 
-	Server   observe.Source // of the server's figures; required
-	Progress func(Progress) // called each second from the goroutine of Run; nil: not
-}
-
-// Progress is where a run stands.
-type Progress struct {
-	Phase   string // "connecting", "settling" or "holding"
-	Elapsed time.Duration
-	Open    int // connections that have reached their state
+	Server observe.Source // of the server's figures; required
+	Watch  meter.Watch    // gets a sample each second from the goroutine of Run; nil: nobody does
 }
 
 // Report is the outcome of a run.
@@ -271,7 +265,7 @@ func (r *run) openAll(ctx context.Context, rep *Report) error {
 		case <-late.C:
 			return fmt.Errorf("idle: only %d of %d connections were ready within %s", r.open, r.cfg.Conns, r.cfg.OpenWithin)
 		case <-tick.C:
-			r.progress("connecting")
+			r.show("connecting")
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -293,16 +287,19 @@ func (r *run) rest(ctx context.Context, phase string, d time.Duration) error {
 		case err := <-r.failed:
 			return fmt.Errorf("idle: a connection ended while %s: %w", phase, err)
 		case <-tick.C:
-			r.progress(phase)
+			r.show(phase)
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
 }
 
-func (r *run) progress(phase string) {
-	if r.cfg.Progress != nil {
-		r.cfg.Progress(Progress{Phase: phase, Elapsed: time.Since(r.began), Open: r.open})
+func (r *run) show(phase string) {
+	if r.cfg.Watch != nil {
+		r.cfg.Watch(meter.Sample{
+			Seconds: time.Since(r.began).Seconds(), Phase: phase, Note: fmt.Sprintf("%d/%d connections", r.open, r.cfg.Conns),
+			Counts: map[string]int64{"opened": int64(r.open)}, Gauges: map[string]float64{"connections": float64(r.open)},
+		})
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/switchyard-im/switchyard/bench/benchtest/chatserver"
 	"github.com/switchyard-im/switchyard/bench/benchtest/echoserver"
+	"github.com/switchyard-im/switchyard/bench/meter"
 	"github.com/switchyard-im/switchyard/bench/observe"
 	"github.com/switchyard-im/switchyard/bench/token"
 	"github.com/switchyard-im/switchyard/frame"
@@ -160,7 +161,7 @@ func TestRunsThatCannotTakePlaceSayWhy(t *testing.T) {
 		"ended while": func(c *Config) {
 			c.Hold = time.Hour
 			c.Settle = time.Hour
-			c.Progress = func(p Progress) {
+			c.Watch = func(p meter.Sample) {
 				if p.Phase == "settling" {
 					s.DropAll()
 				}

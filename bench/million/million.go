@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/switchyard-im/switchyard/bench/client"
+	"github.com/switchyard-im/switchyard/bench/meter"
 	"github.com/switchyard-im/switchyard/bench/observe"
 	"github.com/switchyard-im/switchyard/bench/spawn"
 )
@@ -36,8 +37,8 @@ type Config struct {
 	Hold      time.Duration // how long to stay idle after that, to measure CPU; default 10 s
 	Within    time.Duration // for opening everything; default 10 min
 
-	ServerLog io.Writer    // gets the output of the servers; nil: nobody
-	Progress  func(string) // called each second from the goroutine of Run; nil: not
+	ServerLog io.Writer   // gets the output of the servers; nil: nobody
+	Watch     meter.Watch // gets a sample each second from the goroutine of Run; nil: nobody does
 
 	available func() (int64, error) // bytes that the machine has left; observe.MemAvailable but in tests
 }
@@ -336,11 +337,11 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// tell reports progress, once a second.
+// tell shows a sample, once a second.
 func (r *run) tell(format string, args ...any) {
-	if r.cfg.Progress == nil || time.Since(r.told) < time.Second {
+	if r.cfg.Watch == nil || time.Since(r.told) < time.Second {
 		return
 	}
 	r.told = time.Now()
-	r.cfg.Progress(fmt.Sprintf("%4.0fs %s", time.Since(r.began).Seconds(), fmt.Sprintf(format, args...)))
+	r.cfg.Watch(meter.Sample{Seconds: time.Since(r.began).Seconds(), Note: fmt.Sprintf(format, args...), Gauges: map[string]float64{"connections": float64(r.opened())}})
 }

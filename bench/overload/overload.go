@@ -10,8 +10,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/switchyard-im/switchyard/bench/chat"
+	"github.com/switchyard-im/switchyard/bench/meter"
 	"github.com/switchyard-im/switchyard/bench/report"
 	"github.com/switchyard-im/switchyard/bench/schedule"
 )
@@ -41,9 +43,10 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 		return nil, errors.New("overload: give a load of more than one peak, and what is under way when the peak is looked for")
 	}
 	rep := &Report{MinShare: cfg.MinShare, MaxP99: cfg.MaxP99}
+	began, watch := time.Now(), cfg.Chat.Watch
 	for _, n := range cfg.Inflight {
 		c := cfg.Chat
-		c.Rate, c.Inflight = schedule.Rate{}, n
+		c.Rate, c.Inflight, c.Watch = schedule.Rate{}, n, part(watch, fmt.Sprintf("peak, %d in flight", n), began)
 		r, err := chat.Run(ctx, c)
 		if err != nil {
 			return nil, err
@@ -56,7 +59,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.Rate, c.Inflight = rate, 0
+	c.Rate, c.Inflight, c.Watch = rate, 0, part(watch, "overload", began)
 	if rate.Never() {
 		return nil, errors.New("overload: the server accepted nothing; give it more time")
 	}
@@ -66,6 +69,21 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	rep.Share = rep.Overload.Rate / rep.Peak
 	return rep, nil
 }
+
+// part names the run that samples are of, and puts them on the time axis of all.
+func part(watch meter.Watch, load string, began time.Time) meter.Watch {
+	if watch == nil {
+		return nil
+	}
+	before := time.Since(began).Seconds()
+	return func(s meter.Sample) {
+		s.Load, s.Seconds = load, s.Seconds+before
+		watch(s)
+	}
+}
+
+// Curves are those of the load above the peak.
+func (r *Report) Curves() map[string]*report.Latency { return r.Overload.Curves() }
 
 // OK tells whether the server kept its promises, accepted enough, and in time.
 func (r *Report) OK() bool {

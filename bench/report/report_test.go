@@ -1,9 +1,6 @@
 package report
 
 import (
-	"encoding/json"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -25,7 +22,7 @@ func TestPercentiles(t *testing.T) {
 	}
 	a.Merge(b)
 	p := a.Percentiles()
-	if a.Count() != 1000 || !near(p.P50, 500) || !near(p.P99, 990) || !near(p.P999, 999) || !near(p.Max, 1000) {
+	if a.Count() != 1000 || !near(p.P50, 500) || !near(p.P90, 900) || !near(p.P99, 990) || !near(p.P999, 999) || !near(p.P9999, 1000) || !near(p.Max, 1000) {
 		t.Errorf("%+v of %d", p, a.Count())
 	}
 	if empty := NewLatency().Percentiles(); empty != (Percentiles{}) {
@@ -49,7 +46,7 @@ func TestRecordingAllocatesNothing(t *testing.T) {
 	}
 }
 
-func TestTableAndJSON(t *testing.T) {
+func TestTable(t *testing.T) {
 	var none *Server
 	var b strings.Builder
 	if err := Table(&b, []Row{{"a", 1}, {"long name", none}}); err != nil {
@@ -58,22 +55,37 @@ func TestTableAndJSON(t *testing.T) {
 	if want := "a          1\nlong name  not measured (give --server-pid or --admin)\n"; b.String() != want {
 		t.Errorf("%q", b.String())
 	}
-	path := filepath.Join(t.TempDir(), "r.json")
-	if err := WriteJSON(path, Server{RSSBytes: 5, CPUSeconds: 2, CPUUSPerMessage: PerMessage(2, 4)}); err != nil {
-		t.Fatal(err)
+	if PerMessage(2, 4) != 500_000 || PerMessage(1, 0) != 0 {
+		t.Error("wrong per message")
 	}
-	text, err := os.ReadFile(path)
+}
+
+func TestALatencyAsText(t *testing.T) {
+	l := NewLatency()
+	for i := int64(1); i <= 10_000; i++ {
+		l.Record(i * 1_000_000)
+	}
+	text, err := l.MarshalText()
 	if err != nil {
 		t.Fatal(err)
 	}
-	var got map[string]float64
-	if err := json.Unmarshal(text, &got); err != nil || got["rss_bytes"] != 5 || got["cpu_us_per_message"] != 500_000 {
-		t.Errorf("%s %v", text, err)
+	var got Latency
+	if err := got.UnmarshalText(text); err != nil || got.Count() != l.Count() || got.Percentiles() != l.Percentiles() {
+		t.Errorf("%v: %+v, want %+v", err, got.Percentiles(), l.Percentiles())
 	}
-	if err := WriteJSON(filepath.Join(path, "x"), 1); err == nil {
-		t.Error("wrote below a file")
+	for _, bad := range []string{"", "x", "HISTFAAA", string(text[:len(text)/2])} {
+		if err := got.UnmarshalText([]byte(bad)); err == nil {
+			t.Errorf("took %q", bad)
+		}
 	}
-	if PerMessage(1, 0) != 0 {
-		t.Error("a division by no messages")
+	if l.Reset(); l.Count() != 0 {
+		t.Errorf("%d after a reset", l.Count())
+	}
+}
+
+func TestTheWorstOfTwo(t *testing.T) {
+	a, b := Percentiles{1, 2, 3, 4, 5, 6}, Percentiles{6, 5, 4, 3, 2, 1}
+	if got := a.Worst(b); got != (Percentiles{6, 5, 4, 4, 5, 6}) {
+		t.Errorf("%+v", got)
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/switchyard-im/switchyard/bench/client"
 	"github.com/switchyard-im/switchyard/bench/crowd"
+	"github.com/switchyard-im/switchyard/bench/meter"
 	"github.com/switchyard-im/switchyard/bench/observe"
 	"github.com/switchyard-im/switchyard/bench/oracle"
 	"github.com/switchyard-im/switchyard/bench/report"
@@ -31,8 +32,8 @@ type Config struct {
 	Threads   int           // event loops; default 1
 	PerSource int           // connections on each loopback source address; default 4,000
 
-	Server   observe.Source // of the server's figures; nil: none
-	Progress func(string)   // called each second from the goroutine of Run; nil: not
+	Server observe.Source // of the server's figures; nil: none
+	Watch  meter.Watch    // gets a sample each second from the goroutine of Run; nil: nobody does
 }
 
 // Report is the outcome of a run.
@@ -102,7 +103,7 @@ func start(ctx context.Context, cfg Config) (rep *Report, err error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	stage := crowd.Config{URL: cfg.URL, Key: cfg.Key, Threads: cfg.Threads, PerSource: cfg.PerSource, Progress: cfg.Progress}
+	stage := crowd.Config{URL: cfg.URL, Key: cfg.Key, Threads: cfg.Threads, PerSource: cfg.PerSource, Watch: cfg.Watch}
 	err = crowd.Play(stage, crowd.Connections(cfg.Clients), func(scene *crowd.Scene) (err error) {
 		rep, err = (&run{cfg: cfg, scene: scene}).do(ctx)
 		return err

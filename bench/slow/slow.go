@@ -66,6 +66,9 @@ type Report struct {
 // OK tells whether nothing was lost among those who chat, and all of the stalled were ended.
 func (r *Report) OK() bool { return r.Chat.OK() && (r.Open == 0 || r.Control) && len(r.Wrong) == 0 }
 
+// Curves are those of the pairs in both windows.
+func (r *Report) Curves() map[string]*report.Latency { return r.Chat.Curves() }
+
 // Rows is the report as a table.
 func (r *Report) Rows() []report.Row {
 	d, what := r.Chat.Disturbed, "stopped reading"

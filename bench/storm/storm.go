@@ -16,6 +16,7 @@ import (
 
 	"github.com/switchyard-im/switchyard/bench/client"
 	"github.com/switchyard-im/switchyard/bench/crowd"
+	"github.com/switchyard-im/switchyard/bench/meter"
 	"github.com/switchyard-im/switchyard/bench/observe"
 	"github.com/switchyard-im/switchyard/bench/oracle"
 	"github.com/switchyard-im/switchyard/bench/report"
@@ -42,7 +43,7 @@ type Config struct {
 	Command   string         // starts the server, by the shell; empty: it runs, and the operator restarts it
 	Signal    syscall.Signal // ends it; default SIGKILL
 	ServerLog io.Writer      // gets the server's output; nil: nobody
-	Progress  func(string)   // called each second from the goroutine of Run; nil: not
+	Watch     meter.Watch    // gets a sample each second from the goroutine of Run; nil: nobody does
 }
 
 // Report is the outcome of a run.
@@ -154,7 +155,7 @@ func (r *run) withServer(ctx context.Context) (rep *Report, err error) {
 	if err != nil {
 		return nil, err
 	}
-	stage := crowd.Config{URL: r.cfg.URL, Key: key, Threads: r.cfg.Threads, PerSource: r.cfg.PerSource, Progress: r.cfg.Progress}
+	stage := crowd.Config{URL: r.cfg.URL, Key: key, Threads: r.cfg.Threads, PerSource: r.cfg.PerSource, Watch: r.cfg.Watch}
 	err = crowd.Play(stage, crowd.Connections(r.cfg.Clients), func(scene *crowd.Scene) (err error) {
 		r.scene = scene
 		rep, err = r.do(ctx)

@@ -25,7 +25,7 @@ type chatCommand struct {
 	RetryMax    time.Duration `default:"0s" help:"The longest wait between attempts. 0: what the server says."`
 	RetryJitter time.Duration `default:"0s" help:"A random part of this is added to each wait. 0: what the server says."`
 	Threads     int           `default:"1" help:"Event loops of the generator."`
-	JSON        string        `name:"json" type:"path" help:"Write the report to this file." placeholder:"FILE"`
+	outputFlags
 	serverFlags
 	historyFlags
 }
@@ -36,22 +36,12 @@ func (c *chatCommand) Run(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	rep, err := chat.Run(ctx, chat.Config{
-		URL: c.URL, Key: key, Pairs: c.Pairs, Rate: c.Rate, Inflight: c.Inflight, Size: c.Size, VisitorOnly: c.Direction == "visitor",
-		Warmup: c.Warmup, Duration: c.Duration, Drain: c.Drain,
-		MarkDelay: c.MarkDelay, RetryMin: c.RetryMin, RetryMax: c.RetryMax, RetryJitter: c.RetryJitter,
-		Threads: c.Threads, Server: c.source(), History: c.audit(), Progress: chatProgress(t, c.Pairs, chat.Progress{}),
+	return measure(ctx, t, &c.outputFlags, c.watched(), func(rec *recording) (*chat.Report, error) {
+		return chat.Run(ctx, chat.Config{
+			URL: c.URL, Key: key, Pairs: c.Pairs, Rate: c.Rate, Inflight: c.Inflight, Size: c.Size, VisitorOnly: c.Direction == "visitor",
+			Warmup: c.Warmup, Duration: c.Duration, Drain: c.Drain,
+			MarkDelay: c.MarkDelay, RetryMin: c.RetryMin, RetryMax: c.RetryMax, RetryJitter: c.RetryJitter,
+			Threads: c.Threads, Server: c.source(), History: c.audit(), Watch: rec.sample,
+		})
 	})
-	return t.finish(rep, err, c.JSON)
-}
-
-// chatProgress shows rates since the last line.
-func chatProgress(t *terminal, pairs int, last chat.Progress) func(chat.Progress) {
-	return func(p chat.Progress) {
-		seconds := (p.Elapsed - last.Elapsed).Seconds()
-		t.progress.line("%4.0fs %-10s %d/%d pairs  %7.0f sent/s %7.0f accepted/s %7.0f delivered/s  %d under way, %d offline, %d violations",
-			p.Elapsed.Seconds(), p.Phase, p.Ready, pairs, float64(p.Sent-last.Sent)/seconds, float64(p.Accepted-last.Accepted)/seconds,
-			float64(p.Delivered-last.Delivered)/seconds, p.Sent-p.Accepted, p.Offline, p.Violations)
-		last = p
-	}
 }

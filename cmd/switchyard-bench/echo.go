@@ -5,16 +5,7 @@ import (
 	"time"
 
 	"github.com/switchyard-im/switchyard/bench/echo"
-	"github.com/switchyard-im/switchyard/bench/observe"
 )
-
-// serverFlags say where the server's own figures come from.
-type serverFlags struct {
-	ServerPID int    `name:"server-pid" help:"Process id of the server on this machine, for its CPU and memory." placeholder:"PID"`
-	Admin     string `help:"URL of the server's admin address, for its CPU and memory (http://HOST:PORT)." placeholder:"URL"`
-}
-
-func (f *serverFlags) source() observe.Source { return observe.New(f.ServerPID, f.Admin) }
 
 type echoCommand struct {
 	URL      string        `required:"" help:"The echo server, ws://HOST:PORT/PATH."`
@@ -26,20 +17,16 @@ type echoCommand struct {
 	Warmup   time.Duration `default:"1s" help:"Time before the measured window."`
 	Duration time.Duration `default:"10s" help:"The measured window."`
 	Threads  int           `default:"1" help:"Event loops of the generator."`
-	JSON     string        `name:"json" type:"path" help:"Write the report to this file." placeholder:"FILE"`
+	outputFlags
 	serverFlags
 }
 
 // Run is called by kong.
 func (c *echoCommand) Run(ctx context.Context, t *terminal) error {
-	last := int64(0)
-	rep, err := echo.Run(ctx, echo.Config{
-		URL: c.URL, Conns: c.Conns, Active: c.Active, Inflight: c.Inflight, Burst: c.Burst, Size: c.Size, Warmup: c.Warmup,
-		Duration: c.Duration, Threads: c.Threads, Server: c.source(),
-		Progress: func(p echo.Progress) {
-			t.progress.line("%3.0fs  %d messages/s", p.Elapsed.Seconds(), p.Messages-last)
-			last = p.Messages
-		},
+	return measure(ctx, t, &c.outputFlags, c.watched(), func(rec *recording) (*echo.Report, error) {
+		return echo.Run(ctx, echo.Config{
+			URL: c.URL, Conns: c.Conns, Active: c.Active, Inflight: c.Inflight, Burst: c.Burst, Size: c.Size, Warmup: c.Warmup,
+			Duration: c.Duration, Threads: c.Threads, Server: c.source(), Watch: rec.sample,
+		})
 	})
-	return t.finish(rep, err, c.JSON)
 }

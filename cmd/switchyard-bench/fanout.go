@@ -14,7 +14,7 @@ type fanoutCommand struct {
 	Size      int           `default:"128" help:"Bytes of a message's body."`
 	Rounds    int           `default:"5" help:"Rounds of deliveries, and as many of bare writes between them."`
 	Round     time.Duration `default:"1s" help:"Length of a round."`
-	JSON      string        `name:"json" type:"path" help:"Write the report to this file." placeholder:"FILE"`
+	outputFlags
 	serverFlags
 }
 
@@ -24,8 +24,9 @@ func (c *fanoutCommand) Run(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	rep, err := fanout.Run(ctx, fanout.Config{
-		URL: c.URL, Key: key, Listeners: c.Listeners, Size: c.Size, Rounds: c.Rounds, Round: c.Round, Server: c.source(), Progress: t.progress.text,
+	return measure(ctx, t, &c.outputFlags, c.watched(), func(rec *recording) (*fanout.Report, error) {
+		return fanout.Run(ctx, fanout.Config{
+			URL: c.URL, Key: key, Listeners: c.Listeners, Size: c.Size, Rounds: c.Rounds, Round: c.Round, Server: c.source(), Watch: rec.sample,
+		})
 	})
-	return t.finish(rep, err, c.JSON)
 }

@@ -19,7 +19,7 @@ type idleCommand struct {
 	Burst   int           `help:"Then every connection sends one message of this many bytes at once, and the server's memory is watched until it has returned to within 10 %; not for --state authenticated."`
 	Return  time.Duration `default:"60s" help:"How long to watch that."`
 	Threads int           `default:"1" help:"Event loops of the generator."`
-	JSON    string        `name:"json" type:"path" help:"Write the report to this file." placeholder:"FILE"`
+	outputFlags
 	serverFlags
 	manyFlags
 }
@@ -33,14 +33,12 @@ func (c *idleCommand) Run(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	rep, err := idle.Run(ctx, idle.Config{
-		URL: c.URL, State: c.State, Key: key, Conns: c.Conns, Settle: c.Settle, Hold: c.Hold, Threads: c.Threads, Admin: c.Admin, Server: c.outside(),
-		Burst: c.Burst, Return: c.Return,
-		Progress: func(p idle.Progress) {
-			t.progress.line("%4.0fs %-10s %d/%d connections", p.Elapsed.Seconds(), p.Phase, p.Open, c.Conns)
-		},
+	return measure(ctx, t, &c.outputFlags, c.untouched(), func(rec *recording) (*idle.Report, error) {
+		return idle.Run(ctx, idle.Config{
+			URL: c.URL, State: c.State, Key: key, Conns: c.Conns, Settle: c.Settle, Hold: c.Hold, Threads: c.Threads, Admin: c.Admin, Server: c.outside(),
+			Burst: c.Burst, Return: c.Return, Watch: rec.sample,
+		})
 	})
-	return t.finish(rep, err, c.JSON)
 }
 
 // outside reads from /proc alone if it can: each page of metrics leaves garbage in the server whose memory is measured.
@@ -49,6 +47,14 @@ func (c *idleCommand) outside() observe.Source {
 		return observe.New(c.ServerPID, "")
 	}
 	return c.source()
+}
+
+// untouched is the server as the time series see it: only from /proc, for the same reason.
+func (c *idleCommand) untouched() watched {
+	if c.ServerPID == 0 {
+		return watched{}
+	}
+	return c.watched()
 }
 
 func (c *idleCommand) key() (*token.Signer, error) {

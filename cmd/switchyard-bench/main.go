@@ -1,6 +1,6 @@
 // Command switchyard-bench loads a server over real sockets and verifies every answer. See `switchyard-bench --help`.
 //
-// It exits with 0 if all went well, 1 if an answer was wrong (the first cases are named), 2 if the command line was, and 3 if the run could
+// It exits with 0 if all went well, 1 if an answer was wrong (the first cases are named) or a threshold of --fail-if was met, 2 if the command line was, and 3 if the run could
 // not take place.
 package main
 
@@ -28,6 +28,8 @@ const (
 var errViolation = errors.New("the server broke its promises")
 
 type commands struct {
+	Version kong.VersionFlag `help:"Print the version."`
+
 	Chat       chatCommand     `cmd:"" help:"Visitors and agents exchange durable messages in pairs; every message is verified."`
 	Fanout     fanoutCommand   `cmd:"" help:"One message to thousands of connections: server CPU per delivery beside that of a bare write."`
 	Resume     resumeCommand   `cmd:"" help:"Thousands of clients resume at once: the time until all have what they missed."`
@@ -44,6 +46,8 @@ type commands struct {
 type terminal struct {
 	out      io.Writer // the table
 	progress *progress
+	scenario string   // the command
+	args     []string // all of the command line
 }
 
 func main() {
@@ -59,7 +63,7 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) int {
 	help := false
 	parser, err := kong.New(&cmds, kong.Name("switchyard-bench"), kong.Writers(out, errOut), kong.Exit(func(int) { help = true }),
 		kong.Description("Load generator with an oracle for Switchyard: real clients over real sockets, every message checked."),
-		kong.BindTo(ctx, (*context.Context)(nil)))
+		kong.Vars{"version": version}, kong.BindTo(ctx, (*context.Context)(nil)))
 	if err != nil {
 		panic("BUG: switchyard-bench: " + err.Error())
 	}
@@ -71,13 +75,16 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) int {
 		fmt.Fprintf(errOut, "switchyard-bench: %v (see switchyard-bench --help)\n", err)
 		return exitUsage
 	}
-	err = parsed.Run(&terminal{out: out, progress: newProgress(errOut)})
+	err = parsed.Run(&terminal{out: out, progress: newProgress(errOut), scenario: parsed.Command(), args: args})
 	switch {
 	case err == nil:
 		return exitOK
-	case errors.Is(err, errViolation):
+	case errors.Is(err, errViolation), errors.Is(err, errThreshold):
 		fmt.Fprintf(errOut, "switchyard-bench: %v\n", err)
 		return exitViolation
+	case errors.Is(err, errUsage):
+		fmt.Fprintf(errOut, "switchyard-bench: %v (see switchyard-bench --help)\n", err)
+		return exitUsage
 	}
 	fmt.Fprintf(errOut, "switchyard-bench: %v\n", err)
 	return exitCannotRun

@@ -34,11 +34,12 @@ func (c *idleCommand) many(ctx context.Context, t *terminal) error {
 		return err
 	}
 	defer log.Close()
-	rep, err := million.Run(ctx, million.Config{
-		URL: c.URL, Conns: c.Conns, Processes: c.Processes, Servers: c.Servers, Command: c.Serve, Worker: "'" + self + "' idle-worker",
-		MinFree: c.MinFreeMB << 20, Settle: c.Settle, Hold: c.Hold, ServerLog: log, Progress: t.progress.text,
+	return measure(ctx, t, &c.outputFlags, watched{}, func(rec *recording) (*million.Report, error) {
+		return million.Run(ctx, million.Config{
+			URL: c.URL, Conns: c.Conns, Processes: c.Processes, Servers: c.Servers, Command: c.Serve, Worker: "'" + self + "' idle-worker",
+			MinFree: c.MinFreeMB << 20, Settle: c.Settle, Hold: c.Hold, ServerLog: log, Watch: rec.sample,
+		})
 	})
-	return t.finish(rep, err, c.JSON)
 }
 
 // appendTo opens a file for a server's output, or nothing if none is named.

@@ -21,7 +21,7 @@ type overloadCommand struct {
 	MinShare float64       `default:"0.8" help:"The part of the peak that has to be accepted, or the run fails."`
 	MaxP99   time.Duration `name:"max-p99" default:"1s" help:"The time to the ack of the sending that was accepted, 99th percentile; above it the run fails."`
 	Threads  int           `default:"1" help:"Event loops of the generator."`
-	JSON     string        `name:"json" type:"path" help:"Write the report to this file." placeholder:"FILE"`
+	outputFlags
 	serverFlags
 }
 
@@ -31,12 +31,13 @@ func (c *overloadCommand) Run(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	rep, err := overload.Run(ctx, overload.Config{
-		Chat: chat.Config{
-			URL: c.URL, Key: key, Pairs: c.Pairs, Size: c.Size, Warmup: c.Warmup, Duration: c.Duration, Drain: c.Drain,
-			Threads: c.Threads, Server: c.source(), Progress: chatProgress(t, c.Pairs, chat.Progress{}),
-		},
-		Times: c.Times, Inflight: c.Inflight, MinShare: c.MinShare, MaxP99: float64(c.MaxP99) / float64(time.Millisecond),
+	return measure(ctx, t, &c.outputFlags, c.watched(), func(rec *recording) (*overload.Report, error) {
+		return overload.Run(ctx, overload.Config{
+			Chat: chat.Config{
+				URL: c.URL, Key: key, Pairs: c.Pairs, Size: c.Size, Warmup: c.Warmup, Duration: c.Duration, Drain: c.Drain,
+				Threads: c.Threads, Server: c.source(), Watch: rec.sample,
+			},
+			Times: c.Times, Inflight: c.Inflight, MinShare: c.MinShare, MaxP99: float64(c.MaxP99) / float64(time.Millisecond),
+		})
 	})
-	return t.finish(rep, err, c.JSON)
 }

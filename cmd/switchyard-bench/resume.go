@@ -15,7 +15,7 @@ type resumeCommand struct {
 	Size    int           `default:"128" help:"Bytes of a message's body."`
 	Settle  time.Duration `default:"1s" help:"Between the last welcome and the resumes."`
 	Threads int           `default:"1" help:"Event loops of the generator."`
-	JSON    string        `name:"json" type:"path" help:"Write the report to this file." placeholder:"FILE"`
+	outputFlags
 	serverFlags
 }
 
@@ -25,9 +25,10 @@ func (c *resumeCommand) Run(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	rep, err := resume.Run(ctx, resume.Config{
-		URL: c.URL, Key: key, Clients: c.Clients, Missed: c.Missed, Size: c.Size, Settle: c.Settle, Threads: c.Threads, Server: c.source(),
-		Progress: t.progress.text,
+	return measure(ctx, t, &c.outputFlags, c.watched(), func(rec *recording) (*resume.Report, error) {
+		return resume.Run(ctx, resume.Config{
+			URL: c.URL, Key: key, Clients: c.Clients, Missed: c.Missed, Size: c.Size, Settle: c.Settle, Threads: c.Threads, Server: c.source(),
+			Watch: rec.sample,
+		})
 	})
-	return t.finish(rep, err, c.JSON)
 }

@@ -24,7 +24,7 @@ type sinkCommand struct {
 	Rounds       int           `default:"3" help:"Rounds; the figures are their medians."`
 	Writers      int           `default:"128" help:"Messages under way to the journal at a time."`
 	Duration     time.Duration `default:"2s" help:"How long the journal is written to in a round."`
-	JSON         string        `name:"json" type:"path" help:"Write the report to this file." placeholder:"FILE"`
+	outputFlags
 }
 
 // Run is called by kong.
@@ -33,14 +33,16 @@ func (c *sinkCommand) Run(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	rep, err := sinkbench.Run(ctx, sinkbench.Config{
-		ClickHouse: c.ClickHouse, User: c.User, Password: password, Dir: c.Dir, Batches: c.Batches, Rows: c.Rows, SingleRows: c.SingleRows,
-		BodyBytes: c.Size, Rounds: c.Rounds, Writers: c.Writers, Duration: c.Duration, Progress: t.progress.text,
+	return measure(ctx, t, &c.outputFlags, watched{}, func(rec *recording) (sinkOutcome, error) {
+		rep, err := sinkbench.Run(ctx, sinkbench.Config{
+			ClickHouse: c.ClickHouse, User: c.User, Password: password, Dir: c.Dir, Batches: c.Batches, Rows: c.Rows, SingleRows: c.SingleRows,
+			BodyBytes: c.Size, Rounds: c.Rounds, Writers: c.Writers, Duration: c.Duration, Progress: rec.text,
+		})
+		if wrong := new(sinkbench.WrongRows); errors.As(err, &wrong) {
+			err = errors.Join(errViolation, err)
+		}
+		return sinkOutcome{rep}, err
 	})
-	if wrong := new(sinkbench.WrongRows); errors.As(err, &wrong) {
-		err = errors.Join(errViolation, err)
-	}
-	return t.finish(sinkOutcome{rep}, err, c.JSON)
 }
 
 func (c *sinkCommand) password() (string, error) {

@@ -23,7 +23,7 @@ type slowCommand struct {
 	Flood     time.Duration `default:"5s" help:"How long those get messages, from the beginning of each window: about what the server takes to end them, so that both windows have the same load."`
 	Stall     time.Duration `default:"8s" help:"How long those do not read; then they read what is there, and learn how they ended."`
 	Threads   int           `default:"1" help:"Event loops of the generator for the pairs; those who stall have one more."`
-	JSON      string        `name:"json" type:"path" help:"Write the report to this file." placeholder:"FILE"`
+	outputFlags
 	serverFlags
 }
 
@@ -33,10 +33,11 @@ func (c *slowCommand) Run(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	rep, err := slow.Run(ctx, slow.Config{
-		Chat: chat.Config{URL: c.URL, Key: key, Pairs: c.Pairs, Rate: c.Rate, Warmup: c.Warmup, Duration: c.Duration, Threads: c.Threads, Server: c.source(),
-			Progress: chatProgress(t, c.Pairs, chat.Progress{})},
-		Stalled: c.Stalled, Control: c.Control, FloodSize: c.FloodSize, FloodRate: c.FloodRate, Flood: c.Flood, Stall: c.Stall, Admin: c.Admin,
+	return measure(ctx, t, &c.outputFlags, c.watched(), func(rec *recording) (*slow.Report, error) {
+		return slow.Run(ctx, slow.Config{
+			Chat: chat.Config{URL: c.URL, Key: key, Pairs: c.Pairs, Rate: c.Rate, Warmup: c.Warmup, Duration: c.Duration, Threads: c.Threads, Server: c.source(),
+				Watch: rec.sample},
+			Stalled: c.Stalled, Control: c.Control, FloodSize: c.FloodSize, FloodRate: c.FloodRate, Flood: c.Flood, Stall: c.Stall, Admin: c.Admin,
+		})
 	})
-	return t.finish(rep, err, c.JSON)
 }

@@ -24,7 +24,7 @@ type stormCommand struct {
 	RetryMax    time.Duration `default:"0s" help:"The longest wait between attempts. 0: what the server says."`
 	RetryJitter time.Duration `default:"0s" help:"A random part of this is added to each wait. 0: what the server says."`
 	Threads     int           `default:"1" help:"Event loops of the generator."`
-	JSON        string        `name:"json" type:"path" help:"Write the report to this file." placeholder:"FILE"`
+	outputFlags
 }
 
 // Run is called by kong.
@@ -32,7 +32,7 @@ func (c *stormCommand) Run(ctx context.Context, t *terminal) error {
 	cfg := storm.Config{
 		URL: c.URL, Key: func() (*token.Signer, error) { return token.Load(c.Key) }, Clients: c.Clients, Rate: c.Rate, Size: c.Size,
 		Before: c.Before, After: c.After, Retry: retry.Policy{Min: c.RetryMin, Max: c.RetryMax, Jitter: c.RetryJitter}, Threads: c.Threads,
-		Command: c.Serve, Progress: t.progress.text,
+		Command: c.Serve,
 	}
 	if c.Signal == "term" {
 		cfg.Signal = syscall.SIGTERM
@@ -43,6 +43,8 @@ func (c *stormCommand) Run(ctx context.Context, t *terminal) error {
 	}
 	defer log.Close()
 	cfg.ServerLog = log
-	rep, err := storm.Run(ctx, cfg)
-	return t.finish(rep, err, c.JSON)
+	return measure(ctx, t, &c.outputFlags, watched{}, func(rec *recording) (*storm.Report, error) {
+		cfg.Watch = rec.sample
+		return storm.Run(ctx, cfg)
+	})
 }

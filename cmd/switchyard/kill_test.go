@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/switchyard-im/switchyard/bench/chat"
+	"github.com/switchyard-im/switchyard/bench/meter"
 	"github.com/switchyard-im/switchyard/bench/schedule"
 	"github.com/switchyard-im/switchyard/bench/token"
 )
@@ -75,8 +76,8 @@ func (i *installation) chat(pairs int, rate float64, drain time.Duration) *load 
 		l.r, err = chat.Run(ctx, chat.Config{
 			URL: "ws://" + i.listen + "/v1/ws", Key: key, Pairs: pairs, Rate: schedule.MustConstant(rate), Duration: time.Hour, Drain: drain,
 			RetryMin: 20 * time.Millisecond, RetryMax: 200 * time.Millisecond, RetryJitter: 50 * time.Millisecond,
-			Progress: func(p chat.Progress) {
-				if p.Ready == pairs {
+			Watch: func(s meter.Sample) {
+				if int(s.Gauges["pairs"]) == pairs {
 					begun()
 				}
 			},

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+
+	"github.com/switchyard-im/switchyard/bench/record"
+	"github.com/switchyard-im/switchyard/bench/report"
+)
+
+// outputFlags say what a command makes of its run besides the table; all commands have them.
+type outputFlags struct {
+	JSON   string   `name:"json" type:"path" help:"Write the report to this file: the scenario's figures, the time series and the latency histograms." placeholder:"FILE"`
+	FailIf []string `name:"fail-if" sep:"none" help:"Exit with 1 if a figure of the report is so: 'deliver_p99>50ms'. May be given several times; docs/bench.md lists the figures." placeholder:"EXPR"`
+}
+
+// errUsage is for what the command line got wrong in ways that its parser does not know.
+var errUsage = errors.New("usage")
+
+// errThreshold ends a run that passed but for --fail-if; the table has told.
+var errThreshold = errors.New("a threshold of --fail-if was met")
+
+// thresholds reads --fail-if for a scenario with reports of this type, so that a mistake is told before the run.
+func (f *outputFlags) thresholds(rep reflect.Type) ([]report.Threshold, error) {
+	names := report.FigureNames(rep)
+	var list []report.Threshold
+	for _, text := range f.FailIf {
+		t, err := report.ParseThreshold(text, names)
+		if err != nil {
+			return nil, fmt.Errorf("%w: --fail-if: %w", errUsage, err)
+		}
+		list = append(list, t)
+	}
+	return list, nil
+}
+
+// outcome is a scenario's report. It may have more methods: OK judges its promises, Curves are its latencies, Limits say why the generator itself set
+// the figures.
+type outcome interface{ Rows() []report.Row }
+
+// measure runs a scenario, with whatever watches it, and ends its command: it writes the table and the files of f. The
+// error is errViolation if a promise was broken, errThreshold if a threshold was met, or that of a run that could not take place.
+func measure[R outcome](ctx context.Context, t *terminal, f *outputFlags, server watched, run func(*recording) (R, error)) error {
+	thresholds, err := f.thresholds(reflect.TypeFor[R]())
+	if err != nil {
+		return err
+	}
+	rec := newRecording(ctx, t, server)
+	rep, err := run(rec)
+	rec.stop()
+	t.progress.done()
+	if err != nil {
+		return err
+	}
+	return t.finish(rep, rec, f, thresholds)
+}
+
+// finish makes the outcome known.
+func (t *terminal) finish(rep outcome, rec *recording, f *outputFlags, thresholds []report.Threshold) error {
+	r := rec.run()
+	r.Figures = report.Figures(rep)
+	verdict := judge(rep, r, thresholds)
+	rows := rep.Rows()
+	for _, text := range r.Bench.Limits {
+		rows = append(rows, report.Row{Name: "generator limited", Value: text})
+	}
+	for _, v := range r.Bench.Thresholds {
+		rows = append(rows, v.Row())
+	}
+	r.Rows = record.Rows(rows)
+	err := report.Table(t.out, rows)
+	if f.JSON != "" {
+		err = errors.Join(err, record.Write(f.JSON, rep, r))
+	}
+	if err != nil {
+		return err
+	}
+	return verdict
+}
+
+// judge fills in how the run ended.
+func judge(rep outcome, r *record.Run, thresholds []report.Threshold) (verdict error) {
+	r.Bench.Failed, r.Bench.Limits = []string{}, []string{}
+	if judged, ok := rep.(interface{ OK() bool }); ok && !judged.OK() {
+		r.Bench.Failed = append(r.Bench.Failed, errViolation.Error())
+		verdict = errViolation
+	}
+	for _, t := range thresholds {
+		v := t.Judge(r.Figures)
+		r.Bench.Thresholds = append(r.Bench.Thresholds, v)
+		if v.Failed {
+			r.Bench.Failed = append(r.Bench.Failed, v.String())
+		}
+	}
+	if verdict == nil && len(r.Bench.Failed) > 0 {
+		verdict = fmt.Errorf("%w: %s", errThreshold, strings.Join(r.Bench.Failed, "; "))
+	}
+	r.Bench.Passed = verdict == nil
+	if limited, ok := rep.(interface{ Limits() []string }); ok {
+		r.Bench.Limits = append(r.Bench.Limits, limited.Limits()...)
+	}
+	r.Bench.GeneratorLimited = len(r.Bench.Limits) > 0
+	if curves, ok := rep.(interface {
+		Curves() map[string]*report.Latency
+	}); ok {
+		r.Curves = curves.Curves()
+	}
+	return verdict
+}

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/switchyard-im/switchyard/bench/benchtest/chatserver"
+	"github.com/switchyard-im/switchyard/bench/benchtest/echoserver"
+	"github.com/switchyard-im/switchyard/bench/record"
+)
+
+func TestTheFileTellsTheWholeRun(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "run.json")
+	code, out, errOut := bench("chat", "--url", chatServer(t, chatserver.Faults{}), "--key", keyFile(t), "--pairs", "3", "--rate", "500",
+		"--warmup", "0s", "--duration", "2200ms", "--json", path, "--server-pid", strconv.Itoa(os.Getpid()), "--fail-if", "deliver_p99>1h", "--fail-if", "deliver_p99>60s")
+	if code != exitUsage || !strings.Contains(errOut, `no unit "h"`) {
+		t.Fatalf("%d\n%s\n%s", code, out, errOut)
+	}
+	code, out, errOut = bench("chat", "--url", chatServer(t, chatserver.Faults{}), "--key", keyFile(t), "--pairs", "3", "--rate", "500",
+		"--warmup", "0s", "--duration", "2200ms", "--json", path, "--server-pid", strconv.Itoa(os.Getpid()), "--fail-if", "deliver_p99>60s", "--fail-if", "server_rss_bytes<1MB")
+	if code != exitOK || !strings.Contains(out, "fail if deliver_p99>60s") {
+		t.Fatalf("%d\n%s\n%s", code, out, errOut)
+	}
+	run, err := record.Read(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := run.Bench
+	if b.Scenario != "chat" || !b.Passed || len(b.Failed) != 0 || len(b.Thresholds) != 2 || b.Machine.Cores == 0 || b.Version != version || b.Seconds < 2 || b.Arguments[0] != "chat" {
+		t.Errorf("%+v", b)
+	}
+	if run.Figures["rate"] <= 0 || run.Figures["deliver_p50"] <= 0 || run.Figures["server_rss_bytes"] < 1e6 {
+		t.Errorf("%v", run.Figures)
+	}
+	if n := run.Curves["deliver"].Count(); n == 0 || run.Curves["deliver"].Percentiles().P99 != run.Figures["deliver_p99"] {
+		t.Errorf("%d deliveries in the curve", n)
+	}
+	last := run.Samples[len(run.Samples)-1]
+	if last.Counts["sent"] == 0 || last.Gauges["connections"] != 6 || last.Gauges["server_rss_bytes"] < 1e6 || last.Gauges["generator_rss_bytes"] < 1e6 || last.Latencies["deliver"].Count == 0 {
+		t.Errorf("%+v", last)
+	}
+	if _, ok := last.Gauges["generator_cpu_cores"]; !ok {
+		t.Errorf("no CPU in %+v", last)
+	}
+}
+
+func TestThresholdsDecideTheExitCode(t *testing.T) {
+	server, err := echoserver.Start(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Close)
+	path := filepath.Join(t.TempDir(), "run.json")
+	echo := []string{"echo", "--url", server.URL(), "--conns", "2", "--warmup", "0s", "--duration", "50ms", "--json", path}
+	for _, c := range []struct {
+		code      int
+		threshold string
+		out, err  string
+	}{
+		{exitOK, "rtt_p99>10s", "passed: it is", ""},
+		{exitViolation, "rtt_p99<10s", "failed: it is", "rtt_p99<10s"},
+		{exitViolation, "server_rss_bytes>1GB", "could not tell", "could not tell"},
+		{exitUsage, "rtt_p98>1ms", "", "did you mean rtt_p"},
+		{exitUsage, "rtt_p99", "", "as in"},
+	} {
+		code, out, errOut := bench(append(echo, "--fail-if", c.threshold)...)
+		if code != c.code || !strings.Contains(out, c.out) || !strings.Contains(errOut, c.err) {
+			t.Errorf("%s: %d\n%s\n%s", c.threshold, code, out, errOut)
+		}
+		if code == exitUsage {
+			continue
+		}
+		run, err := record.Read(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if run.Bench.Passed != (c.code == exitOK) || len(run.Bench.Failed) != c.code || run.Bench.Thresholds[0].Failed != (c.code != exitOK) {
+			t.Errorf("%s: %+v", c.threshold, run.Bench)
+		}
+	}
+}

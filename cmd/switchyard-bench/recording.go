@@ -1,0 +1,159 @@
+package main
+
+import (
+	"context"
+	"maps"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/switchyard-im/switchyard/bench/meter"
+	"github.com/switchyard-im/switchyard/bench/observe"
+	"github.com/switchyard-im/switchyard/bench/record"
+)
+
+// recording watches a run: it takes the samples of its scenario, adds what the processes use, shows them and keeps them. Safe for concurrent use, since a
+// mixed run has several scenarios.
+type recording struct {
+	// Fixed after construction.
+	t     *terminal
+	began time.Time
+	usage *usage
+
+	mu     sync.Mutex
+	series meter.Series  // guarded by mu
+	events []meter.Event // guarded by mu; for the next sample
+}
+
+// newRecording begins one.
+func newRecording(ctx context.Context, t *terminal, server watched) *recording {
+	return &recording{t: t, began: time.Now(), usage: watchUsage(ctx, server)}
+}
+
+// stop ends the watching, and waits.
+func (r *recording) stop() { r.usage.stop() }
+
+// sample is a meter.Watch.
+func (r *recording) sample(s meter.Sample) {
+	s.Gauges = maps.Clone(s.Gauges)
+	if s.Gauges == nil {
+		s.Gauges = map[string]float64{}
+	}
+	r.usage.add(s.Gauges)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s.Events = append(s.Events, r.events...)
+	r.events = nil
+	r.series.Add(&s)
+	r.t.progress.show(&s)
+}
+
+// text is a sample of a scenario that has nothing but words.
+func (r *recording) text(line string) {
+	r.sample(meter.Sample{Seconds: time.Since(r.began).Seconds(), Note: line})
+}
+
+// event notes something that is done to the server.
+func (r *recording) event(name string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.events = append(r.events, meter.Event{Seconds: time.Since(r.began).Seconds(), Name: name})
+}
+
+// run is what was recorded.
+func (r *recording) run() *record.Run {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return &record.Run{
+		Bench: record.Bench{
+			Version: version, Scenario: r.t.scenario, Arguments: r.t.args, Started: r.began.UTC(), Seconds: time.Since(r.began).Seconds(), Machine: observe.ReadFacts(),
+		},
+		Samples: r.series.Points, Events: append(r.series.Events, r.events...),
+	}
+}
+
+// watched is a server that is looked at while a scenario runs. The zero value: none.
+type watched struct {
+	source observe.Source
+	every  time.Duration
+}
+
+// usage reads each second what the server and this process use, on a goroutine of its own, since the server may take its time to answer.
+type usage struct {
+	end  context.CancelFunc
+	done chan struct{}
+
+	mu     sync.Mutex
+	gauges map[string]float64 // guarded by mu
+}
+
+// watchUsage starts the goroutine; stop ends it and waits.
+func watchUsage(ctx context.Context, server watched) *usage {
+	ctx, end := context.WithCancel(context.WithoutCancel(ctx)) // an interrupted run drains first
+	u := &usage{end: end, done: make(chan struct{}), gauges: map[string]float64{}}
+	go u.watch(ctx, server)
+	return u
+}
+
+func (u *usage) stop() {
+	u.end()
+	<-u.done
+}
+
+// add copies the latest figures.
+func (u *usage) add(gauges map[string]float64) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	maps.Copy(gauges, u.gauges)
+}
+
+func (u *usage) watch(ctx context.Context, server watched) {
+	defer close(u.done)
+	probes := []*probe{{name: "generator", source: observe.New(os.Getpid(), "")}}
+	if server.source != nil {
+		probes = append(probes, &probe{name: "server", source: server.source, every: server.every})
+	}
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		for _, p := range probes {
+			if time.Since(p.at) >= p.every {
+				p.read(ctx, u)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// probe is one process that is watched.
+type probe struct {
+	name   string
+	source observe.Source
+	every  time.Duration
+	at     time.Time // of the last reading
+	last   observe.Usage
+}
+
+// read takes a reading. A process that cannot be read has no figures until it can.
+func (p *probe) read(ctx context.Context, u *usage) {
+	now, err := p.source.Read(ctx)
+	at := time.Now()
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	cpu, rss := p.name+"_cpu_cores", p.name+"_rss_bytes"
+	delete(u.gauges, cpu)
+	delete(u.gauges, rss)
+	if err != nil {
+		p.at = time.Time{}
+		return
+	}
+	u.gauges[rss] = float64(now.RSSBytes)
+	if used, err := observe.Between(p.last, now); err == nil && !p.at.IsZero() {
+		u.gauges[cpu] = used.CPUSeconds / at.Sub(p.at).Seconds()
+	}
+	p.at, p.last = at, now
+}
