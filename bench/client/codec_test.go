@@ -6,6 +6,8 @@ import (
 	"io"
 	"math"
 	"math/rand/v2"
+	"net/netip"
+	"runtime"
 	"testing"
 	"time"
 
@@ -109,8 +111,8 @@ func local(t testing.TB, h Handler) (l *Loop, c *Conn, peer int) {
 		t.Fatal(err)
 	}
 	c = l.NewConn(&Target{}, (&Target{}).addr.Addr(), h)
-	c.fd, c.state = fds[0], stateOpen
-	if err := l.watch(c, unix.EPOLL_CTL_ADD, unix.EPOLLIN); err != nil {
+	c.fd, c.state = int32(fds[0]), stateOpen
+	if err := l.watch(c, unix.EPOLL_CTL_ADD, c.interest()); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -171,5 +173,75 @@ func BenchmarkEcho16(b *testing.B) {
 		_, _ = rawWrite(peer, in)
 		_ = l.round()
 		_, _ = rawRead(peer, buf)
+	}
+}
+
+// TestConnectionsAreSmall bounds what a connection costs that waits, also after a message that came in two halves.
+func TestConnectionsAreSmall(t *testing.T) {
+	const conns, most = 10_000, 180
+	l, c, peer := local(t, nil)
+	h := &reply{conn: c}
+	c.handler = h
+	whole := frames(binaryFrame("question"))
+	for _, part := range [][]byte{whole[:4], whole[4:]} {
+		if _, errno := rawWrite(peer, part); errno != 0 {
+			t.Fatal(errno)
+		}
+		if err := l.round(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if h.got != 1 || c.in != nil || c.pending != nil || c.fragments != nil || c.ending != nil {
+		t.Errorf("%d messages, and the connection holds something: %+v", h.got, c)
+	}
+	before := heap()
+	for range conns {
+		l.NewConn(c.target, netip.Addr{}, h)
+	}
+	if each := (heap() - before) / conns; each > most {
+		t.Errorf("a connection takes %d bytes of heap, at most %d are wanted", each, most)
+	}
+	runtime.KeepAlive(l)
+}
+
+func heap() uint64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// collector counts messages and takes the end.
+type collector struct {
+	got int
+	end error
+}
+
+func (*collector) Opened()                         {}
+func (*collector) Flush()                          {}
+func (c *collector) Message(_ ws.OpCode, _ []byte) { c.got++ }
+func (c *collector) Closed(err error)              { c.end = err }
+
+// TestMoreThanOneReadTakes has messages and the end of the connection arrive at once, more than what one turn reads.
+func TestMoreThanOneReadTakes(t *testing.T) {
+	h := &collector{}
+	l, _, peer := local(t, h)
+	l.in = l.in[:40]
+	const messages = 100
+	for range messages {
+		if _, errno := rawWrite(peer, frames(binaryFrame("a message"))); errno != 0 {
+			t.Fatal(errno)
+		}
+	}
+	if err := unix.Shutdown(peer, unix.SHUT_WR); err != nil {
+		t.Fatal(err)
+	}
+	for start := time.Now(); h.end == nil && time.Since(start) < 10*time.Second; {
+		if err := l.round(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if h.got != messages || !errors.Is(h.end, io.EOF) {
+		t.Errorf("%d of %d messages came, the end is %v", h.got, messages, h.end)
 	}
 }

@@ -46,30 +46,39 @@ const (
 	stateOpen
 )
 
-// Conn is one connection that may be dialled again after it ended. Everything on it belongs to its loop's goroutine.
+// Conn is one connection that may be dialled again after it ended. Everything on it belongs to its loop's goroutine. It is 120 bytes, because a process
+// has twenty thousand; what only some need, or only for a while, is elsewhere.
 type Conn struct {
 	// Fixed after construction.
 	loop    *Loop
-	slot    int32
 	target  *Target
-	source  netip.Addr // zero: the kernel chooses
 	handler Handler
+	slot    int32
+	source  [4]byte // IPv4 address to bind; zero: the kernel chooses
 
 	// Owned by the loop.
-	fd         int
+	fd         int32 // -1: none
 	generation int32 // grows with each dial, so that an old event does not reach a new socket
 	state      connState
-	woken      bool // wants Flush
-	queued     bool // is on the loop's dirty list
-	paused     bool // does not read
-	fragmentOp ws.OpCode
-	in         []byte // an incomplete frame, or nil; from the loop's spare buffers
-	pending    []byte // what the kernel did not take, or nil
-	fragments  []byte // of an incomplete message, or nil
-	frameAt    int    // where Begin started in loop.out
-	frameOp    ws.OpCode
-	deadline   Timer // of the dial
-	failure    error // found while dialling, reported by the deadline timer
+	woken      bool       // wants Flush
+	queued     bool       // is on the loop's dirty list
+	paused     bool       // does not read
+	in         []byte     // an incomplete frame, or nil; from the loop's spare buffers
+	pending    []byte     // what the kernel did not take, or nil
+	fragments  *fragments // of an incomplete message, or nil
+	ending     *ending    // while it is dialled, or to be ended; else nil
+}
+
+// ending is a time at which a connection ends, and why.
+type ending struct {
+	at      Timer
+	failure error
+}
+
+// fragments is a message that comes in several frames.
+type fragments struct {
+	op   ws.OpCode
+	data []byte
 }
 
 // Loop is the loop that owns the connection.
@@ -97,17 +106,30 @@ func (c *Conn) Dial() {
 func (c *Conn) connect() {
 	c.state = stateConnecting
 	c.loop.dialing++
-	c.failure = ErrDialTimeout
-	c.loop.Arm(&c.deadline, Now()+int64(dialDeadline))
+	c.endAt(Now()+int64(dialDeadline), ErrDialTimeout)
 	if err := c.openSocket(); err != nil {
 		c.failLater(err)
 	}
 }
 
 // failLater ends the connection from the timers' turn, for places where a handler must not be called.
-func (c *Conn) failLater(err error) {
-	c.failure = err
-	c.loop.Arm(&c.deadline, 0)
+func (c *Conn) failLater(err error) { c.endAt(0, err) }
+
+// endAt ends the connection at a time, unless release or noEnding comes first.
+func (c *Conn) endAt(at int64, why error) {
+	if c.ending == nil {
+		c.ending = &ending{}
+		c.ending.at.Fire = c.expired
+	}
+	c.ending.failure = why
+	c.loop.Arm(&c.ending.at, at)
+}
+
+func (c *Conn) noEnding() {
+	if c.ending != nil {
+		c.loop.Disarm(&c.ending.at)
+		c.ending = nil
+	}
 }
 
 func (c *Conn) openSocket() error {
@@ -115,12 +137,12 @@ func (c *Conn) openSocket() error {
 	if err != nil {
 		return os.NewSyscallError("socket", err)
 	}
-	c.fd = fd
-	if c.source.IsValid() {
+	c.fd = int32(fd)
+	if c.source != [4]byte{} {
 		// The port is chosen at connect, by the whole 4-tuple: each source address then has all ports for each server.
 		_ = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
-		if err := unix.Bind(fd, sockaddr(netip.AddrPortFrom(c.source, 0))); err != nil {
-			return fmt.Errorf("client: bind %s: %w", c.source, err)
+		if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: c.source}); err != nil {
+			return fmt.Errorf("client: bind %s: %w", netip.AddrFrom4(c.source), err)
 		}
 	}
 	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
@@ -138,13 +160,13 @@ func (c *Conn) openSocket() error {
 	return nil
 }
 
-func (c *Conn) dialExpired() { c.fail(c.failure) }
+func (c *Conn) expired() { c.fail(c.ending.failure) }
 
 // Close ends the connection at once, with a close frame if there is room for it. Its handler is not told.
 func (c *Conn) Close(code ws.StatusCode) {
 	if c.state == stateOpen && c.pending == nil {
 		frame := append(make([]byte, headerRoom, 2*headerRoom), byte(code>>8), byte(code))
-		_, _ = rawWrite(c.fd, finishFrame(frame, 0, ws.OpClose, c.loop.maskKey()))
+		_, _ = rawWrite(int(c.fd), finishFrame(frame, 0, ws.OpClose, c.loop.maskKey()))
 	}
 	c.release()
 }
@@ -166,20 +188,18 @@ func (c *Conn) release() {
 		c.loop.dialsFree = true
 	}
 	if c.fd >= 0 {
-		_ = unix.Close(c.fd) // also leaves the epoll set
+		_ = unix.Close(int(c.fd)) // also leaves the epoll set
 	}
-	c.loop.Disarm(&c.deadline)
+	c.noEnding()
 	c.loop.putBuffer(c.in)
 	c.fd, c.state, c.woken, c.paused = -1, stateIdle, false, false
 	c.in, c.pending, c.fragments = nil, nil, nil
 }
 
-// Wake asks for a Flush: at the end of the connection's own turn if it has one now, else at the end of the loop's.
+// Wake asks for a Flush in this round of the loop; from within Flush, in the next.
 func (c *Conn) Wake() {
 	c.woken = true
-	if c.loop.current != c {
-		c.enqueue()
-	}
+	c.enqueue()
 }
 
 func (c *Conn) enqueue() {
@@ -202,10 +222,12 @@ func (c *Conn) pause(on bool) {
 	}
 }
 
-// interest is what the poller is asked for on an upgrading or open connection.
+// interest is what the poller is asked for on an upgrading or open connection. It tells of what arrives once (EPOLLET), and so need not look at each
+// socket again in the next round; watching it anew makes it tell again.
 func (c *Conn) interest() (events uint32) {
+	events = unix.EPOLLET
 	if !c.paused {
-		events = unix.EPOLLIN | unix.EPOLLRDHUP
+		events |= unix.EPOLLIN | unix.EPOLLRDHUP
 	}
 	if c.pending != nil {
 		events |= unix.EPOLLOUT
@@ -226,7 +248,7 @@ func (c *Conn) ready(events uint32) {
 		return
 	}
 	if events&^unix.EPOLLOUT != 0 {
-		c.turn()
+		c.turn(events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0)
 	} else if c.woken {
 		c.Wake()
 	}
@@ -234,7 +256,7 @@ func (c *Conn) ready(events uint32) {
 
 // connected is called when the connect is over, well or not.
 func (c *Conn) connected() {
-	errno, err := unix.GetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_ERROR)
+	errno, err := unix.GetsockoptInt(int(c.fd), unix.SOL_SOCKET, unix.SO_ERROR)
 	if err == nil && errno != 0 {
 		err = syscall.Errno(errno)
 	}

@@ -6,15 +6,17 @@ import (
 	"syscall"
 
 	"github.com/gobwas/ws"
+	"golang.org/x/sys/unix"
 )
 
-// turn reads once, handles every complete frame and flushes. One read a turn keeps a hot connection from starving the rest.
-func (c *Conn) turn() {
+// turn reads once and handles every complete frame. One read a turn keeps a hot connection from starving the rest: if there may be more to read (the buffer
+// was filled, or the end of the connection comes after what was read), the poller is made to tell of it again.
+func (c *Conn) turn(ends bool) {
 	l := c.loop
 	held := copy(l.in, c.in)
-	n, errno := rawRead(c.fd, l.in[held:])
+	n, errno := rawRead(int(c.fd), l.in[held:])
 	switch {
-	case errno == syscall.EAGAIN || errno == syscall.EINTR:
+	case errno == syscall.EAGAIN:
 		return
 	case errno != 0:
 		c.fail(fmt.Errorf("client: read: %w", errno))
@@ -34,7 +36,10 @@ func (c *Conn) turn() {
 		c.fail(err)
 	default:
 		c.keep(rest)
-		c.flush()
+		c.sendOut()
+		if ends || held+n == len(l.in) {
+			_ = l.watch(c, unix.EPOLL_CTL_MOD, c.interest()) // fails only if the descriptor is gone
+		}
 	}
 	l.current = nil
 }
@@ -82,7 +87,7 @@ func (c *Conn) upgraded() {
 	c.state = stateOpen
 	c.loop.dialing--
 	c.loop.dialsFree = true
-	c.loop.Disarm(&c.deadline)
+	c.noEnding()
 	c.handler.Opened()
 }
 
@@ -109,16 +114,16 @@ func (c *Conn) fragment(h header, payload []byte) error {
 	if first := h.op != ws.OpContinuation; first != (c.fragments == nil) {
 		return fmt.Errorf("%w: unexpected continuation or message inside a fragmented one", ErrProtocol)
 	} else if first {
-		c.fragmentOp, c.fragments = h.op, make([]byte, 0, 2*len(payload)+1)
+		c.fragments = &fragments{op: h.op, data: make([]byte, 0, 2*len(payload)+1)}
 	}
-	if len(c.fragments)+len(payload) > maxMessage {
+	if len(c.fragments.data)+len(payload) > maxMessage {
 		return fmt.Errorf("client: the server sent a message over %d bytes", maxMessage)
 	}
-	c.fragments = append(c.fragments, payload...)
+	c.fragments.data = append(c.fragments.data, payload...)
 	if h.fin {
 		whole := c.fragments
 		c.fragments = nil
-		c.handler.Message(c.fragmentOp, whole)
+		c.handler.Message(whole.op, whole.data)
 	}
 	return nil
 }

@@ -14,13 +14,13 @@ func (c *Conn) Begin(op ws.OpCode) []byte {
 	if c.loop.current != c {
 		panic("BUG: client: Begin outside the connection's turn")
 	}
-	c.frameAt, c.frameOp = len(c.loop.out), op
+	c.loop.frameAt, c.loop.frameOp = len(c.loop.out), op
 	return append(c.loop.out, make([]byte, headerRoom)...)
 }
 
 // End finishes the message that Begin started.
 func (c *Conn) End(buf []byte) {
-	c.loop.out = finishFrame(buf, c.frameAt, c.frameOp, c.loop.maskKey())
+	c.loop.out = finishFrame(buf, c.loop.frameAt, c.loop.frameOp, c.loop.maskKey())
 }
 
 // flush lets a woken handler write and sends everything. The connection is the loop's current one.
@@ -49,7 +49,7 @@ func (c *Conn) write(p []byte) {
 	n := 0
 	if c.pending == nil {
 		var errno syscall.Errno
-		n, errno = rawWrite(c.fd, p)
+		n, errno = rawWrite(int(c.fd), p)
 		if errno != 0 {
 			n = 0
 		}
@@ -78,7 +78,7 @@ func (c *Conn) writePending() bool {
 	if c.pending == nil {
 		return true
 	}
-	n, errno := rawWrite(c.fd, c.pending)
+	n, errno := rawWrite(int(c.fd), c.pending)
 	if errno == syscall.EAGAIN || errno == syscall.EINTR {
 		return true
 	}

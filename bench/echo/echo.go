@@ -3,6 +3,7 @@
 package echo
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -140,7 +141,7 @@ type run struct {
 
 func (r *run) do(ctx context.Context) (*Report, error) {
 	for range r.fleet.Loops {
-		r.shares = append(r.shares, &share{run: r, rtt: report.NewLatency()})
+		r.shares = append(r.shares, &share{run: r, rtt: report.NewLatency(), filler: bytes.Repeat([]byte{'x'}, r.cfg.Size-minSize)})
 	}
 	if err := r.open(ctx); err != nil {
 		return nil, err

@@ -22,6 +22,7 @@ const (
 // share is what one loop has of the run. Owned by the loop; Run reads it once it is stopped.
 type share struct {
 	run        *run
+	filler     []byte // of every message, after its number
 	peers      []*peer
 	rtt        *report.Latency
 	stopped    bool
@@ -39,7 +40,6 @@ type peer struct {
 	conn   *client.Conn
 	sent   uint64
 	echoed uint64
-	filler []byte
 	at     []int64 // when message n was sent, at n modulo the number in flight; empty if it is not active
 }
 
@@ -47,7 +47,7 @@ func (s *share) add(l *client.Loop, target *client.Target, source netip.Addr, ac
 	cfg := &s.run.cfg
 	p := &peer{share: s}
 	if active {
-		p.filler, p.at = bytes.Repeat([]byte{'x'}, cfg.Size-minSize), make([]int64, cfg.Inflight)
+		p.at = make([]int64, cfg.Inflight)
 	}
 	p.conn = l.NewConn(target, source, p)
 	s.peers = append(s.peers, p)
@@ -97,7 +97,7 @@ func (p *peer) Flush() {
 	for ; p.sent-p.echoed < uint64(len(p.at)) && !p.share.stopped; p.sent++ {
 		p.at[p.sent%uint64(len(p.at))] = client.Now()
 		buf := binary.LittleEndian.AppendUint64(p.conn.Begin(ws.OpBinary), p.sent)
-		p.conn.End(append(buf, p.filler...))
+		p.conn.End(append(buf, p.share.filler...))
 	}
 }
 
@@ -107,9 +107,9 @@ func (p *peer) Message(op ws.OpCode, payload []byte) {
 	if s.stopped {
 		return
 	}
-	if op != ws.OpBinary || p.echoed == p.sent || len(payload) != minSize+len(p.filler) ||
-		binary.LittleEndian.Uint64(payload) != p.echoed || !bytes.Equal(payload[minSize:], p.filler) {
-		s.fail(fmt.Errorf("echo: want message %d of %d bytes back, got opcode %d with %d bytes", p.echoed, minSize+len(p.filler), op, len(payload)))
+	if op != ws.OpBinary || p.echoed == p.sent || len(payload) != minSize+len(s.filler) ||
+		binary.LittleEndian.Uint64(payload) != p.echoed || !bytes.Equal(payload[minSize:], s.filler) {
+		s.fail(fmt.Errorf("echo: want message %d of %d bytes back, got opcode %d with %d bytes", p.echoed, minSize+len(s.filler), op, len(payload)))
 		p.conn.Close(ws.StatusProtocolError)
 		return
 	}

@@ -57,7 +57,7 @@ func (f *flow) add(m Message) uint64 {
 
 func (f *flow) grow() {
 	old := *f
-	f.ring = make([]Message, max(16, 2*len(old.ring)))
+	f.ring = make([]Message, max(4, 2*len(old.ring)))
 	for i := f.first; i < f.next; i++ {
 		*f.at(i) = *old.at(i)
 	}
