@@ -34,7 +34,7 @@ run: build ## Build, and serve on LISTEN with the store ./data; prints tokens an
 	@exec bin/switchyard serve --dev --listen $(LISTEN) --admin $(ADMIN) --data ./data
 
 .PHONY: test
-test: deps format vet generated ## Install what the tests need and run them all, without and with -race
+test: deps format vet generated test-codecs ## Install what the tests need and run them all, without and with -race
 	go test $(TESTFLAGS) ./...
 	go test $(TESTFLAGS) -run TestKillUnderLoad ./cmd/switchyard -kill.pairs 500 -kill.rate 20000
 	CGO_ENABLED=1 go test -race $(TESTFLAGS) ./...
@@ -99,6 +99,16 @@ overload: build ## Offer a server twice what it can do, and tell what it accepts
 	bin/switchyard-bench overload --url ws://$(OVERLOAD_ADDRESS)/v1/ws --key $$dir/data/token.key --server-pid $$pid || code=$$?; \
 	curl -fs http://$(OVERLOAD_ADMIN)/metrics | grep -E '^switchyard_(shed_total|pressure_level|frames_overloaded_total|latency_seconds.*quantile="0.99".*accept)'; exit $${code:-0}
 
+# bench/codecs is a module of its own as well, but small enough for "make test".
+.PHONY: bench-codec
+bench-codec: build ## Measure our codec beside JSON, msgpack, protobuf and FlatBuffers, for a minute; CODEC="--rounds 1" for a try
+	cd bench/codecs && $(BUILD) -o ../../bin/codecs .
+	bin/switchyard-bench codec --json bin/codec.json $(CODEC)
+
+.PHONY: test-codecs
+test-codecs: ## Vet and test bench/codecs
+	cd bench/codecs && go vet ./... && go test $(TESTFLAGS) ./...
+
 SINK_PORT ?= 18900
 
 .PHONY: bench-sink
@@ -119,9 +129,10 @@ routing: ## Measure how long it takes from open to assigned, 5,000 times, and se
 	go test $(TESTFLAGS) -v -run 'TestAssignmentLatency|TestBurstOfConversations' ./cmd/switchyard -assign.count 5000
 
 .PHONY: lint
-lint: vet test-peers ## Vet, and staticcheck of a pinned version; bench/peers and tools too
+lint: vet test-peers ## Vet, and staticcheck of a pinned version; bench/peers, bench/codecs and tools too
 	go run $(STATICCHECK) ./...
 	cd bench/peers && go run $(STATICCHECK) ./...
+	cd bench/codecs && go vet ./... && go run $(STATICCHECK) ./...
 	cd tools/clickhouse && CGO_ENABLED=0 go vet ./... && CGO_ENABLED=0 go run $(STATICCHECK) ./...
 
 .PHONY: vet

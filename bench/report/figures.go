@@ -134,7 +134,7 @@ func snake(s string) string {
 	}, s)
 }
 
-// Unit of a figure, told by its name: "ms", "us", "s", "B", "/s", "%" for a part of 1, or "" for a number of things.
+// Unit of a figure, told by its name: "ms", "us", "ns", "s", "B", "/s", "%" for a part of 1, or "" for a number of things.
 func Unit(figure string) string {
 	parts := strings.Split(figure, "_")
 	last := parts[len(parts)-1]
@@ -144,6 +144,8 @@ func Unit(figure string) string {
 		return ""
 	case slices.Contains([]string{"p50", "p90", "p99", "p999", "p9999"}, last), last == "max", has("ms"):
 		return "ms"
+	case has("ns"):
+		return "ns"
 	case has("us"):
 		return "us"
 	case has("bytes"), last == "rss":

@@ -96,7 +96,7 @@ func TestBadThresholds(t *testing.T) {
 	for text, want := range map[string]string{
 		"": "as in", "deliver_p99": "as in", "deliver_p99=50ms": "as in", "deliver_p99>>5": "as in", "deliver_p99>ms": "as in", "deliver_p99>5ms now": "as in",
 		"delivr_p99>50ms": "did you mean deliver_p99", "p99>5ms": "deliver_p99", "xyzzy_plugh>1": "there are: deliver_p99, ", "ends_>1": "no figure",
-		"deliver_p99>5MB": "is no unit for", "deliver_p99>5lightyears": "use us ms", "lost>5ms": "leave", "server_gc_share>5ms": "per cent", "rate>5%": "no unit for",
+		"deliver_p99>5MB": "is no unit for", "deliver_p99>5lightyears": "use ns us ms", "lost>5ms": "leave", "server_gc_share>5ms": "per cent", "rate>5%": "no unit for",
 	} {
 		if _, err := ParseThreshold(text, figures); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", text, err, want)

@@ -23,7 +23,7 @@ var units = map[string]struct {
 	of     string
 	factor float64
 }{
-	"us": {"time", 1}, "ms": {"time", 1e3}, "s": {"time", 1e6}, "m": {"time", 60e6},
+	"ns": {"time", 1e-3}, "us": {"time", 1}, "ms": {"time", 1e3}, "s": {"time", 1e6}, "m": {"time", 60e6},
 	"B": {"memory", 1}, "KB": {"memory", 1e3}, "MB": {"memory", 1e6}, "GB": {"memory", 1e9},
 	"KiB": {"memory", 1 << 10}, "MiB": {"memory", 1 << 20}, "GiB": {"memory", 1 << 30},
 	"/s": {"rate", 1}, "%": {"part", 1},
@@ -34,7 +34,7 @@ var units = map[string]struct {
 func ParseThreshold(text string, figures []string) (Threshold, error) {
 	m := thresholdForm.FindStringSubmatch(text)
 	if m == nil {
-		return Threshold{}, fmt.Errorf("%q is no threshold; write FIGURE, one of > >= < <= ==, and a number with or without a unit (us ms s m B KB MB GB KiB MiB GiB /s %%), as in 'deliver_p99>50ms'", text)
+		return Threshold{}, fmt.Errorf("%q is no threshold; write FIGURE, one of > >= < <= ==, and a number with or without a unit (ns us ms s m B KB MB GB KiB MiB GiB /s %%), as in 'deliver_p99>50ms'", text)
 	}
 	t := Threshold{Figure: strings.ReplaceAll(m[1], ".", ""), Op: m[2], text: strings.TrimSpace(text)} // deliver_p99.9 is deliver_p999
 	if !known(t.Figure, figures) {
@@ -65,7 +65,7 @@ func convert(limit float64, unit, want string) (float64, error) {
 	}
 	from, ok := units[unit]
 	if !ok {
-		return 0, fmt.Errorf("there is no unit %q; use us ms s m, B KB MB GB KiB MiB GiB, /s or %%", unit)
+		return 0, fmt.Errorf("there is no unit %q; use ns us ms s m, B KB MB GB KiB MiB GiB, /s or %%", unit)
 	}
 	to, ok := units[want]
 	switch {

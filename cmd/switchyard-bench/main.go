@@ -38,6 +38,7 @@ type commands struct {
 	Overload   overloadCommand `cmd:"" help:"Offers more than the server can take: what is accepted, and in what time."`
 	Slow       slowCommand     `cmd:"" help:"Clients that stop reading: what the others notice of them, and how they end."`
 	Sink       sinkCommand     `cmd:"" help:"The journal, and the way from it to ClickHouse, beside the least that either could do."`
+	Codec      codecCommand    `cmd:"" help:"The same message in JSON, msgpack, protobuf, FlatBuffers and as the server writes it: bytes, time and allocations."`
 	Echo       echoCommand     `cmd:"" help:"Measure any WebSocket echo server."`
 	Idle       idleCommand     `cmd:"" help:"Measure what idle connections cost the server."`
 	IdleWorker workerCommand   `cmd:"" hidden:"" help:"One process of idle --serve."`

@@ -30,7 +30,7 @@ var inside = map[string][]string{
 	"bench":     {"frame"},
 }
 
-// only are imports that some parts alone may have, with the reason.
+// only are imports that some parts alone may have, or none, with the reason.
 var only = []struct {
 	path   string
 	parts  []string
@@ -41,6 +41,9 @@ var only = []struct {
 	{"github.com/ClickHouse/clickhouse-go/v2", []string{"sink"}, "its traps (see sink/history) are known in one place"},
 	{"github.com/wneessen/go-mail", []string{"sink"}, "what is sent and what is refused as a header is decided in one place (see sink/notify)"},
 	{"github.com/golang-jwt/jwt/v5", []string{"dispatch", "bench"}, "who a client is is decided in one place; the harness only signs, as a customer's application does"},
+	{"github.com/bytedance/sonic", nil, "bench/codecs, a module of its own, compares it with ours"},
+	{"github.com/google/flatbuffers", nil, "bench/codecs, a module of its own, compares it with ours"},
+	{"google.golang.org/protobuf", nil, "bench/codecs, a module of its own, compares it with ours"},
 	{"github.com/goccy/go-yaml", []string{"cmd"}, "the parts get structs; where values come from is not theirs to know"},
 }
 
