@@ -34,6 +34,14 @@ func (l *Latency) Count() int64 { return l.h.TotalCount() }
 // At is the duration, in milliseconds, that so many per cent (0 to 100) of all do not exceed; 0 if there are none.
 func (l *Latency) At(percent float64) float64 { return float64(l.h.ValueAtQuantile(percent)) / 1e6 }
 
+// Mean of the durations, in milliseconds; 0 if there are none.
+func (l *Latency) Mean() float64 {
+	if l.Count() == 0 {
+		return 0
+	}
+	return l.h.Mean() / 1e6
+}
+
 // MarshalText writes all of it: a histogram in the HDR format V2, compressed, in base64, which other tools read. The values are nanoseconds.
 func (l *Latency) MarshalText() ([]byte, error) {
 	text, err := l.h.Encode(hdrhistogram.V2CompressedEncodingCookieBase)

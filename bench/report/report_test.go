@@ -25,6 +25,9 @@ func TestPercentiles(t *testing.T) {
 	if a.Count() != 1000 || !near(p.P50, 500) || !near(p.P90, 900) || !near(p.P99, 990) || !near(p.P999, 999) || !near(p.P9999, 1000) || !near(p.Max, 1000) {
 		t.Errorf("%+v of %d", p, a.Count())
 	}
+	if !near(a.Mean(), 500.5) || !near(a.At(25), 250) || NewLatency().Mean() != 0 {
+		t.Errorf("mean %v, a quarter %v", a.Mean(), a.At(25))
+	}
 	if empty := NewLatency().Percentiles(); empty != (Percentiles{}) {
 		t.Errorf("%+v of nothing", empty)
 	}

@@ -14,7 +14,9 @@ import (
 // outputFlags say what a command makes of its run besides the table; all commands have them.
 type outputFlags struct {
 	JSON   string   `name:"json" type:"path" help:"Write the report to this file: the scenario's figures, the time series and the latency histograms." placeholder:"FILE"`
+	CSV    string   `name:"csv" type:"path" help:"Write the time series to this file, a row a second." placeholder:"FILE"`
 	FailIf []string `name:"fail-if" sep:"none" help:"Exit with 1 if a figure of the report is so: 'deliver_p99>50ms'. May be given several times; docs/bench.md lists the figures." placeholder:"EXPR"`
+	Listen string   `name:"metrics-listen" help:"Serve the figures of the last second to Prometheus while the run lasts, on http://HOST:PORT/metrics." placeholder:"HOST:PORT"`
 }
 
 // errUsage is for what the command line got wrong in ways that its parser does not know.
@@ -48,10 +50,16 @@ func measure[R outcome](ctx context.Context, t *terminal, f *outputFlags, server
 	if err != nil {
 		return err
 	}
-	rec := newRecording(ctx, t, server)
+	rec, err := newRecording(ctx, t, f, server)
+	if err != nil {
+		return err
+	}
 	rep, err := run(rec)
 	rec.stop()
 	t.progress.done()
+	if f.CSV != "" { // also of a run that could not go on
+		err = errors.Join(err, record.WriteCSV(f.CSV, rec.series.Points, rec.series.Events))
+	}
 	if err != nil {
 		return err
 	}

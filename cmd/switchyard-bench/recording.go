@@ -19,19 +19,33 @@ type recording struct {
 	t     *terminal
 	began time.Time
 	usage *usage
+	page  *metrics // nil: none
 
 	mu     sync.Mutex
 	series meter.Series  // guarded by mu
 	events []meter.Event // guarded by mu; for the next sample
 }
 
-// newRecording begins one.
-func newRecording(ctx context.Context, t *terminal, server watched) *recording {
-	return &recording{t: t, began: time.Now(), usage: watchUsage(ctx, server)}
+// newRecording begins one; stop ends it.
+func newRecording(ctx context.Context, t *terminal, f *outputFlags, server watched) (*recording, error) {
+	r := &recording{t: t, began: time.Now()}
+	if f.Listen != "" {
+		var err error
+		if r.page, err = serveMetrics(f.Listen); err != nil {
+			return nil, err
+		}
+	}
+	r.usage = watchUsage(ctx, server)
+	return r, nil
 }
 
 // stop ends the watching, and waits.
-func (r *recording) stop() { r.usage.stop() }
+func (r *recording) stop() {
+	r.usage.stop()
+	if r.page != nil {
+		r.page.close()
+	}
+}
 
 // sample is a meter.Watch.
 func (r *recording) sample(s meter.Sample) {
@@ -46,6 +60,9 @@ func (r *recording) sample(s meter.Sample) {
 	r.events = nil
 	r.series.Add(&s)
 	r.t.progress.show(&s)
+	if r.page != nil {
+		r.page.show(&s)
+	}
 }
 
 // text is a sample of a scenario that has nothing but words.
