@@ -29,8 +29,8 @@ const defaultText = "Hello, I ordered two pairs of shoes (order 48213) a week ag
 
 // config is the command line.
 type config struct {
-	Rounds int           `default:"9" help:"Rounds; each measures every codec once under every operation."`
-	Time   time.Duration `default:"100ms" help:"CPU time of a measurement."`
+	Rounds int           `default:"21" help:"Rounds; each measures every codec once under every operation."`
+	Time   time.Duration `default:"40ms" help:"CPU time of a measurement."`
 	Batch  int           `default:"16" help:"Messages of a batch."`
 	Text   string        `default:"${text}" help:"Text of every message."`
 }

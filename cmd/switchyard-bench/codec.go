@@ -10,8 +10,8 @@ import (
 
 type codecCommand struct {
 	Program string        `type:"path" help:"The program that holds the codecs, which is a module of its own; bin/codecs beside this program by default (make bench-codec)." placeholder:"FILE"`
-	Rounds  int           `default:"9" help:"Rounds; each measures every codec once under every operation."`
-	Time    time.Duration `default:"100ms" help:"CPU time of a measurement."`
+	Rounds  int           `default:"21" help:"Rounds; each measures every codec once under every operation."`
+	Time    time.Duration `default:"40ms" help:"CPU time of a measurement."`
 	Batch   int           `default:"16" help:"Messages of a batch."`
 	Text    string        `help:"Text of every message; by default one of 128 bytes." placeholder:"TEXT"`
 	outputFlags
