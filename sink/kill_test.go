@@ -1,13 +1,9 @@
 package sink_test
 
 import (
-	"bufio"
-	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +12,7 @@ import (
 
 	"github.com/switchyard-im/switchyard/dispatch/storetest"
 	"github.com/switchyard-im/switchyard/sink"
+	"github.com/switchyard-im/switchyard/sink/killtest"
 )
 
 // killEnv makes the test binary a writer that is to be killed; its value is "durability directory".
@@ -31,7 +28,7 @@ func (p printer) Committed(err error) {
 	if err != nil {
 		fmt.Println("error", err)
 	}
-	fmt.Println(p.seq)
+	fmt.Println("acked", p.seq)
 	<-p.next
 }
 
@@ -49,6 +46,11 @@ func TestKillChild(t *testing.T) {
 		fmt.Println("error", err)
 		os.Exit(1)
 	}
+	writeUntilKilled(store)
+}
+
+// writeUntilKilled writes message after message to the shard, goes on where it stands, and tells the parent what was acknowledged.
+func writeUntilKilled(store *sink.Store) {
 	s := newShard(1)
 	seq, err := s.load(store)
 	if err != nil {
@@ -96,30 +98,14 @@ func TestKill(t *testing.T) {
 // killWriter runs a writer, kills it after some acknowledgements, and returns the last one.
 func killWriter(t *testing.T, rng *rand.Rand, durability sink.Durability, dir string) (acked uint64) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestKillChild$")
-	cmd.Env = append(os.Environ(), killEnv+"="+string(durability)+" "+dir)
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
+	child := killtest.Child{
+		Test: "TestKillChild", Env: killEnv + "=" + string(durability) + " " + dir,
+		After: rng.IntN(1500), Pause: time.Duration(rng.IntN(2000)) * time.Microsecond, // so that the kill falls anywhere within a commit
 	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	killAt, lines := 1+rng.IntN(1500), 0
-	pause := time.Duration(rng.IntN(2000)) * time.Microsecond // so that the kill falls anywhere within a commit
-	for scanner := bufio.NewScanner(out); scanner.Scan(); {
-		seq, err := strconv.ParseUint(scanner.Text(), 10, 64)
-		if err != nil {
-			t.Errorf("the writer says %q", scanner.Text())
-			continue
+	child.Run(t, func(line string) {
+		if _, err := fmt.Sscanf(line, "acked %d", &acked); err != nil {
+			t.Errorf("the writer says %q", line)
 		}
-		acked = seq
-		if lines++; lines == killAt {
-			time.AfterFunc(pause, func() { _ = cmd.Process.Kill() })
-		}
-	}
-	_ = cmd.Wait()
+	})
 	return acked
 }

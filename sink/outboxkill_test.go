@@ -1,38 +1,22 @@
 package sink_test
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
-	"github.com/switchyard-im/switchyard/dispatch/storetest"
 	"github.com/switchyard-im/switchyard/sink"
+	"github.com/switchyard-im/switchyard/sink/killtest"
 )
 
 // outboxKillEnv makes the test binary a writer and shipper that is to be killed; its value is the directory.
 const outboxKillEnv = "SWITCHYARD_SINK_OUTBOX_KILL"
-
-// ackPrinter tells the parent what was acknowledged.
-type ackPrinter struct {
-	seq  uint64
-	next chan struct{}
-}
-
-func (p ackPrinter) Committed(err error) {
-	if err != nil {
-		fmt.Println("error", err)
-	}
-	fmt.Println("acked", p.seq)
-	<-p.next
-}
 
 // TestOutboxKillChild is the child of TestOutboxKill, and nothing by itself.
 func TestOutboxKillChild(t *testing.T) {
@@ -48,24 +32,7 @@ func TestOutboxKillChild(t *testing.T) {
 		os.Exit(1)
 	}
 	go shipToParent(store.Outbox())
-	s := newShard(1)
-	seq, err := s.load(store)
-	if err != nil {
-		fmt.Println("error", err)
-		os.Exit(1)
-	}
-	inFlight := make(chan struct{}, 16)
-	for {
-		inFlight <- struct{}{}
-		seq++
-		tx := store.Begin(store.Generation())
-		tx.Messages(s.a, seq, seq, storetest.Messages(s.a, seq, seq, 300))
-		tx.Messages(s.b, seq, seq, storetest.Messages(s.b, seq, seq, 300))
-		tx.Conversation(s.a, state(seq), true)
-		tx.Conversation(s.b, state(seq), true)
-		tx.Memo(s.memo(), state(seq))
-		tx.Commit(ackPrinter{seq, inFlight})
-	}
+	writeUntilKilled(store)
 }
 
 // shipToParent prints each range, which is in the pipe and out of the reach of a kill before it is shipped, until the process is killed.
@@ -110,38 +77,24 @@ func TestOutboxKill(t *testing.T) {
 // killShipper runs a child, kills it after some lines, and passes on what it says; sends counts the ranges.
 func killShipper(t *testing.T, rng *rand.Rand, dir string, to *receiver, sends *int) (acked uint64) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestOutboxKillChild$")
-	cmd.Env = append(os.Environ(), outboxKillEnv+"="+dir)
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
+	child := killtest.Child{
+		Test: "TestOutboxKillChild", Env: outboxKillEnv + "=" + dir, After: rng.IntN(1000), Pause: time.Duration(rng.IntN(2000)) * time.Microsecond,
 	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	killAt, lines := 1+rng.IntN(1000), 0
-	pause := time.Duration(rng.IntN(2000)) * time.Microsecond
-	scanner := bufio.NewScanner(out)
-	for scanner.Buffer(nil, 1<<20); scanner.Scan(); {
-		switch word, rest, _ := strings.Cut(scanner.Text(), " "); word {
+	child.Run(t, func(line string) {
+		var err error
+		switch word, rest, _ := strings.Cut(line, " "); word {
 		case "acked":
 			_, err = fmt.Sscan(rest, &acked)
 		case "range":
 			*sends++
 			err = parseRange(rest, to)
 		default:
-			err = fmt.Errorf("the child says %q", scanner.Text())
+			err = fmt.Errorf("the child says %q", line)
 		}
 		if err != nil {
 			t.Error(err)
 		}
-		if lines++; lines == killAt {
-			time.AfterFunc(pause, func() { _ = cmd.Process.Kill() })
-		}
-	}
-	_ = cmd.Wait()
+	})
 	return acked
 }
 

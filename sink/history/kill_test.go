@@ -1,14 +1,11 @@
 package history_test
 
 import (
-	"bufio"
-	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"os"
-	command "os/exec"
 	"testing"
 	"time"
 
@@ -16,6 +13,7 @@ import (
 	"github.com/switchyard-im/switchyard/sink"
 	"github.com/switchyard-im/switchyard/sink/history"
 	"github.com/switchyard-im/switchyard/sink/history/chtest"
+	"github.com/switchyard-im/switchyard/sink/killtest"
 )
 
 // killEnv makes the test binary a server that is to be killed: it accepts messages and ships them. Its value is a killOrder.
@@ -82,34 +80,19 @@ func runAndKill(t *testing.T, order killOrder, accepted []uint64, line func(n in
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	cmd := command.CommandContext(ctx, os.Args[0], "-test.run=^TestKillChild$")
-	cmd.Env = append(os.Environ(), killEnv+"="+string(value))
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	child := killtest.Child{Test: "TestKillChild", Env: killEnv + "=" + string(value), Pause: 20*time.Millisecond + rand.N(300*time.Millisecond)}
 	lines := 0
-	for scanner := bufio.NewScanner(out); scanner.Scan(); lines++ {
+	child.Run(t, func(text string) {
 		var conv int
 		var seq uint64
-		if _, err := fmt.Sscanf(scanner.Text(), "accepted %d %d", &conv, &seq); err != nil {
-			t.Errorf("the server says %q", scanner.Text())
-			continue
+		if _, err := fmt.Sscanf(text, "accepted %d %d", &conv, &seq); err != nil {
+			t.Errorf("the server says %q", text)
+			return
 		}
-		if accepted[conv] = seq; lines == 0 {
-			time.AfterFunc(20*time.Millisecond+rand.N(300*time.Millisecond), func() { _ = cmd.Process.Kill() })
-		}
+		accepted[conv] = seq
 		line(lines)
-	}
-	_ = cmd.Wait()
-	if lines == 0 {
-		t.Error("the server accepted nothing")
-	}
+		lines++
+	})
 }
 
 // TestKillMidLoad: kill -9 of the server, of ClickHouse, and of both, at random moments of a load. What was accepted is in the history, byte for

@@ -1,20 +1,19 @@
 package notify_test
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/switchyard-im/switchyard/sink"
+	"github.com/switchyard-im/switchyard/sink/killtest"
 	"github.com/switchyard-im/switchyard/sink/notify"
 )
 
@@ -68,32 +67,15 @@ func runAndKill(t *testing.T, order killOrder, accepted *[killConvs]int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestKillChild$")
-	cmd.Env = append(os.Environ(), killEnv+"="+string(value))
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	lines := 0
-	for scanner := bufio.NewScanner(out); scanner.Scan(); lines++ {
+	child := killtest.Child{Test: "TestKillChild", Env: killEnv + "=" + string(value), Pause: 20*time.Millisecond + rand.N(200*time.Millisecond)}
+	child.Run(t, func(line string) {
 		var conv, n int
-		if _, err := fmt.Sscanf(scanner.Text(), "accepted %d %d", &conv, &n); err != nil {
-			t.Errorf("the server says %q", scanner.Text())
-			continue
+		if _, err := fmt.Sscanf(line, "accepted %d %d", &conv, &n); err != nil {
+			t.Errorf("the server says %q", line)
+			return
 		}
-		if accepted[conv] = n + 1; lines == 0 {
-			time.AfterFunc(20*time.Millisecond+rand.N(200*time.Millisecond), func() { _ = cmd.Process.Kill() })
-		}
-	}
-	_ = cmd.Wait()
-	if lines == 0 {
-		t.Error("the server accepted nothing")
-	}
+		accepted[conv] = n + 1
+	})
 }
 
 // TestKill: kill -9 at random moments, with a receiver that fails at random. Each notification that was accepted arrives; those of a conversation in
