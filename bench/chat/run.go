@@ -43,6 +43,9 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 		return nil, err
 	}
 	target, err := client.ParseTarget(cfg.URL, subprotocol)
+	if err == nil {
+		err = target.CheckPorts(2*cfg.own(), cfg.PerSource)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -400,6 +400,39 @@ func TestDescriptorsAreCheckedBefore(t *testing.T) {
 	}
 }
 
+func TestPortsAreCheckedBefore(t *testing.T) {
+	local, err := ParseTarget("ws://127.0.0.1:80/", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	remote, err := ParseTarget("ws://192.0.2.1:80/", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		target           *Target
+		conns, perSource int
+		say              string
+	}{
+		{local, 1_000_000, 4000, ""},
+		{local, 1_000_000, 5001, "on each source address"},
+		{local, 5000, 9000, ""},
+		{remote, 5000, 1, ""},
+		{remote, 5001, 1, "other machines"},
+	} {
+		err := c.target.checkPorts(c.conns, c.perSource, 5000)
+		if (err == nil) != (c.say == "") || err != nil && (!errors.Is(err, ErrNoRoom) || !strings.Contains(err.Error(), c.say) || !strings.Contains(err.Error(), "ip_local_port_range")) {
+			t.Errorf("%d connections to %s, %d each: %v", c.conns, c.target.Addr(), c.perSource, err)
+		}
+	}
+	if err := remote.CheckPorts(1, 1); err != nil {
+		t.Error(err)
+	}
+	if err := remote.CheckPorts(65536, 1); !errors.Is(err, ErrNoRoom) {
+		t.Error(err)
+	}
+}
+
 func TestPostAfterTheEndIsHarmless(t *testing.T) {
 	fleet, err := NewFleet(1)
 	if err != nil {

@@ -12,6 +12,9 @@ import (
 // ErrProtocol is what a connection closes with when the server breaks RFC 6455.
 var ErrProtocol = errors.New("client: the server broke the WebSocket protocol")
 
+// ErrSubprotocol is the ErrProtocol of a server that does not speak the subprotocol.
+var ErrSubprotocol = fmt.Errorf("%w: another subprotocol", ErrProtocol)
+
 // CloseError is what a connection closes with when the server sent a close frame.
 type CloseError struct {
 	Code   int // 1005 if the frame carried none

@@ -2,10 +2,7 @@ package client
 
 import (
 	"errors"
-	"fmt"
-	"os"
 	"sync"
-	"syscall"
 )
 
 // Fleet is some loops that run together. Its methods are called by the goroutine that made it.
@@ -60,20 +57,4 @@ func (f *Fleet) Stop() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.err
-}
-
-// otherDescriptors is what the process needs besides its connections.
-const otherDescriptors = 32
-
-// CheckDescriptors tells, before anything is opened, whether the process may have that many connections.
-func CheckDescriptors(conns int) error {
-	var limit syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
-		return os.NewSyscallError("getrlimit", err)
-	}
-	if need := uint64(conns + otherDescriptors); need > limit.Max {
-		return fmt.Errorf("client: %d connections need %d descriptors, this process may have %d: raise it with `ulimit -n %d` (root: `ulimit -Hn`), or spread the load over several processes",
-			conns, need, limit.Max, need)
-	}
-	return nil
 }

@@ -49,7 +49,7 @@ func (t *Target) checkUpgrade(p []byte) (rest []byte, ok bool, err error) {
 		return nil, false, fmt.Errorf("%w: Sec-WebSocket-Accept is %q, want %q", ErrProtocol, got, t.accept)
 	}
 	if got := resp.Header.Get("Sec-WebSocket-Protocol"); got != t.protocol {
-		return nil, false, fmt.Errorf("%w: the server chose subprotocol %q, want %q", ErrProtocol, got, t.protocol)
+		return nil, false, fmt.Errorf("%w: the server chose %q, want %q", ErrSubprotocol, got, t.protocol)
 	}
 	return p[end:], true, nil
 }

@@ -71,6 +71,9 @@ func newScene(cfg Config, conns int) (*Scene, error) {
 		return nil, err
 	}
 	target, err := client.ParseTarget(cfg.URL, Subprotocol)
+	if err == nil {
+		err = target.CheckPorts(conns, cfg.PerSource)
+	}
 	if err != nil {
 		return nil, err
 	}

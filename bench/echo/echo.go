@@ -116,6 +116,9 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 		return nil, err
 	}
 	target, err := client.ParseTarget(cfg.URL, "")
+	if err == nil {
+		err = target.CheckPorts(cfg.Conns, cfg.PerSource)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -128,6 +128,9 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 		protocol = ""
 	}
 	target, err := client.ParseTarget(cfg.URL, protocol)
+	if err == nil {
+		err = target.CheckPorts(cfg.Conns, cfg.PerSource)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/switchyard-im/switchyard/bench/chat"
+	"github.com/switchyard-im/switchyard/bench/crowd"
+	"github.com/switchyard-im/switchyard/bench/preflight"
 	"github.com/switchyard-im/switchyard/bench/schedule"
 	"github.com/switchyard-im/switchyard/bench/token"
 )
@@ -37,6 +39,9 @@ func (c *chatCommand) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	return measure(ctx, t, &c.outputFlags, c.watched(), func(rec *recording) (*chat.Report, error) {
+		if err := preflight.Check(ctx, preflight.Config{URL: c.URL, Protocol: crowd.Subprotocol, Key: key, Conns: 2 * c.Pairs, Server: c.source(), History: c.History}); err != nil {
+			return nil, err
+		}
 		return chat.Run(ctx, chat.Config{
 			URL: c.URL, Key: key, Pairs: c.Pairs, Rate: c.Rate, Inflight: c.Inflight, Size: c.Size, VisitorOnly: c.Direction == "visitor",
 			Warmup: c.Warmup, Duration: c.Duration, Drain: c.Drain,

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/switchyard-im/switchyard/bench/echo"
+	"github.com/switchyard-im/switchyard/bench/preflight"
 )
 
 type echoCommand struct {
@@ -24,6 +25,9 @@ type echoCommand struct {
 // Run is called by kong.
 func (c *echoCommand) Run(ctx context.Context, t *terminal) error {
 	return measure(ctx, t, &c.outputFlags, c.watched(), func(rec *recording) (*echo.Report, error) {
+		if err := preflight.Check(ctx, preflight.Config{URL: c.URL, Conns: c.Conns, Server: c.source()}); err != nil {
+			return nil, err
+		}
 		return echo.Run(ctx, echo.Config{
 			URL: c.URL, Conns: c.Conns, Active: c.Active, Inflight: c.Inflight, Burst: c.Burst, Size: c.Size, Warmup: c.Warmup,
 			Duration: c.Duration, Threads: c.Threads, Server: c.source(), Watch: rec.sample,

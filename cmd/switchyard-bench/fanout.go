@@ -4,7 +4,9 @@ import (
 	"context"
 	"time"
 
+	"github.com/switchyard-im/switchyard/bench/crowd"
 	"github.com/switchyard-im/switchyard/bench/fanout"
+	"github.com/switchyard-im/switchyard/bench/preflight"
 	"github.com/switchyard-im/switchyard/bench/token"
 )
 
@@ -25,6 +27,9 @@ func (c *fanoutCommand) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	return measure(ctx, t, &c.outputFlags, c.watched(), func(rec *recording) (*fanout.Report, error) {
+		if err := preflight.Check(ctx, preflight.Config{URL: c.URL, Protocol: crowd.Subprotocol, Key: key, Conns: 3*c.Listeners + 1, Server: c.source()}); err != nil {
+			return nil, err
+		}
 		return fanout.Run(ctx, fanout.Config{
 			URL: c.URL, Key: key, Listeners: c.Listeners, Size: c.Size, Rounds: c.Rounds, Round: c.Round, Server: c.source(), Watch: rec.sample,
 		})

@@ -4,8 +4,10 @@ import (
 	"context"
 	"time"
 
+	"github.com/switchyard-im/switchyard/bench/crowd"
 	"github.com/switchyard-im/switchyard/bench/idle"
 	"github.com/switchyard-im/switchyard/bench/observe"
+	"github.com/switchyard-im/switchyard/bench/preflight"
 	"github.com/switchyard-im/switchyard/bench/token"
 )
 
@@ -34,6 +36,13 @@ func (c *idleCommand) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	return measure(ctx, t, &c.outputFlags, c.untouched(), func(rec *recording) (*idle.Report, error) {
+		need := preflight.Config{URL: c.URL, Protocol: crowd.Subprotocol, Key: key, Conns: c.Conns, Server: c.outside()}
+		if c.State == idle.Upgraded {
+			need.Protocol, need.Key = "", nil
+		}
+		if err := preflight.Check(ctx, need); err != nil {
+			return nil, err
+		}
 		return idle.Run(ctx, idle.Config{
 			URL: c.URL, State: c.State, Key: key, Conns: c.Conns, Settle: c.Settle, Hold: c.Hold, Threads: c.Threads, Admin: c.Admin, Server: c.outside(),
 			Burst: c.Burst, Return: c.Return, Watch: rec.sample,

@@ -183,7 +183,7 @@ func TestTheWorkersCommandLine(t *testing.T) {
 }
 
 func TestExitCodesTellMistakesFromFailures(t *testing.T) {
-	key := keyFile(t)
+	key, fine := keyFile(t), chatServer(t, chatserver.Faults{})
 	for _, c := range []struct {
 		code int
 		say  string
@@ -197,9 +197,9 @@ func TestExitCodesTellMistakesFromFailures(t *testing.T) {
 		{exitUsage, "--direction", []string{"chat", "--url", "ws://127.0.0.1:1", "--key", key, "--direction", "up"}},
 		{exitCannotRun, "serve --dev", []string{"chat", "--url", "ws://127.0.0.1:1", "--key", key + "x"}},
 		{exitCannotRun, "is the server running", []string{"chat", "--url", "ws://127.0.0.1:1", "--key", key}},
-		{exitCannotRun, "--server-pid", []string{"idle", "--url", "ws://127.0.0.1:1", "--key", key}},
+		{exitCannotRun, "--server-pid", []string{"idle", "--url", fine, "--key", key}},
 		{exitCannotRun, "is the server running", []string{"storm", "--url", "ws://127.0.0.1:1", "--key", key}},
-		{exitCannotRun, "--server-pid", []string{"fanout", "--url", "ws://127.0.0.1:1", "--key", key}},
+		{exitCannotRun, "--server-pid", []string{"fanout", "--url", fine, "--key", key}},
 		{exitCannotRun, "is the server running", []string{"resume", "--url", "ws://127.0.0.1:1", "--key", key}},
 		{exitCannotRun, "positive", []string{"idle", "--url", "ws://127.0.0.1:1", "--serve", "true", "--conns=-1"}},
 		{exitCannotRun, "leave", []string{"idle", "--url", "ws://127.0.0.1:1", "--serve", "true", "--burst", "1000"}},

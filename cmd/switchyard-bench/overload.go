@@ -5,7 +5,9 @@ import (
 	"time"
 
 	"github.com/switchyard-im/switchyard/bench/chat"
+	"github.com/switchyard-im/switchyard/bench/crowd"
 	"github.com/switchyard-im/switchyard/bench/overload"
+	"github.com/switchyard-im/switchyard/bench/preflight"
 	"github.com/switchyard-im/switchyard/bench/token"
 )
 
@@ -32,6 +34,9 @@ func (c *overloadCommand) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	return measure(ctx, t, &c.outputFlags, c.watched(), func(rec *recording) (*overload.Report, error) {
+		if err := preflight.Check(ctx, preflight.Config{URL: c.URL, Protocol: crowd.Subprotocol, Key: key, Conns: 2 * c.Pairs, Server: c.source()}); err != nil {
+			return nil, err
+		}
 		return overload.Run(ctx, overload.Config{
 			Chat: chat.Config{
 				URL: c.URL, Key: key, Pairs: c.Pairs, Size: c.Size, Warmup: c.Warmup, Duration: c.Duration, Drain: c.Drain,

@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/switchyard-im/switchyard/bench/crowd"
+	"github.com/switchyard-im/switchyard/bench/preflight"
 	"github.com/switchyard-im/switchyard/bench/resume"
 	"github.com/switchyard-im/switchyard/bench/token"
 )
@@ -26,6 +28,9 @@ func (c *resumeCommand) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	return measure(ctx, t, &c.outputFlags, c.watched(), func(rec *recording) (*resume.Report, error) {
+		if err := preflight.Check(ctx, preflight.Config{URL: c.URL, Protocol: crowd.Subprotocol, Key: key, Conns: crowd.Connections(c.Clients), Server: c.source()}); err != nil {
+			return nil, err
+		}
 		return resume.Run(ctx, resume.Config{
 			URL: c.URL, Key: key, Clients: c.Clients, Missed: c.Missed, Size: c.Size, Settle: c.Settle, Threads: c.Threads, Server: c.source(),
 			Watch: rec.sample,

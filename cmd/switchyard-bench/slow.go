@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/switchyard-im/switchyard/bench/chat"
+	"github.com/switchyard-im/switchyard/bench/crowd"
+	"github.com/switchyard-im/switchyard/bench/preflight"
 	"github.com/switchyard-im/switchyard/bench/schedule"
 	"github.com/switchyard-im/switchyard/bench/slow"
 	"github.com/switchyard-im/switchyard/bench/token"
@@ -34,6 +36,9 @@ func (c *slowCommand) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	return measure(ctx, t, &c.outputFlags, c.watched(), func(rec *recording) (*slow.Report, error) {
+		if err := preflight.Check(ctx, preflight.Config{URL: c.URL, Protocol: crowd.Subprotocol, Key: key, Conns: 2*c.Pairs + c.Stalled + 1, Server: c.source()}); err != nil {
+			return nil, err
+		}
 		return slow.Run(ctx, slow.Config{
 			Chat: chat.Config{URL: c.URL, Key: key, Pairs: c.Pairs, Rate: c.Rate, Warmup: c.Warmup, Duration: c.Duration, Threads: c.Threads, Server: c.source(),
 				Watch: rec.sample},

@@ -5,6 +5,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/switchyard-im/switchyard/bench/crowd"
+	"github.com/switchyard-im/switchyard/bench/preflight"
 	"github.com/switchyard-im/switchyard/bench/retry"
 	"github.com/switchyard-im/switchyard/bench/storm"
 	"github.com/switchyard-im/switchyard/bench/token"
@@ -44,7 +46,22 @@ func (c *stormCommand) Run(ctx context.Context, t *terminal) error {
 	defer log.Close()
 	cfg.ServerLog = log
 	return measure(ctx, t, &c.outputFlags, watched{}, func(rec *recording) (*storm.Report, error) {
+		if err := c.ready(ctx); err != nil {
+			return nil, err
+		}
 		cfg.Watch = rec.sample
 		return storm.Run(ctx, cfg)
 	})
+}
+
+// ready looks at a server that somebody else runs.
+func (c *stormCommand) ready(ctx context.Context) error {
+	if c.Serve != "" {
+		return nil
+	}
+	key, err := token.Load(c.Key)
+	if err != nil {
+		return err
+	}
+	return preflight.Check(ctx, preflight.Config{URL: c.URL, Protocol: crowd.Subprotocol, Key: key, Conns: crowd.Connections(c.Clients)})
 }
