@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/switchyard-im/switchyard/bench/audit"
+	"github.com/switchyard-im/switchyard/bench/chaos"
 	"github.com/switchyard-im/switchyard/bench/client"
 	"github.com/switchyard-im/switchyard/bench/meter"
 	"github.com/switchyard-im/switchyard/bench/observe"
@@ -60,6 +61,8 @@ type Config struct {
 
 	// History, if any, is what the conversations are read back by when the load is over, to compare them with what was accepted. Its key is Key.
 	History *audit.Config
+	// Chaos makes trouble in the measured window; nil: nobody does.
+	Chaos *chaos.Run
 
 	Server observe.Source // of the server's figures; nil: none
 	Watch  meter.Watch    // gets a sample each second from the goroutine of Run; nil: nobody does

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/switchyard-im/switchyard/bench/audit"
+	"github.com/switchyard-im/switchyard/bench/chaos"
 	"github.com/switchyard-im/switchyard/bench/oracle"
 	"github.com/switchyard-im/switchyard/bench/report"
 )
@@ -42,6 +43,9 @@ type Report struct {
 	Resent     int64 `json:"resent"`     // sends that went out again after that or after a refusal
 	Refusals   int64 `json:"refusals"`   // answers that told a client to try later
 	Marks      int64 `json:"marks"`      // delivered frames sent
+
+	Away  report.Percentiles `json:"away_ms"`         // from the loss of a connection until its user was there again and had what it missed under way
+	Chaos *chaos.Report      `json:"chaos,omitempty"` // what trouble was made; filled in by who made it
 
 	curves map[string]*report.Latency
 }
@@ -91,7 +95,7 @@ func (r *Report) latencies(name string, w *Window, from *window) {
 
 // OK tells whether the server kept all its promises.
 func (r *Report) OK() bool {
-	return r.Lost+r.Duplicated+r.Reordered+r.Altered+r.Misdelivered+r.BadSequences+r.BadAcks+r.Unanswered+r.Unrecovered == 0 && r.History.OK()
+	return r.Lost+r.Duplicated+r.Reordered+r.Altered+r.Misdelivered+r.BadSequences+r.BadAcks+r.Unanswered+r.Unrecovered == 0 && r.History.OK() && r.Chaos.OK()
 }
 
 // Rows is the report as a table.
@@ -122,6 +126,10 @@ func (r *Report) Rows() []report.Row {
 	if r.Target > 0 {
 		rows = append(rows, report.Row{Name: "", Value: fmt.Sprintf("late for its own schedule by p50 %.3f  p99 %.3f  max %.3f ms", r.Late.P50, r.Late.P99, r.Late.Max)})
 	}
+	if r.Reconnects > 0 {
+		rows = append(rows, report.Row{Name: "away", Value: r.Away})
+	}
+	rows = append(rows, r.Chaos.Rows()...)
 	for _, v := range r.Violations {
 		rows = append(rows, report.Row{Name: "violation", Value: v})
 	}

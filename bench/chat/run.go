@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/switchyard-im/switchyard/bench/chaos"
 	"github.com/switchyard-im/switchyard/bench/client"
 	"github.com/switchyard-im/switchyard/bench/meter"
 	"github.com/switchyard-im/switchyard/bench/observe"
@@ -30,9 +31,10 @@ type run struct {
 	failed  chan error // holds the first failure that ends the run; later ones are dropped
 
 	// Owned by the goroutine of Run.
-	phase string
-	began time.Time
-	shown time.Time // when the last sample was taken
+	phase   string
+	began   time.Time
+	shown   time.Time     // when the last sample was taken
+	trouble *chaos.Member // while it goes on; nil: there is none
 }
 
 // Run drives the load and returns the oracle's verdict with the figures; see Report.OK. If ctx ends while the load runs, the run ends early with
@@ -111,10 +113,7 @@ func (r *run) do(ctx context.Context) (*Report, error) {
 		r.cfg.Begin()
 	}
 	rep := newReport(&r.cfg)
-	if err := r.measure(ctx, "measuring", 0, &rep.Window); err != nil {
-		return nil, err
-	}
-	if err := r.disturb(ctx, rep); err != nil {
+	if err := r.windows(ctx, rep); err != nil {
 		return nil, err
 	}
 	r.each(func(s *share) { s.finish(client.Now()) })
@@ -161,6 +160,33 @@ func (r *run) firstUnready() string {
 		}
 	}
 	return "the last became ready just now"
+}
+
+// windows measures, and has trouble made meanwhile.
+func (r *run) windows(ctx context.Context, rep *Report) error {
+	r.trouble = r.cfg.Chaos.Join(r.cut)
+	err := r.measure(ctx, "measuring", 0, &rep.Window)
+	if err == nil {
+		err = r.disturb(ctx, rep)
+	}
+	err = errors.Join(err, r.trouble.Leave())
+	r.trouble = nil
+	return err
+}
+
+// cut resets a share of the connections.
+func (r *run) cut(part float64) int {
+	return r.sum(func(s *share) int { return s.loop.Cut(part, s.random) })
+}
+
+// look does what the trouble wants to be done to the clients.
+func (r *run) look() error {
+	if r.trouble == nil {
+		return nil
+	}
+	offline := r.sum(func(s *share) int { return s.offline })
+	accepted := r.sum(func(s *share) int { return int(s.ledger.Accepted) })
+	return r.trouble.Look(offline, int64(accepted))
 }
 
 // disturb measures a second window while what the caller does goes on.
@@ -213,15 +239,15 @@ func (r *run) usage(ctx context.Context) (observe.Usage, error) {
 	return r.cfg.Server.Read(ctx)
 }
 
-// look is how often a wait looks for its end, which no result depends on.
-const look = 20 * time.Millisecond
+// often is how often a wait looks for its end and at the trouble, which no result but the trouble's depends on.
+const often = 20 * time.Millisecond
 
 // wait lets the run go on for d, until done (if any) says so, or until ctx ends, and shows a sample each second.
 func (r *run) wait(ctx context.Context, phase string, d time.Duration, done func() bool) error {
 	r.phase = phase
 	end := time.NewTimer(d)
 	defer end.Stop()
-	again := time.NewTicker(look)
+	again := time.NewTicker(often)
 	defer again.Stop()
 	for {
 		select {
@@ -233,6 +259,9 @@ func (r *run) wait(ctx context.Context, phase string, d time.Duration, done func
 			return nil
 		case <-again.C:
 			r.show()
+			if err := r.look(); err != nil {
+				return err
+			}
 			if done != nil && done() {
 				return nil
 			}
@@ -267,7 +296,7 @@ func (r *run) drained() bool {
 
 // collect fills in what the whole run shows; the ledger has what was found besides. The shares are finished, so that nothing changes what it reads.
 func (r *run) collect(rep *Report, ledger *oracle.Ledger) {
-	windows := [2]window{newWindow(), newWindow()}
+	windows, away := [2]window{newWindow(), newWindow()}, report.NewLatency()
 	for i := range r.shares { // one after the other, because they add to the same
 		done := make(chan struct{})
 		s := r.shares[i]
@@ -281,11 +310,13 @@ func (r *run) collect(rep *Report, ledger *oracle.Ledger) {
 			rep.Resent += s.resent
 			rep.Refusals += s.refusals
 			rep.Marks += s.marks
+			away.Merge(s.away)
 		})
 		<-done
 	}
 	rep.judged(ledger)
 	rep.latencies("", &rep.Window, &windows[0])
+	rep.Away = away.Percentiles()
 	if rep.Disturbed != nil {
 		rep.latencies("disturbed ", rep.Disturbed, &windows[1])
 	}

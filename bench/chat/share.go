@@ -19,9 +19,10 @@ type share struct {
 
 	// Owned by the loop.
 	pairs    []*pair
-	ready    int   // pairs that became ready
-	offline  int   // connections that are not live
-	lost     int64 // connections that ended after their upgrade
+	ready    int             // pairs that became ready
+	offline  int             // connections that are not live
+	lost     int64           // connections that ended after their upgrade
+	away     *report.Latency // from the loss of a connection that was live until its user's next one was
 	resent   int64
 	refusals int64
 	marks    int64
@@ -49,6 +50,7 @@ const never = int64(1) << 62
 func newShare(r *run, l *client.Loop) *share {
 	s := &share{
 		run: r, cfg: &r.cfg, loop: l, end: never, windows: [2]window{newWindow(), newWindow()},
+		away:   report.NewLatency(),
 		random: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
 	}
 	s.schedule.Fire = s.admit

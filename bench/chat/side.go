@@ -59,6 +59,7 @@ type side struct {
 	hold      client.Timer
 	notBefore int64        // a drain's time to come back
 	leave     client.Timer // at that time, if the server has not closed by then
+	wentAt    int64        // when the last live connection ended; 0: it did not, or the user is back
 	missing   uint64       // messages of the replay that are still to come
 
 	mark      uint64 // the highest sequence received
@@ -98,6 +99,10 @@ func (s *side) enter(p phase) {
 	s.phase, s.asked = p, false
 	if p == live {
 		s.share.offline--
+		if s.wentAt > 0 {
+			s.share.away.Record(client.Now() - s.wentAt)
+			s.wentAt = 0
+		}
 		s.pair.becameLive()
 	}
 	s.conn.Wake()
@@ -116,6 +121,7 @@ func (s *side) Closed(err error) {
 	}
 	if s.phase == live {
 		s.share.offline++
+		s.wentAt = client.Now()
 	}
 	if s.phase != down {
 		s.share.lost++

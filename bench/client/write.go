@@ -29,8 +29,8 @@ func (c *Conn) flush() {
 		c.woken = false
 		c.handler.Flush()
 	}
-	if c.woken && c.pending == nil {
-		c.enqueue() // woken again while it flushed
+	if c.woken && c.state == stateOpen && c.pending == nil {
+		c.enqueue() // woken again while it flushed; one that is not open is asked when it is
 	}
 	c.sendOut()
 }

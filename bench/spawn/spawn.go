@@ -19,11 +19,14 @@ type Process struct {
 	ended chan struct{} // closed when the process was waited for
 }
 
-// Start runs a command line by the shell, which becomes the command itself, so that signals reach it. Its output goes to out; it
-// is killed with this process.
+// Start runs a command line by the shell, which becomes the command itself, so that signals reach it. Its output goes to out, its input stays
+// open and empty until it ends; it is killed with this process.
 func Start(command string, out io.Writer) (*Process, error) {
 	cmd := exec.Command("/bin/sh", "-c", "exec "+command)
 	cmd.Stdout, cmd.Stderr = out, out
+	if _, err := cmd.StdinPipe(); err != nil { // Wait closes it
+		return nil, fmt.Errorf("spawn: %w", err)
+	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	cmd.WaitDelay = time.Second
 	if err := cmd.Start(); err != nil {
@@ -47,12 +50,21 @@ func (p *Process) Ended() bool {
 	}
 }
 
+// Done is closed when the process has ended.
+func (p *Process) Done() <-chan struct{} { return p.ended }
+
+// State is how the process ended and what it used; for after its end.
+func (p *Process) State() *os.ProcessState {
+	<-p.ended
+	return p.cmd.ProcessState
+}
+
 // PID is the process's id.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
 // Kill ends the process with SIGKILL, which it cannot refuse, and waits for its end. It may have ended by itself.
 func (p *Process) Kill() error {
-	if err := p.send(syscall.SIGKILL); err != nil {
+	if err := p.Signal(syscall.SIGKILL); err != nil {
 		return err
 	}
 	<-p.ended
@@ -61,7 +73,7 @@ func (p *Process) Kill() error {
 
 // End sends a signal and waits so long for the end of the process, which runs on if that does not come.
 func (p *Process) End(ctx context.Context, sig os.Signal, within time.Duration) error {
-	if err := p.send(sig); err != nil {
+	if err := p.Signal(sig); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, within)
@@ -74,7 +86,8 @@ func (p *Process) End(ctx context.Context, sig os.Signal, within time.Duration) 
 	}
 }
 
-func (p *Process) send(sig os.Signal) error {
+// Signal sends a signal. It may have ended by itself.
+func (p *Process) Signal(sig os.Signal) error {
 	if err := p.cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("spawn: %w", err)
 	}

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"syscall"
 	"time"
 
@@ -130,12 +129,11 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 }
 
 type run struct {
-	cfg     Config
-	address string // of the server
-	server  *spawn.Process
-	scene   *crowd.Scene
-	wards   *crowd.Wards
-	speak   []*speaker // one for each ward
+	cfg    Config
+	server *spawn.Server
+	scene  *crowd.Scene
+	wards  *crowd.Wards
+	speak  []*speaker // one for each ward
 }
 
 // withServer starts the server if it is ours, and ends it.
@@ -144,9 +142,9 @@ func (r *run) withServer(ctx context.Context) (rep *Report, err error) {
 	if err != nil {
 		return nil, err
 	}
-	r.address = target.Addr().String()
 	if r.cfg.Command != "" {
-		if err := r.start(ctx); err != nil {
+		r.server = &spawn.Server{Command: r.cfg.Command, Address: target.Addr().String(), Log: r.cfg.ServerLog}
+		if err := r.server.Start(ctx); err != nil {
 			return nil, err
 		}
 		defer func() { err = errors.Join(err, r.server.Kill()) }()
@@ -162,26 +160,6 @@ func (r *run) withServer(ctx context.Context) (rep *Report, err error) {
 		return err
 	})
 	return rep, err
-}
-
-// listenWithin is how long a server may take to start.
-const listenWithin = 30 * time.Second
-
-// start runs the server, at an address that must be free: the clients of another one would not notice its end.
-func (r *run) start(ctx context.Context) error {
-	if c, err := net.Dial("tcp", r.address); err == nil {
-		c.Close()
-		return fmt.Errorf("a server listens on %s already: end it, or leave --serve out", r.address)
-	}
-	server, err := spawn.Start(r.cfg.Command, r.cfg.ServerLog)
-	if err != nil {
-		return err
-	}
-	r.server = server
-	if err = server.Listening(ctx, r.address, listenWithin); err != nil {
-		return errors.Join(err, server.Kill())
-	}
-	return nil
 }
 
 func (r *run) do(ctx context.Context) (*Report, error) {
@@ -238,7 +216,7 @@ func (r *run) outage(ctx context.Context, rep *Report) error {
 	if r.cfg.Command == "" {
 		return nil
 	}
-	used, err := observe.New(r.server.PID(), "").Read(ctx)
+	used, err := observe.New(r.server.Process().PID(), "").Read(ctx)
 	rep.ServerCPU, rep.ServerRSS = used.CPUSeconds, used.RSSBytes
 	return err
 }
@@ -257,7 +235,7 @@ func (r *run) restart(ctx context.Context, rep *Report) error {
 	if err := r.server.End(ctx, r.cfg.Signal, r.cfg.Within); err != nil {
 		return err
 	}
-	if err := r.start(ctx); err != nil {
+	if err := r.server.Start(ctx); err != nil {
 		return err
 	}
 	rep.UpSeconds = float64(client.Now()-began) / 1e9

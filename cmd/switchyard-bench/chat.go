@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/switchyard-im/switchyard/bench/chat"
@@ -21,7 +22,7 @@ type chatCommand struct {
 	Direction   string        `default:"both" enum:"both,visitor" help:"Who writes: both in turns, or the visitor."`
 	Warmup      time.Duration `default:"2s" help:"Load before the measured window."`
 	Duration    time.Duration `default:"10s" help:"The measured window."`
-	Drain       time.Duration `default:"10s" help:"How long to wait at the end for what is under way."`
+	Wait        time.Duration `default:"10s" help:"How long to wait at the end for what is under way."`
 	MarkDelay   time.Duration `default:"1s" help:"A delivered mark waits this long for others, or for a message to travel with."`
 	RetryMin    time.Duration `default:"0s" help:"Reconnect policy: the first attempt is at once, then after this, twice this, ... 0: what the server says."`
 	RetryMax    time.Duration `default:"0s" help:"The longest wait between attempts. 0: what the server says."`
@@ -30,23 +31,34 @@ type chatCommand struct {
 	outputFlags
 	serverFlags
 	historyFlags
+	chaosFlags
 }
 
 // Run is called by kong.
-func (c *chatCommand) Run(ctx context.Context, t *terminal) error {
+func (c *chatCommand) Run(ctx context.Context, t *terminal) (err error) {
+	trouble, err := c.trouble(ctx, c.URL)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, trouble.end()) }()
 	key, err := token.Load(c.Key)
 	if err != nil {
 		return err
 	}
-	return measure(ctx, t, &c.outputFlags, c.watched(), func(rec *recording) (*chat.Report, error) {
-		if err := preflight.Check(ctx, preflight.Config{URL: c.URL, Protocol: crowd.Subprotocol, Key: key, Conns: 2 * c.Pairs, Server: c.source(), History: c.History}); err != nil {
+	return measure(ctx, t, &c.outputFlags, trouble.watched(c.watched()), func(rec *recording) (*chat.Report, error) {
+		trouble.rec = rec
+		if err := preflight.Check(ctx, preflight.Config{URL: c.URL, Protocol: crowd.Subprotocol, Key: key, Conns: 2 * c.Pairs, Server: trouble.source(c.source()), History: c.History}); err != nil {
 			return nil, err
 		}
-		return chat.Run(ctx, chat.Config{
+		rep, err := chat.Run(ctx, chat.Config{
 			URL: c.URL, Key: key, Pairs: c.Pairs, Rate: c.Rate, Inflight: c.Inflight, Size: c.Size, VisitorOnly: c.Direction == "visitor",
-			Warmup: c.Warmup, Duration: c.Duration, Drain: c.Drain,
+			Warmup: c.Warmup, Duration: c.Duration, Drain: c.Wait,
 			MarkDelay: c.MarkDelay, RetryMin: c.RetryMin, RetryMax: c.RetryMax, RetryJitter: c.RetryJitter,
-			Threads: c.Threads, Server: c.source(), History: c.audit(), Watch: rec.sample,
+			Threads: c.Threads, Server: trouble.source(c.source()), History: c.audit(), Chaos: trouble.Run, Watch: rec.sample,
 		})
+		if err == nil {
+			rep.Chaos = trouble.Report()
+		}
+		return rep, err
 	})
 }

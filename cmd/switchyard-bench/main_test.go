@@ -73,6 +73,31 @@ func TestChatWritesATableAndJSON(t *testing.T) {
 	}
 }
 
+// TestConnectionsAreCut: clients whose connections the run resets come back, and nothing is lost.
+func TestConnectionsAreCut(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "report.json")
+	code, out, errOut := bench("chat", "--url", chatServer(t, chatserver.Faults{}), "--key", keyFile(t), "--pairs", "10", "--warmup", "0s", "--duration", "1200ms",
+		"--retry-min", "1ms", "--retry-max", "20ms", "--cut", "every=200ms,share=50%", "--seed", "7", "--json", path, "--fail-if", "chaos_cut_back_max>50s")
+	if code != exitOK || !strings.Contains(out, "all clients back after") || !strings.Contains(errOut, "connections were cut") {
+		t.Fatalf("%d\n%s\n%s", code, out, errOut)
+	}
+	var got struct {
+		Reconnects int64
+		Chaos      struct {
+			Seed uint64
+			Cut  int64 `json:"connections_cut"`
+		}
+		Events []struct{ Name string }
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(text, &got); err != nil || got.Chaos.Cut == 0 || got.Reconnects != got.Chaos.Cut || got.Chaos.Seed != 7 || len(got.Events) < 2 || got.Events[0].Name != "cut" {
+		t.Errorf("%+v: %v", got, err)
+	}
+}
+
 func TestAViolationIsNamed(t *testing.T) {
 	twice := chatserver.Faults{Deliver: func(n int, m frame.Message) []frame.Message {
 		if n == 10 {
@@ -194,6 +219,10 @@ func TestExitCodesTellMistakesFromFailures(t *testing.T) {
 		{exitUsage, "--help", nil},
 		{exitUsage, "--help", []string{"chat"}},
 		{exitUsage, "--help", []string{"nonsense"}},
+		{exitUsage, "say how often", []string{"chat", "--url", "ws://127.0.0.1:1", "--key", key, "--kill9", "jitter=5s"}},
+		{exitUsage, "give its command with --serve", []string{"chat", "--url", "ws://127.0.0.1:1", "--key", key, "--kill9", "every=5s"}},
+		{exitUsage, "it takes every, jitter, share", []string{"chat", "--url", "ws://127.0.0.1:1", "--key", key, "--cut", "every=5s,for=2s"}},
+		{exitCannotRun, "ended before it listened", []string{"chat", "--url", "ws://127.0.0.1:1", "--key", key, "--serve", "false"}},
 		{exitUsage, "--direction", []string{"chat", "--url", "ws://127.0.0.1:1", "--key", key, "--direction", "up"}},
 		{exitCannotRun, "serve --dev", []string{"chat", "--url", "ws://127.0.0.1:1", "--key", key + "x"}},
 		{exitCannotRun, "is the server running", []string{"chat", "--url", "ws://127.0.0.1:1", "--key", key}},

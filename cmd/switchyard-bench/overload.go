@@ -19,7 +19,7 @@ type overloadCommand struct {
 	Size     int           `default:"128" help:"Bytes of a message's body."`
 	Warmup   time.Duration `default:"2s" help:"Load before each measured window."`
 	Duration time.Duration `default:"8s" help:"Each measured window."`
-	Drain    time.Duration `default:"30s" help:"How long to wait at the end of each for what is under way."`
+	Wait     time.Duration `default:"30s" help:"How long to wait at the end of each for what is under way."`
 	MinShare float64       `default:"0.8" help:"The part of the peak that has to be accepted, or the run fails."`
 	MaxP99   time.Duration `name:"max-p99" default:"1s" help:"The time to the ack of the sending that was accepted, 99th percentile; above it the run fails."`
 	Threads  int           `default:"1" help:"Event loops of the generator."`
@@ -39,7 +39,7 @@ func (c *overloadCommand) Run(ctx context.Context, t *terminal) error {
 		}
 		return overload.Run(ctx, overload.Config{
 			Chat: chat.Config{
-				URL: c.URL, Key: key, Pairs: c.Pairs, Size: c.Size, Warmup: c.Warmup, Duration: c.Duration, Drain: c.Drain,
+				URL: c.URL, Key: key, Pairs: c.Pairs, Size: c.Size, Warmup: c.Warmup, Duration: c.Duration, Drain: c.Wait,
 				Threads: c.Threads, Server: c.source(), Watch: rec.sample,
 			},
 			Times: c.Times, Inflight: c.Inflight, MinShare: c.MinShare, MaxP99: float64(c.MaxP99) / float64(time.Millisecond),

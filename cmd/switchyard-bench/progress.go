@@ -56,6 +56,13 @@ func (p *progress) show(s *meter.Sample) {
 	fmt.Fprintln(p.w, strings.Join(l.lines, "  "))
 }
 
+// line writes a line that stays, above the block.
+func (p *progress) line(text string) {
+	var b strings.Builder
+	p.erase(&b)
+	_, _ = io.WriteString(p.w, b.String()+text+"\n")
+}
+
 // redraw writes the block over the one before.
 func (p *progress) redraw() {
 	var b strings.Builder

@@ -77,6 +77,13 @@ func (r *recording) event(name string) {
 	r.events = append(r.events, meter.Event{Seconds: time.Since(r.began).Seconds(), Name: name})
 }
 
+// line tells something that happens once.
+func (r *recording) line(text string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.t.progress.line(text)
+}
+
 // run is what was recorded.
 func (r *recording) run() *record.Run {
 	r.mu.Lock()
