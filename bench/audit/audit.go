@@ -75,7 +75,7 @@ type Report struct {
 	Conversations int64   `json:"conversations"`
 	Accepted      int64   `json:"accepted"` // messages that must be there
 	Messages      int64   `json:"messages"` // that are there, with events
-	Seconds       float64 `json:"seconds"`
+	Seconds       float64 `json:"seconds" merge:"max"`
 
 	NotInHistory int64 `json:"not_in_history"`
 	Duplicated   int64 `json:"duplicated"`

@@ -54,6 +54,8 @@ type Config struct {
 	Threads   int // event loops; default 1
 	PerSource int // connections on each loopback source address; default 4,000
 
+	// Gate, if any, is called when all pairs are ready; the load begins when it returns. So the parts of a load begin together.
+	Gate func(context.Context) error
 	// Begin, if any, is called at the beginning of the measured window.
 	Begin func()
 	// Disturb, if any, is called at the end of the measured window, while the load goes on; a second window, as long as the first, follows.

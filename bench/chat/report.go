@@ -13,8 +13,8 @@ import (
 // measured window.
 type Report struct {
 	Pairs    int     `json:"pairs"`
-	Inflight int     `json:"inflight"`
-	Size     int     `json:"size"`
+	Inflight int     `json:"inflight" merge:"keep"`
+	Size     int     `json:"size" merge:"keep"`
 	Target   float64 `json:"target_rate"`    // messages per second asked for in the measured window; 0: closed loop
 	Ramp     string  `json:"ramp,omitempty"` // the rate over time, of all processes that share the load; none if it is constant
 
@@ -53,6 +53,21 @@ type Report struct {
 // Curves are the latencies of the measured windows, all of them.
 func (r *Report) Curves() map[string]*report.Latency { return r.curves }
 
+// Merged makes the figures of a report whole to which those of others were added that drove parts of the same load (report.Merge); the curves are those of all together.
+func (r *Report) Merged(curves map[string]*report.Latency) {
+	r.curves = curves
+	r.summarise("", &r.Window)
+	r.Window.merged()
+	if r.Disturbed != nil {
+		r.summarise("disturbed ", r.Disturbed)
+		r.Disturbed.merged()
+	}
+}
+
+func (w *Window) merged() {
+	w.GeneratorUSPerMessage = report.PerMessage(w.GeneratorCPUSeconds, int64(w.Rate*w.Seconds+0.5))
+}
+
 // newReport tells what is asked for.
 func newReport(cfg *Config) *Report {
 	rep := &Report{Pairs: cfg.own(), Inflight: cfg.Inflight, Size: cfg.Size}
@@ -70,7 +85,7 @@ type Window struct {
 	Accept       report.Percentiles `json:"accept_ms"`  // from due to acknowledged
 	Attempt      report.Percentiles `json:"attempt_ms"` // from the last sending to acknowledged; what was refused before does not count
 	Deliver      report.Percentiles `json:"deliver_ms"` // from due to delivered
-	Seconds      float64            `json:"seconds"`
+	Seconds      float64            `json:"seconds" merge:"max"`
 	Rate         float64            `json:"rate"`          // accepted messages per second
 	DeliveryRate float64            `json:"delivery_rate"` // delivered messages per second
 
@@ -78,7 +93,7 @@ type Window struct {
 	ServerNote            string             `json:"server_note,omitempty"` // why there are no figures of the server
 	Late                  report.Percentiles `json:"late_ms"`               // open loop: how late the generator itself was, which is part of the latencies
 	GeneratorCPUSeconds   float64            `json:"generator_cpu_seconds"`
-	GeneratorUSPerMessage float64            `json:"generator_cpu_us_per_message"`
+	GeneratorUSPerMessage float64            `json:"generator_cpu_us_per_message" merge:"keep"`
 }
 
 // latencies takes over what a window collected; the name goes before those of its curves.
@@ -86,11 +101,20 @@ func (r *Report) latencies(name string, w *Window, from *window) {
 	if r.curves == nil {
 		r.curves = map[string]*report.Latency{}
 	}
-	r.curves[name+"accept"], r.curves[name+"deliver"] = from.accept, from.deliver
+	r.curves[name+"accept"], r.curves[name+"attempt"], r.curves[name+"deliver"] = from.accept, from.attempt, from.deliver
 	if from.late.Count() > 0 {
 		r.curves[name+"late"] = from.late
 	}
-	w.Accept, w.Attempt, w.Deliver, w.Late = from.accept.Percentiles(), from.attempt.Percentiles(), from.deliver.Percentiles(), from.late.Percentiles()
+	r.summarise(name, w)
+}
+
+// summarise fills in the percentiles of a window's curves.
+func (r *Report) summarise(name string, w *Window) {
+	for curve, p := range map[string]*report.Percentiles{"accept": &w.Accept, "attempt": &w.Attempt, "deliver": &w.Deliver, "late": &w.Late} {
+		if l := r.curves[name+curve]; l != nil {
+			*p = l.Percentiles()
+		}
+	}
 }
 
 // OK tells whether the server kept all its promises.

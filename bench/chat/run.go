@@ -104,6 +104,11 @@ func (r *run) do(ctx context.Context) (*Report, error) {
 	if err := r.connect(ctx); err != nil {
 		return nil, err
 	}
+	if r.cfg.Gate != nil {
+		if err := r.cfg.Gate(ctx); err != nil {
+			return nil, err
+		}
+	}
 	begin := client.Now()
 	r.each(func(s *share) { s.start(begin) })
 	if err := r.wait(ctx, "warming up", r.cfg.Warmup, nil); err != nil {

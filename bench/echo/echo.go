@@ -29,6 +29,11 @@ type Config struct {
 	Threads    int           // event loops; default 1
 	PerSource  int           // connections on each loopback source address; default 4,000
 
+	// A load may be shared by several processes with the same configuration but for Part: each has the connections whose number is Part modulo Of. Default: all.
+	Part, Of int
+	// Gate, if any, is called when all connections are open; the load begins when it returns. So the parts of a load begin together.
+	Gate func(context.Context) error
+
 	Server observe.Source // of the server's figures; nil: none
 	Watch  meter.Watch    // gets a sample each second from the goroutine of Run; nil: nobody does
 }
@@ -38,7 +43,7 @@ type Report struct {
 	Conns            int                `json:"conns"`
 	Active           int                `json:"active"`
 	Messages         int64              `json:"messages"` // echoed in the measured window
-	Seconds          float64            `json:"seconds"`
+	Seconds          float64            `json:"seconds" merge:"max"`
 	Rate             float64            `json:"rate"`   // messages per second
 	Errors           int64              `json:"errors"` // wrong answers and lost connections
 	FirstError       string             `json:"first_error,omitempty"`
@@ -52,6 +57,14 @@ type Report struct {
 // Curves are the latencies of the measured window, all of them.
 func (r *Report) Curves() map[string]*report.Latency { return r.curves }
 
+// Merged makes the figures of a report whole to which those of others were added that drove parts of the same load (report.Merge); the curves are those of all together.
+func (r *Report) Merged(curves map[string]*report.Latency) {
+	r.curves = curves
+	if l := curves["rtt"]; l != nil {
+		r.RTT = l.Percentiles()
+	}
+}
+
 func (c Config) withDefaults() Config {
 	orInt := func(v *int, d int) {
 		if *v == 0 {
@@ -64,6 +77,7 @@ func (c Config) withDefaults() Config {
 	orInt(&c.Size, 128)
 	orInt(&c.Threads, 1)
 	orInt(&c.PerSource, 4000)
+	orInt(&c.Of, 1)
 	if c.Duration == 0 {
 		c.Duration = 10 * time.Second
 	}
@@ -73,10 +87,12 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-func (c Config) validate() error {
+func (c *Config) validate() error {
 	switch {
 	case c.Conns < 1 || c.Inflight < 1 || c.Threads < 1 || c.PerSource < 1 || c.Duration < 0 || c.Warmup < 0:
 		return errors.New("echo: conns, inflight, threads and durations must be positive")
+	case c.Part < 0 || c.Part >= c.Of || c.Of > c.Conns:
+		return fmt.Errorf("echo: no part %d of %d in %d connections: each process needs one", c.Part, c.Of, c.Conns)
 	case c.Active < 0 || c.Active > c.Conns:
 		return fmt.Errorf("echo: %d active of %d connections is out of range", c.Active, c.Conns)
 	case c.Inflight > 4096:
@@ -84,8 +100,11 @@ func (c Config) validate() error {
 	case c.Size < minSize || c.Size > maxSize:
 		return fmt.Errorf("echo: a size of %d bytes is out of range, use %d to %d", c.Size, minSize, maxSize)
 	}
-	return client.CheckDescriptors(c.Conns)
+	return client.CheckDescriptors(c.own())
 }
+
+// own is how many connections this process has.
+func (c *Config) own() int { return (c.Conns - c.Part + c.Of - 1) / c.Of }
 
 // sends tells whether connection n is one of the active ones.
 func (c *Config) sends(n int) bool {
@@ -149,6 +168,11 @@ func (r *run) do(ctx context.Context) (*Report, error) {
 	if err := r.open(ctx); err != nil {
 		return nil, err
 	}
+	if r.cfg.Gate != nil {
+		if err := r.cfg.Gate(ctx); err != nil {
+			return nil, err
+		}
+	}
 	r.fleet.Each(func(i int, _ *client.Loop) { r.shares[i].start() })
 	r.watch(ctx, "warming up", r.cfg.Warmup)
 	before, cpu, began, err := r.read(ctx)
@@ -178,7 +202,7 @@ func (r *run) do(ctx context.Context) (*Report, error) {
 // open dials everything and waits until all are open.
 func (r *run) open(ctx context.Context) error {
 	r.fleet.Each(func(i int, l *client.Loop) {
-		for n := i; n < r.cfg.Conns; n += len(r.fleet.Loops) {
+		for n := i*r.cfg.Of + r.cfg.Part; n < r.cfg.Conns; n += len(r.fleet.Loops) * r.cfg.Of {
 			r.shares[i].add(l, r.target, r.target.SourceFor(n, r.cfg.PerSource), r.cfg.sends(n))
 		}
 	})
@@ -186,7 +210,7 @@ func (r *run) open(ctx context.Context) error {
 	defer late.Stop()
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	for n := 0; n < r.cfg.Conns; {
+	for n := 0; n < r.cfg.own(); {
 		select {
 		case <-r.opened:
 			n++
@@ -195,7 +219,7 @@ func (r *run) open(ctx context.Context) error {
 		case err := <-r.failed:
 			return fmt.Errorf("echo: cannot connect to %s (is the server running?): %w", r.cfg.URL, err)
 		case <-late.C:
-			return fmt.Errorf("echo: only %d of %d connections opened within %s", n, r.cfg.Conns, r.cfg.OpenWithin)
+			return fmt.Errorf("echo: only %d of %d connections opened within %s", n, r.cfg.own(), r.cfg.OpenWithin)
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -243,7 +267,12 @@ func (r *run) read(ctx context.Context) (server observe.Usage, cpu float64, at i
 }
 
 func (r *run) collect() *Report {
-	rep := &Report{Conns: r.cfg.Conns, Active: r.cfg.Active}
+	rep := &Report{Conns: r.cfg.own()}
+	for n := r.cfg.Part; n < r.cfg.Conns; n += r.cfg.Of {
+		if r.cfg.sends(n) {
+			rep.Active++
+		}
+	}
 	rtt := report.NewLatency()
 	r.fleet.Each(func(i int, _ *client.Loop) { r.shares[i].stop() })
 	for _, s := range r.shares {
