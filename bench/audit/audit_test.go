@@ -16,10 +16,10 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/switchyard-im/switchyard/bench/audit"
+	"github.com/switchyard-im/switchyard/bench/benchtest"
 	"github.com/switchyard-im/switchyard/bench/benchtest/chatserver"
 	"github.com/switchyard-im/switchyard/bench/chat"
 	"github.com/switchyard-im/switchyard/bench/schedule"
-	"github.com/switchyard-im/switchyard/bench/token"
 	"github.com/switchyard-im/switchyard/frame"
 )
 
@@ -28,20 +28,12 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // run chats for a moment with a server whose history has faults, and reads all of it back.
 func run(t *testing.T, faults chatserver.Faults, change func(*audit.Config)) (*chat.Report, error) {
 	t.Helper()
-	s, err := chatserver.Start(faults)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Close)
-	key, err := token.Parse([]byte(strings.Repeat("5a", 32)))
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := benchtest.Chat(t, faults)
 	cfg := &audit.Config{URL: s.API(), Within: 100 * time.Millisecond}
 	if change != nil {
 		change(cfg)
 	}
-	return chat.Run(context.Background(), chat.Config{URL: s.URL(), Key: key, Pairs: 3, Rate: schedule.MustConstant(600), Duration: 100 * time.Millisecond, History: cfg})
+	return chat.Run(context.Background(), chat.Config{URL: s.URL(), Key: benchtest.Key(t), Pairs: 3, Rate: schedule.MustConstant(600), Duration: 100 * time.Millisecond, History: cfg})
 }
 
 func TestEverythingIsReadBack(t *testing.T) {

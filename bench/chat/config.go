@@ -10,6 +10,7 @@
 package chat
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -70,27 +71,20 @@ type Config struct {
 	Watch  meter.Watch    // gets a sample each second from the goroutine of Run; nil: nobody does
 }
 
-func setDefault[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
-	}
-}
-
 func (c Config) withDefaults() Config {
-	setDefault(&c.Pairs, 100)
+	c.Pairs = cmp.Or(c.Pairs, 100)
 	if !c.Rate.Never() {
-		setDefault(&c.Inflight, 256)
+		c.Inflight = cmp.Or(c.Inflight, 256)
 	}
-	setDefault(&c.Inflight, 1)
-	setDefault(&c.Size, 128)
-	setDefault(&c.Duration, 10*time.Second)
-	setDefault(&c.Drain, 10*time.Second)
-	setDefault(&c.OpenWithin, time.Minute)
-	setDefault(&c.MarkDelay, time.Second)
-	setDefault(&c.Threads, 1)
-	setDefault(&c.PerSource, 4000)
-	setDefault(&c.Of, 1)
+	c.Inflight = cmp.Or(c.Inflight, 1)
+	c.Size = cmp.Or(c.Size, 128)
+	c.Duration = cmp.Or(c.Duration, 10*time.Second)
+	c.Drain = cmp.Or(c.Drain, 10*time.Second)
+	c.OpenWithin = cmp.Or(c.OpenWithin, time.Minute)
+	c.MarkDelay = cmp.Or(c.MarkDelay, time.Second)
+	c.Threads = cmp.Or(c.Threads, 1)
+	c.PerSource = cmp.Or(c.PerSource, 4000)
+	c.Of = cmp.Or(c.Of, 1)
 	return c
 }
 

@@ -6,6 +6,7 @@
 package fanout
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -63,20 +64,13 @@ func (r *Report) Rows() []report.Row {
 	return append(rows, r.Verdict.Rows()...)
 }
 
-func setDefault[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
-	}
-}
-
 func (c Config) withDefaults() Config {
-	setDefault(&c.Listeners, 5000)
-	setDefault(&c.Size, 128)
-	setDefault(&c.Rounds, 5)
-	setDefault(&c.Round, time.Second)
-	setDefault(&c.OpenWithin, time.Minute)
-	setDefault(&c.Patience, 10*time.Second)
+	c.Listeners = cmp.Or(c.Listeners, 5000)
+	c.Size = cmp.Or(c.Size, 128)
+	c.Rounds = cmp.Or(c.Rounds, 5)
+	c.Round = cmp.Or(c.Round, time.Second)
+	c.OpenWithin = cmp.Or(c.OpenWithin, time.Minute)
+	c.Patience = cmp.Or(c.Patience, 10*time.Second)
 	return c
 }
 

@@ -10,9 +10,9 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/switchyard-im/switchyard/bench/benchtest"
 	"github.com/switchyard-im/switchyard/bench/benchtest/chatserver"
 	"github.com/switchyard-im/switchyard/bench/observe"
-	"github.com/switchyard-im/switchyard/bench/token"
 	"github.com/switchyard-im/switchyard/frame"
 )
 
@@ -20,16 +20,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func setup(t *testing.T, faults chatserver.Faults) Config {
 	t.Helper()
-	s, err := chatserver.Start(faults)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Close)
-	key, err := token.Parse([]byte(strings.Repeat("5a", 32)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return Config{URL: s.URL(), Key: key, Listeners: 30, Rounds: 2, Round: 40 * time.Millisecond, Server: observe.New(os.Getpid(), "")}
+	s := benchtest.Chat(t, faults)
+	return Config{URL: s.URL(), Key: benchtest.Key(t), Listeners: 30, Rounds: 2, Round: 40 * time.Millisecond, Server: observe.New(os.Getpid(), "")}
 }
 
 func TestRunMeasures(t *testing.T) {

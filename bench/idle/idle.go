@@ -3,6 +3,7 @@
 package idle
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -80,22 +81,15 @@ func (r *Report) Rows() []report.Row {
 	return rows
 }
 
-func setDefault[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
-	}
-}
-
 func (c Config) withDefaults() Config {
-	setDefault(&c.State, Authenticated)
-	setDefault(&c.Conns, 1000)
-	setDefault(&c.Settle, 3*time.Second)
-	setDefault(&c.Hold, 10*time.Second)
-	setDefault(&c.OpenWithin, time.Minute)
-	setDefault(&c.Threads, 1)
-	setDefault(&c.PerSource, 4000)
-	setDefault(&c.Return, time.Minute)
+	c.State = cmp.Or(c.State, Authenticated)
+	c.Conns = cmp.Or(c.Conns, 1000)
+	c.Settle = cmp.Or(c.Settle, 3*time.Second)
+	c.Hold = cmp.Or(c.Hold, 10*time.Second)
+	c.OpenWithin = cmp.Or(c.OpenWithin, time.Minute)
+	c.Threads = cmp.Or(c.Threads, 1)
+	c.PerSource = cmp.Or(c.PerSource, 4000)
+	c.Return = cmp.Or(c.Return, time.Minute)
 	return c
 }
 

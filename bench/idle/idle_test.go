@@ -13,11 +13,11 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/switchyard-im/switchyard/bench/benchtest"
 	"github.com/switchyard-im/switchyard/bench/benchtest/chatserver"
 	"github.com/switchyard-im/switchyard/bench/benchtest/echoserver"
 	"github.com/switchyard-im/switchyard/bench/meter"
 	"github.com/switchyard-im/switchyard/bench/observe"
-	"github.com/switchyard-im/switchyard/bench/token"
 	"github.com/switchyard-im/switchyard/frame"
 )
 
@@ -25,16 +25,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func setup(t *testing.T, faults chatserver.Faults) (*chatserver.Server, Config) {
 	t.Helper()
-	s, err := chatserver.Start(faults)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Close)
-	key, err := token.Parse([]byte(strings.Repeat("5a", 32)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s, Config{URL: s.URL(), Key: key, Conns: 50, Threads: 2, Settle: time.Millisecond, Hold: 50 * time.Millisecond, Server: observe.New(os.Getpid(), "")}
+	s := benchtest.Chat(t, faults)
+	return s, Config{URL: s.URL(), Key: benchtest.Key(t), Conns: 50, Threads: 2, Settle: time.Millisecond, Hold: 50 * time.Millisecond, Server: observe.New(os.Getpid(), "")}
 }
 
 func TestRunMeasures(t *testing.T) {

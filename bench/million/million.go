@@ -6,6 +6,7 @@
 package million
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -49,27 +50,20 @@ const (
 	perServer = 16_500
 )
 
-func setDefault[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
-	}
-}
-
 func (c Config) withDefaults() Config {
-	setDefault(&c.Conns, 1_000_000)
-	setDefault(&c.Processes, (c.Conns+perWorker-1)/perWorker)
-	setDefault(&c.Servers, (c.Conns+perServer-1)/perServer)
-	setDefault(&c.Opening, max(2, runtime.NumCPU()))
-	setDefault(&c.PerSource, 4000)
-	setDefault(&c.MinFree, 3<<30)
-	setDefault(&c.Patience, 30*time.Second)
+	c.Conns = cmp.Or(c.Conns, 1_000_000)
+	c.Processes = cmp.Or(c.Processes, (c.Conns+perWorker-1)/perWorker)
+	c.Servers = cmp.Or(c.Servers, (c.Conns+perServer-1)/perServer)
+	c.Opening = cmp.Or(c.Opening, max(2, runtime.NumCPU()))
+	c.PerSource = cmp.Or(c.PerSource, 4000)
+	c.MinFree = cmp.Or(c.MinFree, 3<<30)
+	c.Patience = cmp.Or(c.Patience, 30*time.Second)
 	if c.available == nil {
 		c.available = observe.MemAvailable
 	}
-	setDefault(&c.Settle, 5*time.Second)
-	setDefault(&c.Hold, 10*time.Second)
-	setDefault(&c.Within, 10*time.Minute)
+	c.Settle = cmp.Or(c.Settle, 5*time.Second)
+	c.Hold = cmp.Or(c.Hold, 10*time.Second)
+	c.Within = cmp.Or(c.Within, 10*time.Minute)
 	return c
 }
 

@@ -8,9 +8,9 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/switchyard-im/switchyard/bench/benchtest"
 	"github.com/switchyard-im/switchyard/bench/benchtest/chatserver"
 	"github.com/switchyard-im/switchyard/bench/chat"
-	"github.com/switchyard-im/switchyard/bench/token"
 	"github.com/switchyard-im/switchyard/frame"
 )
 
@@ -19,16 +19,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // run is a short run against a server that refuses some sendings.
 func run(t *testing.T, refuse func(int) uint64, change func(*Config)) (*Report, error) {
 	t.Helper()
-	s, err := chatserver.Start(chatserver.Faults{Refuse: refuse})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Close)
-	key, err := token.Parse([]byte(strings.Repeat("5a", 32)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg := Config{Chat: chat.Config{URL: s.URL(), Key: key, Pairs: 8, Duration: 200 * time.Millisecond}, Times: 2, Inflight: []int{1, 4}, MinShare: 0.01, MaxP99: 60_000}
+	s := benchtest.Chat(t, chatserver.Faults{Refuse: refuse})
+	cfg := Config{Chat: chat.Config{URL: s.URL(), Key: benchtest.Key(t), Pairs: 8, Duration: 200 * time.Millisecond}, Times: 2, Inflight: []int{1, 4}, MinShare: 0.01, MaxP99: 60_000}
 	change(&cfg)
 	return Run(context.Background(), cfg)
 }

@@ -6,6 +6,7 @@
 package resume
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -62,19 +63,12 @@ func (r *Report) Rows() []report.Row {
 // OK tells whether everybody got all that was missed, once and in order.
 func (r *Report) OK() bool { return r.Verdict.OK() && r.Complete == int64(r.Clients) }
 
-func setDefault[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
-	}
-}
-
 func (c Config) withDefaults() Config {
-	setDefault(&c.Clients, 5000)
-	setDefault(&c.Missed, 20)
-	setDefault(&c.Size, 128)
-	setDefault(&c.Settle, time.Second)
-	setDefault(&c.Within, time.Minute)
+	c.Clients = cmp.Or(c.Clients, 5000)
+	c.Missed = cmp.Or(c.Missed, 20)
+	c.Size = cmp.Or(c.Size, 128)
+	c.Settle = cmp.Or(c.Settle, time.Second)
+	c.Within = cmp.Or(c.Within, time.Minute)
 	return c
 }
 

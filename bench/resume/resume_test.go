@@ -9,9 +9,9 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/switchyard-im/switchyard/bench/benchtest"
 	"github.com/switchyard-im/switchyard/bench/benchtest/chatserver"
 	"github.com/switchyard-im/switchyard/bench/observe"
-	"github.com/switchyard-im/switchyard/bench/token"
 	"github.com/switchyard-im/switchyard/frame"
 )
 
@@ -19,16 +19,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func setup(t *testing.T, faults chatserver.Faults) (*chatserver.Server, Config) {
 	t.Helper()
-	s, err := chatserver.Start(faults)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Close)
-	key, err := token.Parse([]byte(strings.Repeat("5a", 32)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s, Config{URL: s.URL(), Key: key, Clients: 40, Missed: 5, Settle: time.Millisecond, Within: 10 * time.Second, Threads: 2, Server: observe.New(os.Getpid(), "")}
+	s := benchtest.Chat(t, faults)
+	return s, Config{URL: s.URL(), Key: benchtest.Key(t), Clients: 40, Missed: 5, Settle: time.Millisecond, Within: 10 * time.Second, Threads: 2, Server: observe.New(os.Getpid(), "")}
 }
 
 func TestEverybodyGetsWhatWasMissed(t *testing.T) {

@@ -3,6 +3,7 @@
 package retry
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"time"
 
@@ -23,16 +24,10 @@ type Backoff struct {
 // New takes the configured policy, or the protocol's default until the server names its own.
 func New(p Policy) Backoff {
 	b := Backoff{min: p.Min, max: p.Max, jitter: p.Jitter}
-	setDefault(&b.min, time.Second)
-	setDefault(&b.max, time.Minute)
-	setDefault(&b.jitter, time.Second)
+	b.min = cmp.Or(b.min, time.Second)
+	b.max = cmp.Or(b.max, time.Minute)
+	b.jitter = cmp.Or(b.jitter, time.Second)
 	return b
-}
-
-func setDefault(field *time.Duration, value time.Duration) {
-	if *field == 0 {
-		*field = value
-	}
 }
 
 // Welcomed starts over after a hello that was accepted, with the server's policy where the configuration has none.

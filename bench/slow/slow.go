@@ -13,6 +13,7 @@
 package slow
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -94,24 +95,17 @@ func (r *Report) Rows() []report.Row {
 	return rows
 }
 
-func setDefault[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
-	}
-}
-
 func (c Config) withDefaults() Config {
-	setDefault(&c.Chat.Pairs, 5000)
-	setDefault(&c.Chat.Rate, schedule.MustConstant(1000))
-	setDefault(&c.Chat.Duration, 12*time.Second)
-	setDefault(&c.Stalled, 100)
-	setDefault(&c.FloodSize, 8<<10)
-	setDefault(&c.FloodRate, 40)
-	setDefault(&c.Flood, 5*time.Second)
-	setDefault(&c.Stall, 8*time.Second)
-	setDefault(&c.Ends, 15*time.Second)
-	setDefault(&c.Within, 30*time.Second)
+	c.Chat.Pairs = cmp.Or(c.Chat.Pairs, 5000)
+	c.Chat.Rate = cmp.Or(c.Chat.Rate, schedule.MustConstant(1000))
+	c.Chat.Duration = cmp.Or(c.Chat.Duration, 12*time.Second)
+	c.Stalled = cmp.Or(c.Stalled, 100)
+	c.FloodSize = cmp.Or(c.FloodSize, 8<<10)
+	c.FloodRate = cmp.Or(c.FloodRate, 40)
+	c.Flood = cmp.Or(c.Flood, 5*time.Second)
+	c.Stall = cmp.Or(c.Stall, 8*time.Second)
+	c.Ends = cmp.Or(c.Ends, 15*time.Second)
+	c.Within = cmp.Or(c.Within, 30*time.Second)
 	return c
 }
 

@@ -12,9 +12,9 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/switchyard-im/switchyard/bench/benchtest"
 	"github.com/switchyard-im/switchyard/bench/chat"
 	"github.com/switchyard-im/switchyard/bench/client"
-	"github.com/switchyard-im/switchyard/bench/token"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -22,10 +22,6 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // The scenario itself is tested against the server, in cmd/switchyard: the model server of the other tests waits for its clients.
 
 func TestRunsThatCannotTakePlaceSayWhy(t *testing.T) {
-	key, err := token.Parse([]byte(strings.Repeat("5a", 32)))
-	if err != nil {
-		t.Fatal(err)
-	}
 	for want, change := range map[string]func(*Config){
 		"no key":           func(c *Config) { c.Chat.Key = nil },
 		"must be positive": func(c *Config) { c.Stalled = -1 },
@@ -35,7 +31,7 @@ func TestRunsThatCannotTakePlaceSayWhy(t *testing.T) {
 		"descriptors":      func(c *Config) { c.Chat.Pairs = 1 << 40 },
 		"connection ended": func(*Config) {},
 	} {
-		cfg := Config{Chat: chat.Config{URL: "ws://127.0.0.1:1/v1/ws", Key: key, Pairs: 1}, Stalled: 2}
+		cfg := Config{Chat: chat.Config{URL: "ws://127.0.0.1:1/v1/ws", Key: benchtest.Key(t), Pairs: 1}, Stalled: 2}
 		change(&cfg)
 		if _, err := Run(context.Background(), cfg); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want an error with %q", err, want)

@@ -6,6 +6,7 @@
 package storm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -79,22 +80,15 @@ func (r *Report) Rows() []report.Row {
 // OK tells whether everybody came back and nothing was lost.
 func (r *Report) OK() bool { return r.Verdict.OK() && r.Complete == int64(r.Clients) }
 
-func setDefault[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
-	}
-}
-
 func (c Config) withDefaults() Config {
-	setDefault(&c.Clients, 15_000)
-	setDefault(&c.Rate, 1000)
-	setDefault(&c.Size, 128)
-	setDefault(&c.Before, 3*time.Second)
-	setDefault(&c.After, 2*time.Second)
-	setDefault(&c.Drain, 10*time.Second)
-	setDefault(&c.Within, 2*time.Minute)
-	setDefault(&c.Signal, syscall.SIGKILL)
+	c.Clients = cmp.Or(c.Clients, 15_000)
+	c.Rate = cmp.Or(c.Rate, 1000)
+	c.Size = cmp.Or(c.Size, 128)
+	c.Before = cmp.Or(c.Before, 3*time.Second)
+	c.After = cmp.Or(c.After, 2*time.Second)
+	c.Drain = cmp.Or(c.Drain, 10*time.Second)
+	c.Within = cmp.Or(c.Within, 2*time.Minute)
+	c.Signal = cmp.Or(c.Signal, syscall.SIGKILL)
 	return c
 }
 

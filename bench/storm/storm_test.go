@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/switchyard-im/switchyard/bench/benchtest"
 	"github.com/switchyard-im/switchyard/bench/benchtest/chatserver"
 	"github.com/switchyard-im/switchyard/bench/retry"
 	"github.com/switchyard-im/switchyard/bench/token"
@@ -18,12 +19,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func setup(t *testing.T, faults chatserver.Faults) (*chatserver.Server, Config) {
 	t.Helper()
-	s, err := chatserver.Start(faults)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Close)
-	key := func() (*token.Signer, error) { return token.Parse([]byte(strings.Repeat("5a", 32))) }
+	s := benchtest.Chat(t, faults)
+	key := func() (*token.Signer, error) { return benchtest.Key(t), nil }
 	return s, Config{URL: s.URL(), Key: key, Clients: 50, Rate: 2000, Before: 50 * time.Millisecond, After: 50 * time.Millisecond, Within: 20 * time.Second,
 		Threads: 2, Retry: retry.Policy{Min: time.Millisecond, Max: 50 * time.Millisecond, Jitter: 10 * time.Millisecond}}
 }
