@@ -149,7 +149,7 @@ func (m *Machine) queue(c *conversation, d *Decision) {
 	m.answerDone(c, d)
 }
 
-// leaveAgent takes the conversation from who has it, and tells the devices. Who has left is not attached any more.
+// leaveAgent takes the conversation from who has it, and tells the devices. The event follows, which is the last that they get.
 func (m *Machine) leaveAgent(c *conversation, e *event) {
 	if c.agent < 0 {
 		return
@@ -159,6 +159,7 @@ func (m *Machine) leaveAgent(c *conversation, e *event) {
 	c.agent = -1
 	m.out.Writes = append(m.out.Writes, Write{Op: PutMember, Conv: c.id, User: c.members[old].key(), Open: false})
 	m.touch(c).left |= 1 << old
+	m.leaver = old
 }
 
 // tellLeft tells those who had the conversation before this batch who has it now.

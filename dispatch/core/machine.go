@@ -60,6 +60,7 @@ type Machine struct {
 	forgotten []*conversation // dropped in it, given back at its end
 	messages  []messageRef
 	signals   []signal
+	leaver    int8   // the member whom the next event takes the conversation from; 0: nobody
 	name      []byte // a user's name, for encoding
 	scratch   []byte // gathers the frames of one conversation, and state records; Writes borrow from it
 
@@ -298,14 +299,15 @@ func (m *Machine) to(conn frame.ConnID, off int) {
 	m.out.Targets = append(m.out.Targets, frame.Target{Conn: conn, Off: uint32(off), Len: uint32(len(m.out.Buf) - off)})
 }
 
-// toAttached sends the bytes Buf[off:off+n] to every live receiver but one connection.
+// toAttached sends the bytes Buf[off:off+n] to every live receiver but one connection. Who had the conversation and has it no more is attached until
+// that is durable, see Dismiss, and gets nothing but the event that says so.
 func (m *Machine) toAttached(c *conversation, off, n int, except frame.ConnID) {
 	if c.areNotes() {
 		m.toStaff(c, off, n, except)
 		return
 	}
 	for i := range c.attached {
-		if a := &c.attached[i]; !a.catching && a.conn != except {
+		if a := &c.attached[i]; !a.catching && a.conn != except && (a.member < 0 || c.takesPart(a.member) || a.member == m.leaver) {
 			m.out.Targets = append(m.out.Targets, frame.Target{Conn: a.conn, Off: uint32(off), Len: uint32(n)})
 		}
 	}

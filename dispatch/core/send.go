@@ -133,6 +133,7 @@ func (m *Machine) appendEvent(c *conversation, e event, except frame.ConnID) (se
 	m.appendMessage(c, &msg)
 	m.remember(c, recentMessage{seq: msg.Seq, timeMS: msg.TimeMS, member: -1})
 	m.toAttached(c, off, len(m.out.Buf)-off, except)
+	m.leaver = 0
 	return msg.Seq, msg.TimeMS
 }
 
