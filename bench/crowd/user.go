@@ -40,6 +40,7 @@ const lifetime = 24 * time.Hour
 type User struct {
 	Conn  *client.Conn
 	Ready bool // welcomed on the present connection
+	List  bool // asks for its open conversations with each hello
 
 	scene   *Scene
 	handler Handler
@@ -75,7 +76,11 @@ func (u *User) Send(m interface{ Append([]byte) []byte }) {
 }
 
 func (u *User) hello() {
-	u.Send(&frame.Hello{Ref: refHello, Token: u.token, Agent: []byte("switchyard-bench")})
+	m := frame.Hello{Ref: refHello, Token: u.token, Agent: []byte("switchyard-bench")}
+	if u.List {
+		m.Flags = frame.HelloList
+	}
+	u.Send(&m)
 }
 
 // Opened implements client.Handler.
@@ -107,9 +112,9 @@ func batchOf(frames []byte) int {
 	return n
 }
 
-// Message implements client.Handler: one batch of frames.
+// Message implements client.Handler: one batch of frames. Who leaves in the middle is told no more.
 func (u *User) Message(op ws.OpCode, batch []byte) {
-	for len(batch) > 0 {
+	for len(batch) > 0 && u.Conn.Open() {
 		typ, f, rest, err := frame.Next(batch)
 		if err == nil {
 			err = u.frame(typ, f)

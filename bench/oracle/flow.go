@@ -9,6 +9,7 @@ const (
 	acked                       // the sender has its ack
 	delivered                   // the receiver has it
 	replayed                    // came back to its sender in a resume
+	givenUp                     // its sender may send no more; whether it was stored is not known
 )
 
 // Message is one message under way.
@@ -71,4 +72,45 @@ func (f *flow) retire() {
 		}
 		f.first++
 	}
+}
+
+// disconnected makes everything that was not answered wait to be sent again.
+func (f *flow) disconnected() {
+	for i := f.first; i < f.next; i++ {
+		f.at(i).state &^= inAir
+	}
+	f.cursor = f.first
+}
+
+// pending is the oldest message that waits to be handed to a connection, or nil. Base is the last sequence that its sender knows.
+func (f *flow) pending(base uint64) (index uint64, m *Message) {
+	for i := max(f.cursor, f.first); i < f.next; i++ {
+		m := f.at(i)
+		if m.state&(inAir|acked|givenUp) != 0 {
+			continue
+		}
+		if m.state&sentOnce == 0 {
+			m.Base = base
+		}
+		f.cursor = i
+		return i, m
+	}
+	f.cursor = f.next
+	return 0, nil
+}
+
+// underWay tells whether messages are on the present connection and not answered.
+func (f *flow) underWay() bool {
+	for i := f.first; i < f.next; i++ {
+		if f.at(i).state&inAir != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// handedOver notes that a message was written.
+func (f *flow) handedOver(index uint64) {
+	f.at(index).state |= inAir | sentOnce
+	f.cursor = index + 1
 }

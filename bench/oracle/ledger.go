@@ -17,6 +17,11 @@ const (
 	Unanswered               // neither acknowledged nor refused by the end
 	Unrecovered              // a resume did not replay what the client missed
 
+	// Of a desk.
+	Misassigned  // two agents have a conversation, or somebody who was never given it
+	OverCapacity // an agent has more conversations than it said it takes
+	Unserved     // a conversation that did not come to its end
+
 	// Of what is read back after a run.
 	NotInHistory       // accepted, and not there
 	HistoryDuplicated  // there twice
@@ -30,6 +35,7 @@ const (
 
 var kindNames = [kinds]string{
 	"lost", "duplicated", "reordered", "altered", "misdelivered", "bad sequence", "bad ack", "unanswered", "unrecovered",
+	"misassigned", "over capacity", "unserved",
 	"not in history", "duplicated in history", "reordered in history", "altered in history", "misplaced in history", "bad sequence in history", "history unread",
 }
 

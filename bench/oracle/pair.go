@@ -46,50 +46,19 @@ func (p *Pair) Add(d Direction, due int64) {
 func (p *Pair) Known(side Direction) uint64 { return p.chains[side].last }
 
 // Disconnected makes everything that a side sent and that was not answered wait to be sent again.
-func (p *Pair) Disconnected(side Direction) {
-	f := &p.flows[side]
-	for i := f.first; i < f.next; i++ {
-		f.at(i).state &^= inAir
-	}
-	f.cursor = f.first
-}
+func (p *Pair) Disconnected(side Direction) { p.flows[side].disconnected() }
 
 // Next takes the next message that a side has to hand to its connection, the oldest first; nil if there is none. It is also used for
 // what was handed to an earlier connection or refused. The Message is borrowed until the next call of any method.
 func (p *Pair) Next(side Direction) (index uint64, m *Message) {
-	f := &p.flows[side]
-	for i := max(f.cursor, f.first); i < f.next; i++ {
-		m := f.at(i)
-		if m.state&(inAir|acked) != 0 {
-			continue
-		}
-		if m.state&sentOnce == 0 {
-			m.Base = p.chains[side].last
-		}
-		f.cursor = i
-		return i, m
-	}
-	f.cursor = f.next
-	return 0, nil
+	return p.flows[side].pending(p.chains[side].last)
 }
 
 // UnderWay tells whether a side has messages on its present connection that are not answered.
-func (p *Pair) UnderWay(side Direction) bool {
-	f := &p.flows[side]
-	for i := f.first; i < f.next; i++ {
-		if f.at(i).state&inAir != 0 {
-			return true
-		}
-	}
-	return false
-}
+func (p *Pair) UnderWay(side Direction) bool { return p.flows[side].underWay() }
 
 // HandedOver says that the message from Next was written; Next goes on with the one after it.
-func (p *Pair) HandedOver(side Direction, index uint64) {
-	f := &p.flows[side]
-	f.at(index).state |= inAir | sentOnce
-	f.cursor = index + 1
-}
+func (p *Pair) HandedOver(side Direction, index uint64) { p.flows[side].handedOver(index) }
 
 // Tag is the tag of a message under way.
 func (p *Pair) Tag(side Direction, index uint64) Tag {
