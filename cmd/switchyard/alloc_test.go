@@ -36,7 +36,7 @@ func TestChatAllocatesNothing(t *testing.T) {
 		for range 1000 { // so that every buffer has grown: the store has some hundred transactions, which take turns
 			round()
 		}
-		const parts, most = 10, 0.02
+		const parts, most = 40, 0.02 // short parts, since a busy machine takes long for a few messages
 		best := math.Inf(1)
 		for range parts {
 			best = min(best, float64(mallocsOf(tc.rounds/parts, round))/float64(tc.inflight*tc.rounds/parts))

@@ -33,7 +33,7 @@ func TestKillUnderLoad(t *testing.T) {
 	t.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 0))
 
-	i := newInstallation(t)
+	i := newInstallation(t, "--set", "overload.max_delay=400ms") // the default
 	p, _ := i.start()
 	load := i.chat(*killPairs, *killRate, *killDrain)
 	begin := time.Now()

@@ -101,7 +101,7 @@ func openFiles(t *testing.T, pid int) int {
 func TestUpgrade(t *testing.T) {
 	const upgrades, pairs = 3, 50
 	// On a machine with much else to do a server may be late enough to refuse connections for that, before an upgrade as well as after it.
-	i := newInstallation(t, "--set", "reconnect.drain_window=300ms", "--set", "overload.max_delay=1m")
+	i := newInstallation(t, "--set", "reconnect.drain_window=300ms")
 	p, base := i.start()
 	load, dialling := i.chat(pairs, 1000, patience), i.keepDialling()
 	for n := range upgrades {

@@ -3,6 +3,7 @@ package switchyard
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/switchyard-im/switchyard/frame"
@@ -81,6 +82,9 @@ type HandshakeError struct {
 }
 
 func (e *HandshakeError) Error() string {
+	if e.Status == http.StatusServiceUnavailable || e.Status == http.StatusTooManyRequests {
+		return fmt.Sprintf("switchyard: the server answers %d to the upgrade: it has too much to do, or restarts; try again later", e.Status)
+	}
 	return fmt.Sprintf("switchyard: the server answers %d to the upgrade; check the address, it should end in /v1/ws", e.Status)
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 )
 
 const createMigrations = `
@@ -70,6 +71,9 @@ func (c *Client) version(ctx context.Context) (int, error) {
 
 // CheckSchema tells whether the tables are as this binary needs them, and changes nothing.
 func (c *Client) CheckSchema(ctx context.Context) error {
+	if err := c.checkDatabase(ctx); err != nil {
+		return explain(c.cfg, err)
+	}
 	version, err := c.version(ctx)
 	switch {
 	case err != nil:
@@ -91,19 +95,39 @@ func newerSchema(cfg Config, version int) error {
 		fmt.Errorf("%w: database %s has version %d, this binary knows %d", ErrNewerSchema, cfg.Database, version, SchemaVersion())}
 }
 
-// createDatabase creates the database if there is none. It connects to the one that every ClickHouse has, since a connection to one
-// that does not exist is refused.
-func (c *Client) createDatabase(ctx context.Context) (err error) {
+// createDatabase creates the database if there is none.
+func (c *Client) createDatabase(ctx context.Context) error {
+	return c.outside(ctx, func(conn driver.Conn, known bool) error {
+		if known {
+			return nil
+		}
+		return conn.Exec(ctx, "CREATE DATABASE IF NOT EXISTS "+quoteName(c.cfg.Database))
+	})
+}
+
+// checkDatabase tells whether there is one.
+func (c *Client) checkDatabase(ctx context.Context) error {
+	return c.outside(ctx, func(_ driver.Conn, known bool) error {
+		if known {
+			return nil
+		}
+		return &clickhouse.Exception{Code: codeUnknownDatabase, Message: "there is no database " + c.cfg.Database}
+	})
+}
+
+// outside calls fn with a connection to the database that every ClickHouse has, and whether ours is known. A connection to one that does not exist is
+// refused, and ends a ClickHouse that is embedded in a process.
+func (c *Client) outside(ctx context.Context, fn func(conn driver.Conn, known bool) error) (err error) {
 	conn, err := clickhouse.Open(c.cfg.options("system", 1, c.cfg.InsertTimeout))
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
 	var known uint64
-	if err := conn.QueryRow(ctx, "SELECT count() FROM system.databases WHERE name = ?", c.cfg.Database).Scan(&known); err != nil || known > 0 {
+	if err := conn.QueryRow(ctx, "SELECT count() FROM system.databases WHERE name = ?", c.cfg.Database).Scan(&known); err != nil {
 		return err
 	}
-	return conn.Exec(ctx, "CREATE DATABASE IF NOT EXISTS "+quoteName(c.cfg.Database))
+	return fn(conn, known > 0)
 }
 
 // quoteName quotes an identifier.

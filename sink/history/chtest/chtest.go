@@ -4,8 +4,8 @@
 // Shared is for tests that need a ClickHouse, Start for those that kill it or cut it off. With TEST_CLICKHOUSE=HOST:PORT Shared
 // uses the server there instead, as the user "default" without a password; so the same tests run against a production version.
 //
-// The library ends within a few seconds of a failed login over the native protocol, and now and then when a client goes away in its handshake,
-// by an exception that nobody catches: what tests such things needs a server of its own, and Restart before it goes on.
+// The library ends within a few seconds, by an exception that nobody catches, of a handshake over the native protocol that fails: a wrong password,
+// a database that does not exist, a client that goes away meanwhile. What tests such things needs a server of its own, and Restart before it goes on.
 package chtest
 
 import (
