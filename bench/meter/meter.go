@@ -108,9 +108,14 @@ func (s *Sample) Point() Point {
 
 // after is both of two neighbours as one: totals and gauges of the later, and the worse percentiles.
 func (p Point) after(before Point) Point {
-	for name, b := range before.Latencies {
-		l := p.Latencies[name]
-		p.Latencies[name] = Summary{l.Count + b.Count, l.Worst(b.Percentiles)}
+	both := maps.Clone(before.Latencies)
+	for name, l := range p.Latencies {
+		b := both[name]
+		if both == nil {
+			both = map[string]Summary{}
+		}
+		both[name] = Summary{l.Count + b.Count, l.Worst(b.Percentiles)}
 	}
+	p.Latencies = both
 	return p
 }

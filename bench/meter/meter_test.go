@@ -91,3 +91,19 @@ func TestALongRunKeepsItsShape(t *testing.T) {
 		}
 	}
 }
+
+func TestThinPointsLeaveTheGivenOnes(t *testing.T) {
+	var points []Point
+	for n := range 100 {
+		points = append(points, Point{Seconds: float64(n), Latencies: map[string]Summary{"accept": {Count: 1, Percentiles: report.Percentiles{P50: float64(n)}}}})
+	}
+	thin := Thin(points, 30)
+	if len(thin) != 25 || thin[24].Seconds != 99 || thin[24].Latencies["accept"] != (Summary{4, report.Percentiles{P50: 99}}) {
+		t.Errorf("%d: %+v", len(thin), thin)
+	}
+	for n, p := range points {
+		if p.Latencies["accept"] != (Summary{1, report.Percentiles{P50: float64(n)}}) {
+			t.Fatalf("changed: %+v", p)
+		}
+	}
+}

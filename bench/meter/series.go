@@ -47,8 +47,34 @@ func (s *Series) joinLast(p Point) {
 
 // halve makes each two neighbours of a load one.
 func (s *Series) halve() {
-	kept, first := s.Points[:0], map[string]int{} // where the first of two is, by load
-	for _, p := range s.Points {
+	kept := halve(s.Points)
+	clear(s.Points[copy(s.Points, kept):])
+	s.Points = s.Points[:len(kept)]
+	s.every *= 2
+	for load := range s.have {
+		s.have[load] = 0
+	}
+}
+
+// Thin returns at most so many points of each load with the shape of all, as a Series does; the points given stay as they are.
+func Thin(points []Point, most int) []Point {
+	for {
+		loads, longest := map[string]int{}, 0
+		for _, p := range points {
+			loads[p.Load]++
+			longest = max(longest, loads[p.Load])
+		}
+		if longest <= most {
+			return points
+		}
+		points = halve(points)
+	}
+}
+
+// halve is a list in which each two neighbours of a load are one.
+func halve(points []Point) (kept []Point) {
+	first := map[string]int{} // where the first of two is, by load
+	for _, p := range points {
 		if i, open := first[p.Load]; open {
 			kept[i] = p.after(kept[i])
 			delete(first, p.Load)
@@ -57,10 +83,5 @@ func (s *Series) halve() {
 		first[p.Load] = len(kept)
 		kept = append(kept, p)
 	}
-	clear(s.Points[len(kept):])
-	s.Points = kept
-	s.every *= 2
-	for load := range s.have {
-		s.have[load] = 0
-	}
+	return kept
 }

@@ -86,7 +86,7 @@ func TestThresholds(t *testing.T) {
 			continue
 		}
 		v := threshold.Judge(run)
-		if v.Failed != fails || v.Threshold != strings.TrimSpace(text) || !strings.Contains(v.String(), map[bool]string{true: "failed", false: "passed"}[fails]) {
+		if v.Failed != fails || v.Threshold != strings.TrimSpace(text) || !strings.HasPrefix(v.Row().Value.(string), map[bool]string{true: "failed", false: "passed"}[fails]) || !strings.HasPrefix(v.String(), v.Threshold) {
 			t.Errorf("%s: %+v", text, v)
 		}
 	}

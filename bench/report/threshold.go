@@ -140,7 +140,7 @@ func (t Threshold) Judge(figures map[string]float64) Verdict {
 	v := Verdict{Threshold: t.text}
 	value, ok := figures[t.Figure]
 	if !ok {
-		v.Failed, v.text = true, "failed: the run could not tell (figures of the server need --server-pid or --admin)"
+		v.Failed, v.text = true, "the run could not tell (figures of the server need --server-pid or --admin)"
 		return v
 	}
 	v.Value = &value
@@ -156,10 +156,7 @@ func (t Threshold) Judge(figures map[string]float64) Verdict {
 	case "==":
 		v.Failed = value == t.Limit
 	}
-	v.text = "passed: it is " + Format(t.Figure, value)
-	if v.Failed {
-		v.text = "failed: it is " + Format(t.Figure, value)
-	}
+	v.text = "it is " + Format(t.Figure, value)
 	return v
 }
 
@@ -167,7 +164,12 @@ func (t Threshold) Judge(figures map[string]float64) Verdict {
 func (v Verdict) String() string { return v.Threshold + ": " + v.text }
 
 // Row is the verdict's line of a table.
-func (v Verdict) Row() Row { return Row{"fail if " + v.Threshold, v.text} }
+func (v Verdict) Row() Row {
+	if v.Failed {
+		return Row{"fail if " + v.Threshold, "failed: " + v.text}
+	}
+	return Row{"fail if " + v.Threshold, "passed: " + v.text}
+}
 
 // Format writes a figure with its unit, as people read it.
 func Format(figure string, value float64) string {

@@ -42,6 +42,7 @@ type commands struct {
 	Codec      codecCommand    `cmd:"" help:"The same message in JSON, msgpack, protobuf, FlatBuffers and as the server writes it: bytes, time and allocations."`
 	Echo       echoCommand     `cmd:"" help:"Measure any WebSocket echo server."`
 	Idle       idleCommand     `cmd:"" help:"Measure what idle connections cost the server."`
+	Compare    compareCommand  `cmd:"" help:"Set several runs side by side."`
 	IdleWorker workerCommand   `cmd:"" hidden:"" help:"One process of idle --serve."`
 }
 

@@ -1,12 +1,16 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"os"
 	"reflect"
 	"strings"
 
+	"github.com/switchyard-im/switchyard/bench/page"
 	"github.com/switchyard-im/switchyard/bench/record"
 	"github.com/switchyard-im/switchyard/bench/report"
 )
@@ -15,6 +19,7 @@ import (
 type outputFlags struct {
 	JSON   string   `name:"json" type:"path" help:"Write the report to this file: the scenario's figures, the time series and the latency histograms." placeholder:"FILE"`
 	CSV    string   `name:"csv" type:"path" help:"Write the time series to this file, a row a second." placeholder:"FILE"`
+	HTML   string   `name:"html" type:"path" help:"Write the report to this file as a page with charts, which needs nothing else." placeholder:"FILE"`
 	FailIf []string `name:"fail-if" sep:"none" help:"Exit with 1 if a figure of the report is so: 'deliver_p99>50ms'. May be given several times; docs/bench.md lists the figures." placeholder:"EXPR"`
 	Listen string   `name:"metrics-listen" help:"Serve the figures of the last second to Prometheus while the run lasts, on http://HOST:PORT/metrics." placeholder:"HOST:PORT"`
 }
@@ -83,10 +88,23 @@ func (t *terminal) finish(rep outcome, rec *recording, f *outputFlags, threshold
 	if f.JSON != "" {
 		err = errors.Join(err, record.Write(f.JSON, rep, r))
 	}
+	if f.HTML != "" {
+		err = errors.Join(err, writeFile(f.HTML, func(w io.Writer) error { return page.Run(w, r) }))
+	}
 	if err != nil {
 		return err
 	}
 	return verdict
+}
+
+// writeFile makes a file of what write writes.
+func writeFile(path string, write func(io.Writer) error) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	b := bufio.NewWriter(f)
+	return errors.Join(write(b), b.Flush(), f.Close())
 }
 
 // judge fills in how the run ended.

@@ -105,3 +105,41 @@ func readCSV(t *testing.T, path string) (rows []map[string]string) {
 	}
 	return rows
 }
+
+func TestPagesOfRunsAndComparisons(t *testing.T) {
+	server, err := echoserver.Start(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Close)
+	dir := t.TempDir()
+	file := func(name string) string { return filepath.Join(dir, name) }
+	for _, name := range []string{"first", "second"} {
+		code, out, errOut := bench("echo", "--url", server.URL(), "--conns", "2", "--warmup", "0s", "--duration", "50ms", "--json", file(name+".json"), "--html", file(name+".html"))
+		if code != exitOK {
+			t.Fatalf("%d\n%s\n%s", code, out, errOut)
+		}
+	}
+	if code, out, errOut := bench("compare", file("first.json"), file("second.json"), "--html", file("both.html")); code != exitOK || !strings.Contains(out, "rtt_p99") {
+		t.Errorf("%d\n%s\n%s", code, out, errOut)
+	}
+	for name, want := range map[string]string{"first.html": "Latency by percentile", "both.html": "second"} {
+		if text, err := os.ReadFile(file(name)); err != nil || !strings.Contains(string(text), want) || !strings.Contains(string(text), "</html>") {
+			t.Errorf("%s: %v without %q", name, err, want)
+		}
+	}
+	for _, c := range []struct {
+		code int
+		say  string
+		args []string
+	}{
+		{exitUsage, "two files", []string{file("first.json")}},
+		{exitCannotRun, "no such file", []string{file("first.json"), file("none")}},
+		{exitCannotRun, "invalid character", []string{file("first.json"), file("first.html")}},
+		{exitCannotRun, "not a directory", []string{file("first.json"), file("second.json"), "--html", file("first.html/x")}},
+	} {
+		if code, _, errOut := bench(append([]string{"compare"}, c.args...)...); code != c.code || !strings.Contains(errOut, c.say) {
+			t.Errorf("%v: %d %s", c.args, code, errOut)
+		}
+	}
+}
