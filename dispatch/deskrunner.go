@@ -25,6 +25,22 @@ type deskRunner struct {
 	quit      chan struct{}
 }
 
+// deskCrowd is how many events may wait for the desk before what clients ask of it is refused: claims, transfers, statuses and the watching of queues. What
+// has happened to conversations and agents is never left out; there is at most so much of it as there are those.
+const deskCrowd = 8192
+
+// crowded tells that the desk is far behind; any goroutine.
+func (d *deskRunner) crowded() bool { return d.inbox.depth() >= deskCrowd }
+
+// asksDesk tells whether a frame is a question to the desk alone.
+func asksDesk(typ frame.Type) bool {
+	switch typ {
+	case frame.TypeClaim, frame.TypeTransfer, frame.TypeStatus, frame.TypeWatch:
+		return true
+	}
+	return false
+}
+
 func newDeskRunner(c *Center) *deskRunner {
 	d := &deskRunner{center: c, desk: desk.New(c.cfg.desk()), waker: newWaker(), quit: make(chan struct{})}
 	d.watchers = newWatchers(d.desk)

@@ -105,6 +105,9 @@ func (g *Gate) forward(c Conn, s *session, typ frame.Type, f []byte) bool {
 	}
 	ring := r.rings[c.Loop()]
 	now := c.Now()
+	if asksDesk(typ) && g.center.desk.crowded() {
+		return g.overloaded(c, s, typ, f)
+	}
 	if typ == frame.TypeSend && ring.crowded() {
 		g.center.governor.shed(classMessages, 1)
 		return g.overloaded(c, s, typ, f)

@@ -223,6 +223,9 @@ func (u *unit) route(err error) {
 		c.jobs.do(j)
 	}
 	for _, d := range e.Desk {
+		if d.Kind == core.DeskPlace && c.desk.crowded() {
+			continue // a visitor that does not know its place hears it with the next change
+		}
 		if err == nil || d.Lasts() {
 			c.desk.inbox.put(d)
 		}
