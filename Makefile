@@ -37,6 +37,7 @@ run: build ## Build, and serve on LISTEN with the store ./data; prints tokens an
 test: deps format vet generated test-codecs ## Install what the tests need and run them all, without and with -race
 	go test $(TESTFLAGS) ./...
 	go test $(TESTFLAGS) -run TestKillUnderLoad ./cmd/switchyard -kill.pairs 500 -kill.rate 20000
+	go test $(TESTFLAGS) -run 'TestFaultyServers|TestAServerWithoutFaults' ./cmd/switchyard-bench -faults.every 100000
 	CGO_ENABLED=1 go test -race $(TESTFLAGS) ./...
 
 # Each test binary starts a ClickHouse of its own, which .ci/deps has installed; TEST_CLICKHOUSE=HOST:PORT names another one.

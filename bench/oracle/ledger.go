@@ -72,8 +72,8 @@ type Violation struct {
 // String is one line of a report.
 func (v Violation) String() string { return fmt.Sprintf("%s: pair %d: %s", v.Kind, v.Pair, v.Detail) }
 
-// maxCases are kept with details; the rest is only counted.
-const maxCases = 20
+// casesOfAKind are kept with details; the rest is only counted.
+const casesOfAKind = 10
 
 // Ledger counts what happened to the messages of some pairs. Owned by one goroutine.
 type Ledger struct {
@@ -107,11 +107,26 @@ func (l *Ledger) Merge(o *Ledger) {
 	for k, n := range o.Violations {
 		l.Violations[k] += n
 	}
-	l.Cases = append(l.Cases, o.Cases[:min(len(o.Cases), maxCases-len(l.Cases))]...)
+	for _, c := range o.Cases {
+		l.keep(c)
+	}
 }
 
 func (l *Ledger) violation(k Kind, pair int, format string, args ...any) {
-	if l.Violations[k]++; len(l.Cases) < maxCases {
+	if l.Violations[k]++; l.Violations[k] <= casesOfAKind {
 		l.Cases = append(l.Cases, Violation{Kind: k, Pair: pair, Detail: fmt.Sprintf(format, args...)})
+	}
+}
+
+// keep adds a case of another ledger.
+func (l *Ledger) keep(v Violation) {
+	n := 0
+	for _, c := range l.Cases {
+		if c.Kind == v.Kind {
+			n++
+		}
+	}
+	if n < casesOfAKind {
+		l.Cases = append(l.Cases, v)
 	}
 }

@@ -24,9 +24,12 @@ type Config struct {
 	Protocol string        // the subprotocol to insist on; empty: any WebSocket server
 	Key      *token.Signer // has the connection say hello as a visitor
 	Conns    int           // connections of the whole run
-	Server   observe.Source
-	History  string        // URL of the HTTP interface; with Key
-	Within   time.Duration // for each answer; default 5 s
+
+	PerSource int // connections on each loopback source address; default 4,000, as in the scenarios
+
+	Server  observe.Source
+	History string        // URL of the HTTP interface; with Key
+	Within  time.Duration // for each answer; default 5 s
 }
 
 // Check looks for all of it, the cheapest first. The error says what to do.
@@ -34,9 +37,12 @@ func Check(ctx context.Context, cfg Config) error {
 	if cfg.Within == 0 {
 		cfg.Within = 5 * time.Second
 	}
+	if cfg.PerSource == 0 {
+		cfg.PerSource = 4000
+	}
 	target, err := client.ParseTarget(cfg.URL, cfg.Protocol)
 	if err == nil {
-		err = client.CheckDescriptors(cfg.Conns)
+		err = errors.Join(client.CheckDescriptors(cfg.Conns), target.CheckPorts(cfg.Conns, cfg.PerSource))
 	}
 	if err != nil {
 		return err

@@ -65,11 +65,12 @@ func (s *Server) page(w http.ResponseWriter, conv *conversation, r *http.Request
 	after, err := strconv.ParseUint(r.FormValue("after"), 10, 64)
 	forward := err == nil
 	before, _ := strconv.ParseUint(r.FormValue("before"), 10, 64)
-	var some []frame.Message
-	for _, m := range log {
-		if forward && m.Seq > after || !forward && (before == 0 || m.Seq < before) {
-			some = append(some, m)
-		}
+	some := log
+	switch {
+	case forward:
+		some = behind(log, after)
+	case before > 0:
+		some = log[:len(log)-len(behind(log, before-1))]
 	}
 	more := len(some) > limit
 	switch {

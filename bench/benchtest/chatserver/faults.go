@@ -23,6 +23,8 @@ type Faults struct {
 	Replay func(log []frame.Message) []frame.Message
 	// Hello gives an error code for a hello, or 0.
 	Hello func() uint64
+	// Forget has the n-th message acknowledged and delivered, and not stored.
+	Forget func(n int) bool
 	// Crash has the server crash after the n-th send. It acknowledges before it stores: of the batch that it handles, the acks have gone out, and
 	// nothing else. It goes on as if it had been started again.
 	Crash func(n int) bool
@@ -37,6 +39,7 @@ func (s *Server) crash(from *conn) {
 			delete(conv.stored, sender{string(m.Sender), m.ID})
 		}
 		conv.log = conv.log[:conv.durable]
+		conv.head = conv.log[conv.durable-1].Seq // a conversation begins with an event
 	}
 	s.touched = s.touched[:0]
 	for _, c := range s.writing {

@@ -68,7 +68,7 @@ func (s *Server) hello(c *conn, f []byte) {
 
 func (s *Server) notice(c *conn, conv *conversation, ref uint64) {
 	n := frame.Conversation{Ref: ref, Conv: conv.id, State: frame.StateAssigned, Group: []byte(conv.group), Visitor: []byte(conv.visitor),
-		Agent: []byte(conv.agent), Head: conv.head()}
+		Agent: []byte(conv.agent), Head: conv.head}
 	s.put(c, &n)
 }
 
@@ -111,7 +111,7 @@ func (s *Server) resume(c *conn, f []byte) {
 	must(m.Parse(f))
 	conv := s.convs[m.Conv]
 	missed := conv.after(m.After)
-	s.put(c, &frame.Resumed{Ref: m.Ref, Conv: m.Conv, Recovered: true, After: m.After, Head: conv.head(), Count: uint64(len(missed))})
+	s.put(c, &frame.Resumed{Ref: m.Ref, Conv: m.Conv, Recovered: true, After: m.After, Head: conv.head, Count: uint64(len(missed))})
 	if s.faults.Replay != nil {
 		missed = s.faults.Replay(missed)
 	}
@@ -134,10 +134,14 @@ func (s *Server) send(c *conn, f []byte) {
 	key := sender{c.user, m.ID}
 	seq, again := conv.stored[key]
 	if !again {
-		stored := s.store(conv, frame.Message{Sender: []byte(c.user), ID: m.ID, Body: append([]byte(nil), m.Body...)})
-		seq = stored.Seq
+		keep := s.store
+		if s.faults.Forget != nil && s.faults.Forget(n) {
+			keep = s.number
+		}
+		kept := keep(conv, frame.Message{Sender: []byte(c.user), ID: m.ID, Body: append([]byte(nil), m.Body...)})
+		seq = kept.Seq
 		conv.stored[key] = seq
-		s.pass(c, conv, n, stored)
+		s.pass(c, conv, n, kept)
 	}
 	acks := 1
 	if s.faults.Ack != nil {

@@ -11,6 +11,7 @@ type conversation struct {
 	id             frame.ID
 	group          string
 	visitor, agent string
+	head           uint64          // the sequence of the last message, 0 if there was none
 	log            []frame.Message // in the order of their sequences
 	durable        int             // of the log, what survives a crash
 	stored         map[sender]uint64
@@ -23,18 +24,10 @@ type sender struct {
 	id   frame.ID
 }
 
-// head is the sequence of the last message; 0 if there is none.
-func (c *conversation) head() uint64 {
-	if len(c.log) == 0 {
-		return 0
-	}
-	return c.log[len(c.log)-1].Seq
-}
-
 // after are the messages behind a sequence.
-func (c *conversation) after(seq uint64) []frame.Message { return after(c.log, seq) }
+func (c *conversation) after(seq uint64) []frame.Message { return behind(c.log, seq) }
 
-func after(log []frame.Message, seq uint64) []frame.Message {
+func behind(log []frame.Message, seq uint64) []frame.Message {
 	return log[sort.Search(len(log), func(i int) bool { return log[i].Seq > seq }):]
 }
 
@@ -43,8 +36,15 @@ func (s *Server) store(conv *conversation, m frame.Message) frame.Message {
 	if conv.durable == len(conv.log) {
 		s.touched = append(s.touched, conv)
 	}
-	m.Conv, m.Prev = conv.id, conv.head()
-	m.Seq = max(m.Prev, frame.Sequence(s.epoch, 0)) + 1
+	m = s.number(conv, m)
 	conv.log = append(conv.log, m)
+	return m
+}
+
+// number gives a message its sequence.
+func (s *Server) number(conv *conversation, m frame.Message) frame.Message {
+	m.Conv, m.Prev = conv.id, conv.head
+	m.Seq = max(m.Prev, frame.Sequence(s.epoch, 0)) + 1
+	conv.head = m.Seq
 	return m
 }
