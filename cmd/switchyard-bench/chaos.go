@@ -27,8 +27,17 @@ type chaosFlags struct {
 // trouble is what chaosFlags ask for. Its Run is nil if that is nothing.
 type trouble struct {
 	*chaos.Run
-	rec *recording // is told of it; set before a scenario joins
-	log io.Closer
+	shared bool       // with other loads: whoever made it tells of it, and ends it
+	rec    *recording // is told of it; set before a scenario joins
+	log    io.Closer
+}
+
+// trouble is that of the flags, or that of the run of which the command is a part.
+func (t *terminal) trouble(ctx context.Context, f *chaosFlags, url string) (*trouble, error) {
+	if t.part != nil {
+		return &trouble{Run: t.part.chaos, shared: true}, nil
+	}
+	return f.trouble(ctx, url)
 }
 
 // trouble starts the servers that the flags name, for a scenario against this URL. The caller ends them.
@@ -66,10 +75,18 @@ func (t *trouble) end() error {
 
 // source is what the server uses, over its restarts if it is started by the run.
 func (t *trouble) source(other observe.Source) observe.Source {
-	if own := t.Source(); own != nil {
+	if own := t.Source(); own != nil && !t.shared {
 		return own
 	}
 	return other
+}
+
+// report is what trouble there was, for the report of a scenario.
+func (t *trouble) report() *chaos.Report {
+	if t.shared {
+		return nil
+	}
+	return t.Report()
 }
 
 // watched is the same for the time series.

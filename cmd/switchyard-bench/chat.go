@@ -32,11 +32,15 @@ type chatCommand struct {
 	serverFlags
 	historyFlags
 	chaosFlags
+	shareFlags
 }
+
+func (c *chatCommand) kind() kind       { return kindOf[chat.Report]() }
+func (c *chatCommand) keyFile() *string { return &c.Key }
 
 // Run is called by kong.
 func (c *chatCommand) Run(ctx context.Context, t *terminal) (err error) {
-	trouble, err := c.trouble(ctx, c.URL)
+	trouble, err := t.trouble(ctx, &c.chaosFlags, c.URL)
 	if err != nil {
 		return err
 	}
@@ -47,7 +51,7 @@ func (c *chatCommand) Run(ctx context.Context, t *terminal) (err error) {
 	}
 	return measure(ctx, t, &c.outputFlags, trouble.watched(c.watched()), func(rec *recording) (*chat.Report, error) {
 		trouble.rec = rec
-		if err := preflight.Check(ctx, preflight.Config{URL: c.URL, Protocol: crowd.Subprotocol, Key: key, Conns: 2 * c.Pairs, Server: trouble.source(c.source()), History: c.History}); err != nil {
+		if err := preflight.Check(ctx, preflight.Config{URL: c.URL, Protocol: crowd.Subprotocol, Key: key, Conns: rec.own(2 * c.Pairs), Server: trouble.source(c.source()), History: c.History}); err != nil {
 			return nil, err
 		}
 		rep, err := chat.Run(ctx, chat.Config{
@@ -55,9 +59,10 @@ func (c *chatCommand) Run(ctx context.Context, t *terminal) (err error) {
 			Warmup: c.Warmup, Duration: c.Duration, Drain: c.Wait,
 			MarkDelay: c.MarkDelay, RetryMin: c.RetryMin, RetryMax: c.RetryMax, RetryJitter: c.RetryJitter,
 			Threads: c.Threads, Server: trouble.source(c.source()), History: c.audit(), Chaos: trouble.Run, Watch: rec.sample,
+			Part: rec.part, Of: rec.of, Gate: rec.gate,
 		})
 		if err == nil {
-			rep.Chaos = trouble.Report()
+			rep.Chaos = trouble.report()
 		}
 		return rep, err
 	})

@@ -20,17 +20,22 @@ type echoCommand struct {
 	Threads  int           `default:"1" help:"Event loops of the generator."`
 	outputFlags
 	serverFlags
+	shareFlags
 }
+
+func (c *echoCommand) kind() kind       { return kindOf[echo.Report]() }
+func (c *echoCommand) keyFile() *string { return nil }
 
 // Run is called by kong.
 func (c *echoCommand) Run(ctx context.Context, t *terminal) error {
 	return measure(ctx, t, &c.outputFlags, c.watched(), func(rec *recording) (*echo.Report, error) {
-		if err := preflight.Check(ctx, preflight.Config{URL: c.URL, Conns: c.Conns, Server: c.source()}); err != nil {
+		if err := preflight.Check(ctx, preflight.Config{URL: c.URL, Conns: rec.own(c.Conns), Server: c.source()}); err != nil {
 			return nil, err
 		}
 		return echo.Run(ctx, echo.Config{
 			URL: c.URL, Conns: c.Conns, Active: c.Active, Inflight: c.Inflight, Burst: c.Burst, Size: c.Size, Warmup: c.Warmup,
 			Duration: c.Duration, Threads: c.Threads, Server: c.source(), Watch: rec.sample,
+			Part: rec.part, Of: rec.of, Gate: rec.gate,
 		})
 	})
 }

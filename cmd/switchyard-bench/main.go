@@ -44,6 +44,8 @@ type commands struct {
 	Idle       idleCommand     `cmd:"" help:"Measure what idle connections cost the server."`
 	Compare    compareCommand  `cmd:"" help:"Set several runs side by side."`
 	IdleWorker workerCommand   `cmd:"" hidden:"" help:"One process of idle --serve."`
+
+	mixCommands
 }
 
 // terminal is where a command writes.
@@ -52,6 +54,8 @@ type terminal struct {
 	progress *progress
 	scenario string   // the command
 	args     []string // all of the command line
+	agents   *agents  // the machines that drive the load; nil: this one
+	part     *part    // the command is a part of a larger run; nil: it is the run
 }
 
 // collectAt is the growth of the heap, in percent, at which the collector runs, unless GOGC says otherwise. A generator allocates while it opens its
@@ -70,23 +74,7 @@ func main() {
 
 // run is main without the process: it returns the exit code.
 func run(ctx context.Context, args []string, out, errOut io.Writer) int {
-	var cmds commands
-	help := false
-	parser, err := kong.New(&cmds, kong.Name("switchyard-bench"), kong.Writers(out, errOut), kong.Exit(func(int) { help = true }),
-		kong.Description("Load generator with an oracle for Switchyard: real clients over real sockets, every message checked."),
-		kong.Vars{"version": version}, kong.BindTo(ctx, (*context.Context)(nil)))
-	if err != nil {
-		panic("BUG: switchyard-bench: " + err.Error())
-	}
-	parsed, err := parser.Parse(args)
-	if help {
-		return exitOK
-	}
-	if err != nil {
-		fmt.Fprintf(errOut, "switchyard-bench: %v (see switchyard-bench --help)\n", err)
-		return exitUsage
-	}
-	err = parsed.Run(&terminal{out: out, progress: newProgress(errOut), scenario: parsed.Command(), args: args})
+	err := (&terminal{out: out, progress: newProgress(errOut)}).execute(ctx, args)
 	switch {
 	case err == nil:
 		return exitOK
@@ -99,4 +87,34 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) int {
 	}
 	fmt.Fprintf(errOut, "switchyard-bench: %v\n", err)
 	return exitCannotRun
+}
+
+// execute runs a command line.
+func (t *terminal) execute(ctx context.Context, args []string) error {
+	var cmds commands
+	help := false
+	parser, err := kong.New(&cmds, kong.Name("switchyard-bench"), kong.Writers(t.out, t.progress.w), kong.Exit(func(int) { help = true }),
+		kong.Description("Load generator with an oracle for Switchyard: real clients over real sockets, every message checked."),
+		kong.Vars{"version": version}, kong.BindTo(ctx, (*context.Context)(nil)))
+	if err != nil {
+		panic("BUG: switchyard-bench: " + err.Error())
+	}
+	parsed, err := parser.Parse(args)
+	switch {
+	case help:
+		return nil
+	case err != nil:
+		return fmt.Errorf("%w: %w", errUsage, err)
+	}
+	t.scenario, t.args = parsed.Selected().Name, args
+	command := parsed.Selected().Target.Addr().Interface()
+	l, shared := command.(load)
+	_, isRun := command.(*runCommand)
+	switch {
+	case shared && (t.agents != nil || l.shares().Processes > 1):
+		return t.spread(ctx, l)
+	case t.agents != nil && !isRun:
+		return fmt.Errorf("%w: %s cannot be shared by several machines; a file can, and %s", errUsage, t.scenario, newLoadModel().scenarios())
+	}
+	return parsed.Run(t)
 }

@@ -24,6 +24,8 @@ type outputFlags struct {
 	Listen string   `name:"metrics-listen" help:"Serve the figures of the last second to Prometheus while the run lasts, on http://HOST:PORT/metrics." placeholder:"HOST:PORT"`
 }
 
+func (f *outputFlags) output() *outputFlags { return f }
+
 // errUsage is for what the command line got wrong in ways that its parser does not know.
 var errUsage = errors.New("usage")
 
@@ -51,7 +53,15 @@ type outcome interface{ Rows() []report.Row }
 // measure runs a scenario, with whatever watches it, and ends its command: it writes the table and the files of f. The
 // error is errViolation if a promise was broken, errThreshold if a threshold was met, or that of a run that could not take place.
 func measure[R outcome](ctx context.Context, t *terminal, f *outputFlags, server watched, run func(*recording) (R, error)) error {
-	thresholds, err := f.thresholds(reflect.TypeFor[R]())
+	if t.part != nil {
+		return t.part.run(t, func(rec *recording) (outcome, error) { return run(rec) })
+	}
+	return t.measure(ctx, f, server, reflect.TypeFor[R](), func(rec *recording) (outcome, error) { return run(rec) })
+}
+
+// measure is the same for a report whose type is not known before; figures is one with its figures.
+func (t *terminal) measure(ctx context.Context, f *outputFlags, server watched, figures reflect.Type, run func(*recording) (outcome, error)) error {
+	thresholds, err := f.thresholds(figures)
 	if err != nil {
 		return err
 	}
@@ -77,6 +87,10 @@ func (t *terminal) finish(rep outcome, rec *recording, f *outputFlags, threshold
 	r.Figures = report.Figures(rep)
 	verdict := judge(rep, r, thresholds)
 	rows := rep.Rows()
+	if rec.lost != nil {
+		r.Bench.Passed, r.Bench.Failed, verdict = false, append(r.Bench.Failed, rec.lost.Error()), rec.lost
+		rows = append(rows, report.Row{Name: "INCOMPLETE", Value: rec.lost})
+	}
 	for _, text := range r.Bench.Limits {
 		rows = append(rows, report.Row{Name: "generator limited", Value: text})
 	}

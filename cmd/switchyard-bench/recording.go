@@ -21,6 +21,13 @@ type recording struct {
 	usage *usage
 	page  *metrics // nil: none
 
+	// Fixed after construction, for a part of a larger run.
+	forward  meter.Watch                 // takes the samples; nil: this is the whole run, which keeps them
+	part, of int                         // which part; 0 of 0: all
+	gate     func(context.Context) error // where all parts begin together; nil: at once
+
+	lost error // of the goroutine that runs: a member that the figures are without
+
 	mu     sync.Mutex
 	series meter.Series  // guarded by mu
 	events []meter.Event // guarded by mu; for the next sample
@@ -49,6 +56,10 @@ func (r *recording) stop() {
 
 // sample is a meter.Watch.
 func (r *recording) sample(s meter.Sample) {
+	if r.forward != nil {
+		r.forward(s)
+		return
+	}
 	s.Gauges = maps.Clone(s.Gauges)
 	if s.Gauges == nil {
 		s.Gauges = map[string]float64{}
@@ -68,6 +79,11 @@ func (r *recording) sample(s meter.Sample) {
 // text is a sample of a scenario that has nothing but words.
 func (r *recording) text(line string) {
 	r.sample(meter.Sample{Seconds: time.Since(r.began).Seconds(), Note: line})
+}
+
+// own is how many of so many clients this process has.
+func (r *recording) own(n int) int {
+	return (n + max(r.of, 1) - 1) / max(r.of, 1)
 }
 
 // event notes something that is done to the server.
@@ -128,7 +144,9 @@ func (u *usage) stop() {
 func (u *usage) add(gauges map[string]float64) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	maps.Copy(gauges, u.gauges)
+	for name, v := range u.gauges { // other processes of the generator may have theirs in it
+		gauges[name] += v
+	}
 }
 
 func (u *usage) watch(ctx context.Context, server watched) {

@@ -18,6 +18,8 @@ type serverFlags struct {
 	Admin     string `help:"URL of the server's admin address, for its CPU and memory (http://HOST:PORT)." placeholder:"URL"`
 }
 
+func (f *serverFlags) server() *serverFlags { return f }
+
 func (f *serverFlags) source() observe.Source { return observe.New(f.ServerPID, f.Admin) }
 
 // adminEvery is how often the admin address is read for the time series. A page of metrics costs a server some 3 ms of one processor, which the clients
