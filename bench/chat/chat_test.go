@@ -55,7 +55,7 @@ func TestRunsThatAreInOrder(t *testing.T) {
 		"visitors only":     func(c *Config) { c.Inflight, c.VisitorOnly = 4, true },
 		"open loop":         func(c *Config) { c.Rate = schedule.MustConstant(2000) },
 		"two loops":         func(c *Config) { c.Threads, c.Pairs, c.Inflight = 2, 7, 3 },
-		"large bodies":      func(c *Config) { c.Size, c.Inflight = 20_000, 16 },
+		"large bodies":      func(c *Config) { c.Size, c.Inflight, c.Pairs = 20_000, 16, 2 },
 		"small bodies":      func(c *Config) { c.Size, c.Inflight, c.Pairs, c.Duration = 32, 2048, 1, time.Second }, // of more pairs, or sooner, none might be answered in the window
 		"warm-up":           func(c *Config) { c.Warmup = 50 * time.Millisecond },
 		"one pair, 2 loops": func(c *Config) { c.Threads, c.Pairs = 2, 1 },
