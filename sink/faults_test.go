@@ -94,9 +94,7 @@ func TestRandomFaults(t *testing.T) {
 	defer w.end()
 	for range 20 {
 		w.proceed(t, rng)
-		before := fs.faults.count.Load()
-		inject(rng, fs.faults)
-		waitFor(t, "a fault", func() bool { w.raise(60); return fs.faults.count.Load() > before })
+		strike(t, rng, fs.faults, w)
 		time.Sleep(time.Duration(rng.IntN(20)) * time.Millisecond) // the time of the outage; nothing depends on it
 		acked := w.acked()
 		clone := mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: rng.IntN(101), RNG: rng})
@@ -105,6 +103,14 @@ func TestRandomFaults(t *testing.T) {
 		waitFor(t, "the end of the outage", store.Available)
 		w.proceed(t, rng)
 	}
+}
+
+// strike makes a random fault happen, and waits until the workload, which it makes write, has run into it.
+func strike(t *testing.T, rng *rand.Rand, f *faults, w *workload) {
+	t.Helper()
+	before := f.count.Load()
+	inject(rng, f)
+	waitFor(t, "a fault", func() bool { w.raise(60); return f.count.Load() > before })
 }
 
 // inject makes operations fail: once or until cleared, at random, of one kind or of all. The first comes within oneIn operations of the kind, however

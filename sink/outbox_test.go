@@ -422,9 +422,7 @@ func TestOutboxRandomFaults(t *testing.T) {
 	w, to, stop := startShipping(t, store, seed)
 	for range 20 {
 		w.proceed(t, rng)
-		before := fs.faults.count.Load()
-		inject(rng, fs.faults)
-		waitFor(t, "a fault", func() bool { w.raise(60); return fs.faults.count.Load() > before })
+		strike(t, rng, fs.faults, w)
 		acked := w.acked()
 		clone := mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: rng.IntN(101), RNG: rng})
 		fs.faults.clear()

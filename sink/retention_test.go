@@ -251,9 +251,7 @@ func TestRetentionPowerCuts(t *testing.T) {
 	for round := range 20 {
 		w.proceed(t, rng)
 		if round%3 == 0 {
-			before := fs.faults.count.Load()
-			inject(rng, fs.faults)
-			waitFor(t, "a fault", func() bool { w.raise(60); return fs.faults.count.Load() > before })
+			strike(t, rng, fs.faults, w)
 		}
 		acked := w.acked()
 		clone := mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: rng.IntN(101), RNG: rng})

@@ -138,9 +138,7 @@ func TestRewriteUnderFaults(t *testing.T) {
 			})
 			done <- err
 		}()
-		before := fs.faults.count.Load()
-		inject(rng, fs.faults)
-		waitFor(t, "a fault", func() bool { w.raise(60); return fs.faults.count.Load() > before })
+		strike(t, rng, fs.faults, w)
 		fs.faults.clear()
 		if err := <-done; err != nil {
 			t.Fatal(err)

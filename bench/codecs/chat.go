@@ -9,16 +9,16 @@ import (
 	"github.com/switchyard-im/switchyard/frame"
 )
 
-// chat is the message that all codecs carry: the fields of frame.Message, with a text as its body.
+// chat is the message that all codecs carry: the fields of frame.Message, with a text as its body. The names are the keys of msgpack maps.
 type chat struct {
-	Conv   frame.ID
-	Seq    uint64
-	Prev   uint64
-	TimeMS uint64
-	Sender string
-	ID     frame.ID
-	Kind   uint8
-	Text   string
+	Conv   frame.ID `msgpack:"conv"`
+	Seq    uint64   `msgpack:"seq"`
+	Prev   uint64   `msgpack:"prev"`
+	TimeMS uint64   `msgpack:"time_ms"`
+	Sender string   `msgpack:"sender"`
+	ID     frame.ID `msgpack:"id"`
+	Kind   uint8    `msgpack:"kind"`
+	Text   string   `msgpack:"text"`
 }
 
 // errNotID is what a reader says of an id that is not 16 bytes; those that read ids in place have 16 by their format.

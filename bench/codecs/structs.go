@@ -133,21 +133,10 @@ func newSonic(messages []chat) coder {
 	return c
 }
 
-// mapChat is a msgpack map with the names as keys.
-type mapChat struct {
-	Conv   frame.ID `msgpack:"conv"`
-	Seq    uint64   `msgpack:"seq"`
-	Prev   uint64   `msgpack:"prev"`
-	TimeMS uint64   `msgpack:"time_ms"`
-	Sender string   `msgpack:"sender"`
-	ID     frame.ID `msgpack:"id"`
-	Kind   uint8    `msgpack:"kind"`
-	Text   string   `msgpack:"text"`
-}
-
+// newMaps writes a message as a msgpack map with the names as keys.
 func newMaps(messages []chat) coder {
-	c := newStructs(messages, func(m *chat) mapChat { return mapChat(*m) })
-	c.view = func(m *mapChat) (chat, error) { return chat(*m), nil }
+	c := newStructs(messages, func(m *chat) chat { return *m })
+	c.view = func(m *chat) (chat, error) { return *m, nil }
 	c.useMsgpack(false)
 	return c
 }

@@ -132,14 +132,12 @@ func (p *cutProxy) cuts() int {
 	return p.cut
 }
 
-// TestAnswerThatIsLost: the rows are inserted and the connection breaks before the answer, several times. The insert is repeated under its token and
-// does nothing then.
-func TestAnswerThatIsLost(t *testing.T) {
-	cfg := shipping(t)
-	c := migrated(t, cfg)
+// shipThroughCuts ships a thousand messages through a proxy that cuts so many connections under an insert: see cutProxy.
+func shipThroughCuts(t *testing.T, c *history.Client, cfg history.Config, early time.Duration, cuts int) {
+	t.Helper()
 	exec(t, c.Reads(), "SYSTEM STOP MERGES messages") // so that a second copy would be seen
-	proxy := newCutProxy(t, cfg.Addresses[0], 0)
-	proxy.armed = 3
+	proxy := newCutProxy(t, cfg.Addresses[0], early)
+	proxy.armed = cuts
 	cfg.Addresses = []string{proxy.listener.Addr().String()}
 	cfg.Migrate = false
 	feed := &memoryFeed{}
@@ -148,12 +146,25 @@ func TestAnswerThatIsLost(t *testing.T) {
 	}
 	run(t, open(t, cfg), feed)
 	shipped(t, feed)
-	if proxy.cuts() != 3 {
-		t.Fatalf("%d answers were lost", proxy.cuts())
+	if proxy.cuts() != cuts {
+		t.Fatalf("%d connections were cut, want %d", proxy.cuts(), cuts)
 	}
+}
+
+func thousandOnce(t *testing.T, c *history.Client) {
+	t.Helper()
 	if raw, distinct := raw(t, c), distinct(t, c); raw != 1000 || distinct != 1000 {
 		t.Errorf("%d rows, %d messages; want 1,000 of each", raw, distinct)
 	}
+}
+
+// TestAnswerThatIsLost: the rows are inserted and the connection breaks before the answer, several times. The insert is repeated under its token and
+// does nothing then.
+func TestAnswerThatIsLost(t *testing.T) {
+	cfg := shipping(t)
+	c := migrated(t, cfg)
+	shipThroughCuts(t, c, cfg, 0, 3)
+	thousandOnce(t, c)
 }
 
 // TestInsertThatGoesOn: the connection breaks while ClickHouse is still inserting what came over it. That insert is awaited, not repeated beside it: it would
@@ -161,25 +172,10 @@ func TestAnswerThatIsLost(t *testing.T) {
 func TestInsertThatGoesOn(t *testing.T) {
 	cfg := shipping(t)
 	c := migrated(t, cfg)
-	exec(t, c.Reads(), "SYSTEM STOP MERGES messages") // so that a second copy would be seen
 	exec(t, c.Reads(), "ALTER TABLE messages ADD CONSTRAINT slow CHECK sleep(0.5) = 0")
-	proxy := newCutProxy(t, cfg.Addresses[0], 100*time.Millisecond)
-	proxy.armed = 1
-	cfg.Addresses = []string{proxy.listener.Addr().String()}
-	cfg.Migrate = false
-	feed := &memoryFeed{}
-	for _, frames := range benchEntries(10) {
-		feed.putEntry(history.Entry{Rows: 100, Frames: frames})
-	}
-	run(t, open(t, cfg), feed)
-	shipped(t, feed)
-	if proxy.cuts() != 1 {
-		t.Fatalf("%d inserts were cut", proxy.cuts())
-	}
+	shipThroughCuts(t, c, cfg, 100*time.Millisecond, 1)
 	for count(t, c, "SELECT count() FROM system.processes WHERE query_kind = 'Insert' AND current_database = currentDatabase()") > 0 {
 		time.Sleep(10 * time.Millisecond)
 	}
-	if raw, distinct := raw(t, c), distinct(t, c); raw != 1000 || distinct != 1000 {
-		t.Errorf("%d rows, %d messages; want 1,000 of each", raw, distinct)
-	}
+	thousandOnce(t, c)
 }
