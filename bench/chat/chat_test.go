@@ -74,6 +74,9 @@ func TestRunsThatAreInOrder(t *testing.T) {
 			if rep.Accept.Max <= 0 || rep.Deliver.P50 <= 0 || rep.Rate <= 0 || rep.DeliveryRate <= 0 || rep.Marks == 0 {
 				t.Errorf("%+v", rep)
 			}
+			if rep.Generator.Busy <= 0 || rep.Generator.Lag.Max <= 0 {
+				t.Errorf("nobody watched the generator: %+v", rep.Generator)
+			}
 			if s.Closed() != cfg.Pairs {
 				t.Errorf("%d conversations closed at the end, want %d", s.Closed(), cfg.Pairs)
 			}

@@ -7,6 +7,7 @@ import (
 	"github.com/switchyard-im/switchyard/bench/chaos"
 	"github.com/switchyard-im/switchyard/bench/oracle"
 	"github.com/switchyard-im/switchyard/bench/report"
+	"github.com/switchyard-im/switchyard/bench/saturation"
 )
 
 // Report is the outcome of a run. Counts of messages and violations are of the whole run; rates, latencies and usage are of the
@@ -94,7 +95,11 @@ type Window struct {
 	Late                  report.Percentiles `json:"late_ms"`               // open loop: how late the generator itself was, which is part of the latencies
 	GeneratorCPUSeconds   float64            `json:"generator_cpu_seconds"`
 	GeneratorUSPerMessage float64            `json:"generator_cpu_us_per_message" merge:"keep"`
+	Generator             saturation.Report  `json:"generator"`
 }
+
+// Limits say why the generator, and not the server, set the figures of the window; none if it did not.
+func (w *Window) Limits() []string { return w.Generator.Limits() }
 
 // latencies takes over what a window collected; the name goes before those of its curves.
 func (r *Report) latencies(name string, w *Window, from *window) {
@@ -106,6 +111,7 @@ func (r *Report) latencies(name string, w *Window, from *window) {
 		r.curves[name+"late"] = from.late
 	}
 	r.summarise(name, w)
+	w.Generator.Judge(w.Accept, w.Late)
 }
 
 // summarise fills in the percentiles of a window's curves.
@@ -140,12 +146,12 @@ func (r *Report) Rows() []report.Row {
 	rows = append(rows, r.History.Rows()...)
 	rows = append(rows, []report.Row{
 		{Name: "rate", Value: fmt.Sprintf("%.0f accepted/s, %.0f delivered/s over %.1f s", r.Rate, r.DeliveryRate, r.Seconds)},
-		{Name: "accept", Value: r.Accept},
-		{Name: "attempt", Value: r.Attempt},
-		{Name: "deliver", Value: r.Deliver},
+		{Name: "accept", Value: r.Generator.Beside(r.Accept)},
+		{Name: "attempt", Value: r.Generator.Beside(r.Attempt)},
+		{Name: "deliver", Value: r.Generator.Beside(r.Deliver)},
 		{Name: "clients", Value: fmt.Sprintf("%d reconnects, %d resent, %d refusals, %d marks", r.Reconnects, r.Resent, r.Refusals, r.Marks)},
 		{Name: "server", Value: r.serverRow()},
-		{Name: "generator", Value: fmt.Sprintf("%.2f us of CPU per message", r.GeneratorUSPerMessage)},
+		{Name: "generator", Value: fmt.Sprintf("%.2f us of CPU per message; %v", r.GeneratorUSPerMessage, &r.Generator)},
 	}...)
 	if r.Target > 0 {
 		rows = append(rows, report.Row{Name: "", Value: fmt.Sprintf("late for its own schedule by p50 %.3f  p99 %.3f  max %.3f ms", r.Late.P50, r.Late.P99, r.Late.Max)})

@@ -14,6 +14,7 @@ import (
 	"github.com/switchyard-im/switchyard/bench/observe"
 	"github.com/switchyard-im/switchyard/bench/oracle"
 	"github.com/switchyard-im/switchyard/bench/report"
+	"github.com/switchyard-im/switchyard/bench/saturation"
 	"github.com/switchyard-im/switchyard/frame"
 )
 
@@ -210,11 +211,13 @@ func (r *run) disturb(ctx context.Context, rep *Report) error {
 func (r *run) measure(ctx context.Context, phase string, i int, w *Window) error {
 	before, noServer := r.usage(ctx)
 	cpu, from := observe.Self(), client.Now()
+	loops := saturation.Start(r.fleet)
 	r.each(func(s *share) { s.windows[i].from, s.windows[i].to = from, from+int64(r.cfg.Duration) })
 	if err := r.wait(ctx, phase, r.cfg.Duration, nil); err != nil {
 		return err
 	}
 	to := client.Now()
+	w.Generator = loops.Stop()
 	after, err := r.usage(context.WithoutCancel(ctx))
 	window := min(to-from, int64(r.cfg.Duration))
 	accepted := int64(r.sum(func(s *share) int { return int(s.windows[i].accepted) }))

@@ -245,3 +245,31 @@ func TestMoreThanOneReadTakes(t *testing.T) {
 		t.Errorf("%d of %d messages came, the end is %v", h.got, messages, h.end)
 	}
 }
+
+// TestWokenInVain: a woken connection that cannot write does not keep its loop busy, and writes once it can.
+func TestWokenInVain(t *testing.T) {
+	h := &reply{}
+	l, c, peer := local(t, h)
+	h.conn = c
+	for _, cannot := range []func() (back func()){
+		func() func() { c.state = stateConnecting; return func() { c.state = stateOpen } },
+		func() func() { c.pending = []byte("x"); return func() { c.pending = nil } },
+	} {
+		back := cannot()
+		c.Wake()
+		l.flushDirty()
+		if len(l.dirty) != 0 || !c.woken {
+			t.Fatalf("%d connections to be flushed at once, woken %t", len(l.dirty), c.woken)
+		}
+		back()
+		if _, errno := rawWrite(peer, frames(ws.NewPongFrame(nil))); errno != 0 {
+			t.Fatal(errno)
+		}
+		if err := l.round(); err != nil {
+			t.Fatal(err)
+		}
+		if n, _ := rawRead(peer, make([]byte, 100)); n <= 0 || c.woken {
+			t.Errorf("nothing was written, woken %t", c.woken)
+		}
+	}
+}

@@ -196,7 +196,7 @@ func (c *Conn) release() {
 	c.in, c.pending, c.fragments = nil, nil, nil
 }
 
-// Wake asks for a Flush in this round of the loop; from within Flush, in the next.
+// Wake asks for a Flush in this round of the loop; from within Flush, in the next; and when it is open, if it is not.
 func (c *Conn) Wake() {
 	c.woken = true
 	c.enqueue()

@@ -43,6 +43,7 @@ type Loop struct {
 	spare     [][]byte
 	timers    timerHeap
 	now       int64
+	waited    int64 // nanoseconds
 	mask      *rand.PCG
 	dialQueue []*Conn
 	dialing   int
@@ -117,6 +118,9 @@ func (l *Loop) Time() int64 { return l.now }
 // AllowDials sets how many dials may be under way at once. The accept queues of all that listen at the address must hold them.
 func (l *Loop) AllowDials(n int) { l.dialsMax = n }
 
+// Waited is for how many nanoseconds the loop has had nothing to do.
+func (l *Loop) Waited() int64 { return l.waited }
+
 // Pings is how many pings of servers were answered.
 func (l *Loop) Pings() int64 { return l.pings }
 
@@ -167,8 +171,10 @@ func (l *Loop) round() error {
 func (l *Loop) await() (int, error) {
 	n, errno := poll(l.epfd, l.events)
 	if n == 0 && errno == 0 && len(l.dirty) == 0 {
-		if timeout := l.timeout(); timeout > 0 {
+		from := Now()
+		if timeout := l.timeout(from); timeout > 0 {
 			n, errno = wait(l.epfd, l.events, timeout)
+			l.waited += Now() - from
 		}
 	}
 	if errno == syscall.EINTR {
@@ -180,12 +186,12 @@ func (l *Loop) await() (int, error) {
 	return n, nil
 }
 
-func (l *Loop) timeout() int64 {
+func (l *Loop) timeout(now int64) int64 {
 	at, ok := l.timers.next()
 	if !ok {
 		return longestWait
 	}
-	return min(at-Now(), longestWait)
+	return min(at-now, longestWait)
 }
 
 func (l *Loop) dispatch(ev *unix.EpollEvent) {

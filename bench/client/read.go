@@ -37,6 +37,9 @@ func (c *Conn) turn(ends bool) {
 	default:
 		c.keep(rest)
 		c.sendOut()
+		if c.woken && c.writable() {
+			c.enqueue()
+		}
 		if ends || held+n == len(l.in) {
 			_ = l.watch(c, unix.EPOLL_CTL_MOD, c.interest()) // fails only if the descriptor is gone
 		}

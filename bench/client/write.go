@@ -23,17 +23,20 @@ func (c *Conn) End(buf []byte) {
 	c.loop.out = finishFrame(buf, c.loop.frameAt, c.loop.frameOp, c.loop.maskKey())
 }
 
-// flush lets a woken handler write and sends everything. The connection is the loop's current one.
+// flush lets a woken handler write and sends everything. The connection is the loop's current one. One that is not open, or whose last writing the kernel has not
+// taken, stays woken until a turn finds that it can write.
 func (c *Conn) flush() {
-	if c.woken && c.state == stateOpen && c.pending == nil {
+	if c.woken && c.writable() {
 		c.woken = false
 		c.handler.Flush()
-	}
-	if c.woken && c.state == stateOpen && c.pending == nil {
-		c.enqueue() // woken again while it flushed; one that is not open is asked when it is
+		if c.woken {
+			c.enqueue() // woken again while it flushed
+		}
 	}
 	c.sendOut()
 }
+
+func (c *Conn) writable() bool { return c.state == stateOpen && c.pending == nil }
 
 // sendOut writes what this turn put into the loop's buffer.
 func (c *Conn) sendOut() {

@@ -1,9 +1,10 @@
-// Package echo measures a WebSocket echo server: any server that sends every binary message back. Each active connection keeps a number
-// of messages in flight; every answer is checked against what was sent.
+// Package echo measures a WebSocket echo server: any server that sends every binary message back. Every answer is checked against what was sent.
+//
+// Closed loop: each active connection keeps a number of messages in flight. Open loop: messages have a time at which they are due, and latency counts
+// from there, also while there is no room for them on their connection, so that a stall of the server cannot hide its own cost.
 package echo
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,8 @@ import (
 	"github.com/switchyard-im/switchyard/bench/meter"
 	"github.com/switchyard-im/switchyard/bench/observe"
 	"github.com/switchyard-im/switchyard/bench/report"
+	"github.com/switchyard-im/switchyard/bench/saturation"
+	"github.com/switchyard-im/switchyard/bench/schedule"
 )
 
 // Config of a run.
@@ -20,11 +23,13 @@ type Config struct {
 	URL        string        // ws://HOST:PORT/PATH
 	Conns      int           // connections; default 100
 	Active     int           // connections that send, spread evenly over all; default all
-	Inflight   int           // messages in flight on each active connection; default 1
-	Burst      bool          // send them in one write, when all before are answered; default: each as soon as there is room
+	Rate       schedule.Rate // messages per second over all connections since the beginning of the warm-up (open loop); zero: closed loop
+	Inflight   int           // messages in flight on each active connection, in the open loop at most; default 1 in the closed loop, 256 in the open
+	Burst      bool          // closed loop: send them in one write, when all before are answered; default: each as soon as there is room
 	Size       int           // bytes of a message, at least 8; default 128
 	Warmup     time.Duration // before the measured window; default none
 	Duration   time.Duration // the measured window; default 10 s
+	Drain      time.Duration // open loop: how long to wait at the end for what is under way; default 10 s
 	OpenWithin time.Duration // for opening all connections; default 60 s
 	Threads    int           // event loops; default 1
 	PerSource  int           // connections on each loopback source address; default 4,000
@@ -42,14 +47,22 @@ type Config struct {
 type Report struct {
 	Conns            int                `json:"conns"`
 	Active           int                `json:"active"`
-	Messages         int64              `json:"messages"` // echoed in the measured window
+	Inflight         int                `json:"inflight" merge:"keep"`
+	Size             int                `json:"size" merge:"keep"`
+	Target           float64            `json:"target_rate"`    // messages per second asked for in the measured window; 0: closed loop
+	Ramp             string             `json:"ramp,omitempty"` // the rate over time; none if it is constant
+	Messages         int64              `json:"messages"`       // echoed in the measured window
 	Seconds          float64            `json:"seconds" merge:"max"`
-	Rate             float64            `json:"rate"`   // messages per second
-	Errors           int64              `json:"errors"` // wrong answers and lost connections
+	Rate             float64            `json:"rate"`       // messages per second
+	Errors           int64              `json:"errors"`     // wrong answers, lost connections, and messages without an answer
+	Unanswered       int64              `json:"unanswered"` // open loop: due in the run, and not answered when it ended
 	FirstError       string             `json:"first_error,omitempty"`
-	RTT              report.Percentiles `json:"rtt_ms"`
+	RTT              report.Percentiles `json:"rtt_ms"`  // closed loop: from sent to answered; open: from due to answered
+	Late             report.Percentiles `json:"late_ms"` // open loop: how late the generator itself was, which is part of that
 	Server           *report.Server     `json:"server,omitempty"`
 	ClientCPUSeconds float64            `json:"client_cpu_seconds"`
+	ClientCPUUS      float64            `json:"generator_cpu_us_per_message" merge:"keep"`
+	Generator        saturation.Report  `json:"generator"`
 
 	curves map[string]*report.Latency
 }
@@ -63,7 +76,14 @@ func (r *Report) Merged(curves map[string]*report.Latency) {
 	if l := curves["rtt"]; l != nil {
 		r.RTT = l.Percentiles()
 	}
+	if l := curves["late"]; l != nil {
+		r.Late = l.Percentiles()
+	}
+	r.ClientCPUUS = report.PerMessage(r.ClientCPUSeconds, r.Messages)
 }
+
+// Limits say why the generator, and not the server, set the figures; none if it did not.
+func (r *Report) Limits() []string { return r.Generator.Limits() }
 
 func (c Config) withDefaults() Config {
 	orInt := func(v *int, d int) {
@@ -73,6 +93,9 @@ func (c Config) withDefaults() Config {
 	}
 	orInt(&c.Conns, 100)
 	orInt(&c.Active, c.Conns)
+	if !c.Rate.Never() {
+		orInt(&c.Inflight, 256)
+	}
 	orInt(&c.Inflight, 1)
 	orInt(&c.Size, 128)
 	orInt(&c.Threads, 1)
@@ -80,6 +103,9 @@ func (c Config) withDefaults() Config {
 	orInt(&c.Of, 1)
 	if c.Duration == 0 {
 		c.Duration = 10 * time.Second
+	}
+	if c.Drain == 0 {
+		c.Drain = 10 * time.Second
 	}
 	if c.OpenWithin == 0 {
 		c.OpenWithin = time.Minute
@@ -89,7 +115,7 @@ func (c Config) withDefaults() Config {
 
 func (c *Config) validate() error {
 	switch {
-	case c.Conns < 1 || c.Inflight < 1 || c.Threads < 1 || c.PerSource < 1 || c.Duration < 0 || c.Warmup < 0:
+	case c.Conns < 1 || c.Inflight < 1 || c.Threads < 1 || c.PerSource < 1 || c.Duration < 0 || c.Warmup < 0 || c.Drain < 0:
 		return errors.New("echo: conns, inflight, threads and durations must be positive")
 	case c.Part < 0 || c.Part >= c.Of || c.Of > c.Conns:
 		return fmt.Errorf("echo: no part %d of %d in %d connections: each process needs one", c.Part, c.Of, c.Conns)
@@ -97,6 +123,8 @@ func (c *Config) validate() error {
 		return fmt.Errorf("echo: %d active of %d connections is out of range", c.Active, c.Conns)
 	case c.Inflight > 4096:
 		return fmt.Errorf("echo: %d in flight on a connection is too many, the limit is 4096", c.Inflight)
+	case c.Burst && !c.Rate.Never():
+		return errors.New("echo: a burst belongs to the closed loop: leave it or the rate out")
 	case c.Size < minSize || c.Size > maxSize:
 		return fmt.Errorf("echo: a size of %d bytes is out of range, use %d to %d", c.Size, minSize, maxSize)
 	}
@@ -105,6 +133,16 @@ func (c *Config) validate() error {
 
 // own is how many connections this process has.
 func (c *Config) own() int { return (c.Conns - c.Part + c.Of - 1) / c.Of }
+
+// ownActive is how many of them send.
+func (c *Config) ownActive() (n int) {
+	for i := c.Part; i < c.Conns; i += c.Of {
+		if c.sends(i) {
+			n++
+		}
+	}
+	return n
+}
 
 // sends tells whether connection n is one of the active ones.
 func (c *Config) sends(n int) bool {
@@ -116,173 +154,25 @@ func (r *Report) OK() bool { return r.Errors == 0 }
 
 // Rows is the report as a table.
 func (r *Report) Rows() []report.Row {
-	return []report.Row{
+	load := fmt.Sprintf("closed loop, %d in flight on each", r.Inflight)
+	switch {
+	case r.Ramp != "":
+		load = fmt.Sprintf("open loop at %s messages/s, %.0f on average", r.Ramp, r.Target)
+	case r.Target > 0:
+		load = fmt.Sprintf("open loop at %.0f messages/s", r.Target)
+	}
+	rows := []report.Row{
 		{Name: "connections", Value: fmt.Sprintf("%d, %d of them active", r.Conns, r.Active)},
+		{Name: "load", Value: fmt.Sprintf("%s, %d B", load, r.Size)},
 		{Name: "messages", Value: fmt.Sprintf("%d in %.1f s", r.Messages, r.Seconds)},
 		{Name: "rate", Value: fmt.Sprintf("%.0f messages/s", r.Rate)},
-		{Name: "round trip", Value: r.RTT},
+		{Name: "round trip", Value: r.Generator.Beside(r.RTT)},
 		{Name: "errors", Value: fmt.Sprintf("%d %s", r.Errors, r.FirstError)},
 		{Name: "server", Value: r.Server},
-		{Name: "generator", Value: fmt.Sprintf("%.2f us of CPU per message", report.PerMessage(r.ClientCPUSeconds, r.Messages))},
+		{Name: "generator", Value: fmt.Sprintf("%.2f us of CPU per message; %v", r.ClientCPUUS, &r.Generator)},
 	}
-}
-
-// Run opens the connections, runs the load and returns what it measured. Wrong answers are counted in the report; the error is a run that
-// could not take place.
-func Run(ctx context.Context, cfg Config) (*Report, error) {
-	cfg = cfg.withDefaults()
-	if err := cfg.validate(); err != nil {
-		return nil, err
+	if r.Target > 0 {
+		rows = append(rows, report.Row{Name: "", Value: fmt.Sprintf("late for its own schedule by p50 %.3f  p99 %.3f  max %.3f ms", r.Late.P50, r.Late.P99, r.Late.Max)})
 	}
-	target, err := client.ParseTarget(cfg.URL, "")
-	if err == nil {
-		err = target.CheckPorts(cfg.Conns, cfg.PerSource)
-	}
-	if err != nil {
-		return nil, err
-	}
-	fleet, err := client.NewFleet(cfg.Threads)
-	if err != nil {
-		return nil, err
-	}
-	r := &run{cfg: cfg, target: target, fleet: fleet, opened: make(chan struct{}, cfg.Conns), failed: make(chan error, 1), began: time.Now()}
-	rep, err := r.do(ctx)
-	return rep, errors.Join(err, fleet.Stop())
-}
-
-// run is one run. Its fields are set before the loops see it.
-type run struct {
-	cfg    Config
-	target *client.Target
-	fleet  *client.Fleet
-	shares []*share
-	opened chan struct{} // one element for each connection that opens
-	failed chan error    // the first failure of a dial
-	began  time.Time
-}
-
-func (r *run) do(ctx context.Context) (*Report, error) {
-	for range r.fleet.Loops {
-		r.shares = append(r.shares, &share{run: r, rtt: report.NewLatency(), filler: bytes.Repeat([]byte{'x'}, r.cfg.Size-minSize)})
-	}
-	if err := r.open(ctx); err != nil {
-		return nil, err
-	}
-	if r.cfg.Gate != nil {
-		if err := r.cfg.Gate(ctx); err != nil {
-			return nil, err
-		}
-	}
-	r.fleet.Each(func(i int, _ *client.Loop) { r.shares[i].start() })
-	r.watch(ctx, "warming up", r.cfg.Warmup)
-	before, cpu, began, err := r.read(ctx)
-	if err != nil {
-		return nil, err
-	}
-	r.fleet.Each(func(i int, _ *client.Loop) { r.shares[i].measure() })
-	r.watch(ctx, "measuring", r.cfg.Duration)
-	after, cpuAfter, ended, err := r.read(context.WithoutCancel(ctx))
-	if err != nil {
-		return nil, err
-	}
-	rep := r.collect()
-	rep.Seconds = float64(ended-began) / 1e9
-	rep.Rate = float64(rep.Messages) / rep.Seconds
-	rep.ClientCPUSeconds = cpuAfter - cpu
-	if r.cfg.Server != nil {
-		used, err := observe.Between(before, after)
-		if err != nil {
-			return nil, err
-		}
-		rep.Server = &report.Server{RSSBytes: used.RSSBytes, CPUSeconds: used.CPUSeconds, CPUUSPerMessage: report.PerMessage(used.CPUSeconds, rep.Messages), GCShare: report.Share(used.GCSeconds, used.CPUSeconds)}
-	}
-	return rep, nil
-}
-
-// open dials everything and waits until all are open.
-func (r *run) open(ctx context.Context) error {
-	r.fleet.Each(func(i int, l *client.Loop) {
-		for n := i*r.cfg.Of + r.cfg.Part; n < r.cfg.Conns; n += len(r.fleet.Loops) * r.cfg.Of {
-			r.shares[i].add(l, r.target, r.target.SourceFor(n, r.cfg.PerSource), r.cfg.sends(n))
-		}
-	})
-	late := time.NewTimer(r.cfg.OpenWithin)
-	defer late.Stop()
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for n := 0; n < r.cfg.own(); {
-		select {
-		case <-r.opened:
-			n++
-		case <-tick.C:
-			r.show("connecting")
-		case err := <-r.failed:
-			return fmt.Errorf("echo: cannot connect to %s (is the server running?): %w", r.cfg.URL, err)
-		case <-late.C:
-			return fmt.Errorf("echo: only %d of %d connections opened within %s", n, r.cfg.own(), r.cfg.OpenWithin)
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	return nil
-}
-
-// watch lets the run go on for d, or until ctx ends, and shows a sample each second.
-func (r *run) watch(ctx context.Context, phase string, d time.Duration) {
-	end := time.NewTimer(d)
-	defer end.Stop()
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for {
-		select {
-		case <-end.C:
-			return
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			r.show(phase)
-		}
-	}
-}
-
-func (r *run) show(phase string) {
-	if r.cfg.Watch == nil {
-		return
-	}
-	parts := make([]meter.Sample, len(r.shares))
-	r.fleet.Each(func(i int, _ *client.Loop) { parts[i] = r.shares[i].sample() })
-	sum := meter.Sample{Phase: phase, Seconds: time.Since(r.began).Seconds()}
-	for i := range parts {
-		sum.Add(&parts[i])
-	}
-	r.cfg.Watch(sum)
-}
-
-// read takes the server's usage, this process's CPU and the time.
-func (r *run) read(ctx context.Context) (server observe.Usage, cpu float64, at int64, err error) {
-	if r.cfg.Server != nil {
-		server, err = r.cfg.Server.Read(ctx)
-	}
-	return server, observe.Self(), client.Now(), err
-}
-
-func (r *run) collect() *Report {
-	rep := &Report{Conns: r.cfg.own()}
-	for n := r.cfg.Part; n < r.cfg.Conns; n += r.cfg.Of {
-		if r.cfg.sends(n) {
-			rep.Active++
-		}
-	}
-	rtt := report.NewLatency()
-	r.fleet.Each(func(i int, _ *client.Loop) { r.shares[i].stop() })
-	for _, s := range r.shares {
-		rep.Messages += s.echoed
-		rep.Errors += s.errors
-		if rep.FirstError == "" {
-			rep.FirstError = s.firstError
-		}
-		rtt.Merge(s.rtt)
-	}
-	rep.RTT, rep.curves = rtt.Percentiles(), map[string]*report.Latency{"rtt": rtt}
-	return rep
+	return rows
 }

@@ -3,6 +3,8 @@ package echo
 import (
 	"context"
 	"encoding/binary"
+	"fmt"
+	"math"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -14,6 +16,7 @@ import (
 
 	"github.com/switchyard-im/switchyard/bench/benchtest/echoserver"
 	"github.com/switchyard-im/switchyard/bench/observe"
+	"github.com/switchyard-im/switchyard/bench/schedule"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -128,6 +131,7 @@ func TestRunRefusesWhatItCannotDo(t *testing.T) {
 		"give ws://":      {URL: "https://127.0.0.1/"},
 		"2 active of 1":   {URL: s.URL(), Conns: 1, Active: 2},
 		"must be positiv": {URL: s.URL(), Conns: -1},
+		"belongs to the":  {URL: s.URL(), Burst: true, Rate: schedule.MustConstant(5)},
 		"server running?": {URL: gone.URL()},
 	} {
 		if _, err := Run(context.Background(), cfg); err == nil || !strings.Contains(err.Error(), want) {
@@ -149,5 +153,87 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	rep, err := Run(ctx, Config{URL: s.URL(), Conns: 1, Duration: time.Hour})
 	if err != nil || rep.Seconds > 600 {
 		t.Fatalf("%+v, %v", rep, err)
+	}
+}
+
+func TestTheOpenLoopKeepsItsRate(t *testing.T) {
+	s := start(t, nil)
+	rep, err := Run(context.Background(), Config{URL: s.URL(), Conns: 11, Active: 7, Threads: 2, Rate: schedule.MustConstant(1000),
+		Warmup: 100 * time.Millisecond, Duration: 600 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !rep.OK() || rep.Unanswered != 0 || rep.Target != 1000 || math.Abs(rep.Rate-1000) > 200 || math.Abs(float64(rep.curves["rtt"].Count())-1000*rep.Seconds) > 3 {
+		t.Errorf("%+v, %d round trips", rep, rep.curves["rtt"].Count())
+	}
+	ramp, err := schedule.New(schedule.Point{Rate: 0}, schedule.Point{At: 400 * time.Millisecond, Rate: 1000}, schedule.Point{At: 400 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rep, err = Run(context.Background(), Config{URL: s.URL(), Conns: 3, Rate: ramp, Duration: 600 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !rep.OK() || rep.Messages < 190 || rep.Messages > 200 || rep.Ramp == "" {
+		t.Errorf("%+v, want the 200 messages below the ramp", rep)
+	}
+}
+
+// TestAStallOfTheServerShows: in the open loop all messages that were due meanwhile, in the closed loop one.
+func TestAStallOfTheServerShows(t *testing.T) {
+	t.Parallel() // it mostly waits
+	const stall = 400 * time.Millisecond
+	for _, rate := range []float64{0, 500} {
+		var heard atomic.Int64
+		s := start(t, func(_ ws.OpCode, p []byte) [][]byte {
+			if heard.Add(1) == 20 {
+				time.Sleep(stall)
+			}
+			return [][]byte{p}
+		})
+		rep, err := Run(context.Background(), Config{URL: s.URL(), Conns: 1, Rate: schedule.MustConstant(rate), Duration: time.Second})
+		if err != nil || !rep.OK() {
+			t.Fatalf("%+v, %v", rep, err)
+		}
+		if rep.RTT.Max < 390 {
+			t.Errorf("rate %v: the longest took %.0f ms", rate, rep.RTT.Max)
+		}
+		// Of 500 messages 200 were due in the stall, of which 50 waited for more than 300 ms.
+		if long := rep.RTT.P90 > 250; long != (rate > 0) {
+			t.Errorf("rate %v: a tenth waited for more than %.0f ms", rate, rep.RTT.P90)
+		}
+	}
+}
+
+func TestAGeneratorThatCannotKeepItsScheduleSaysSo(t *testing.T) {
+	s := start(t, nil)
+	rep, err := Run(context.Background(), Config{URL: s.URL(), Conns: 4, Rate: schedule.MustConstant(1e8), Duration: 300 * time.Millisecond, Drain: time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !rep.Generator.Limited || len(rep.Limits()) < 2 || rep.OK() || rep.Unanswered < 1e6 {
+		t.Errorf("%+v", rep)
+	}
+	table := fmt.Sprint(rep.Rows())
+	if !strings.Contains(table, "the generator's own, see below") {
+		t.Errorf("the table does not say whose latency it is: %s", table)
+	}
+}
+
+// TestAnUnloadedGeneratorIsNotBlamed for a server that is slow.
+func TestAnUnloadedGeneratorIsNotBlamed(t *testing.T) {
+	t.Parallel() // it mostly waits
+	s := start(t, func(_ ws.OpCode, p []byte) [][]byte {
+		time.Sleep(250 * time.Millisecond)
+		return [][]byte{p}
+	})
+	for _, rate := range []float64{0, 20} {
+		rep, err := Run(context.Background(), Config{URL: s.URL(), Conns: 10, Rate: schedule.MustConstant(rate), Duration: 600 * time.Millisecond})
+		if err != nil || !rep.OK() {
+			t.Fatalf("%+v, %v", rep, err)
+		}
+		if rep.Generator.Limited || rep.RTT.P50 < 240 {
+			t.Errorf("rate %v: %v, %+v", rate, rep.Limits(), rep)
+		}
 	}
 }

@@ -4,13 +4,10 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
-	"net/netip"
 
 	"github.com/gobwas/ws"
 
 	"github.com/switchyard-im/switchyard/bench/client"
-	"github.com/switchyard-im/switchyard/bench/meter"
-	"github.com/switchyard-im/switchyard/bench/report"
 )
 
 // Sizes of a message: 8 bytes of number, and what servers usually take.
@@ -19,68 +16,15 @@ const (
 	maxSize = 1 << 19
 )
 
-// share is what one loop has of the run. Owned by the loop; Run reads it once it is stopped.
-type share struct {
-	run        *run
-	filler     []byte // of every message, after its number
-	peers      []*peer
-	rtt        *report.Latency
-	stopped    bool
-	echoed     int64 // since measure
-	errors     int64
-	firstError string
-	all        int64          // echoed since the beginning
-	open       int            // connections
-	recent     meter.Interval // round trips since the last sample
-}
-
 // peer is one connection: if it is active, it sends numbered messages and expects them back in order.
 type peer struct {
 	share  *share
 	conn   *client.Conn
+	active bool
+	number int // among all active ones of the run
 	sent   uint64
 	echoed uint64
-	at     []int64 // when message n was sent, at n modulo the number in flight; empty if it is not active
-}
-
-func (s *share) add(l *client.Loop, target *client.Target, source netip.Addr, active bool) {
-	cfg := &s.run.cfg
-	p := &peer{share: s}
-	if active {
-		p.at = make([]int64, cfg.Inflight)
-	}
-	p.conn = l.NewConn(target, source, p)
-	s.peers = append(s.peers, p)
-	p.conn.Dial()
-}
-
-func (s *share) start() {
-	for _, p := range s.peers {
-		p.conn.Wake()
-	}
-}
-
-// measure starts the measured window: what was counted before is warm-up.
-func (s *share) measure() {
-	s.echoed = 0
-	s.rtt = report.NewLatency()
-}
-
-func (s *share) stop() { s.stopped = true }
-
-// sample is what the share shows since the last one.
-func (s *share) sample() meter.Sample {
-	return meter.Sample{
-		Counts:    map[string]int64{"echoed": s.all, "errors": s.errors},
-		Gauges:    map[string]float64{"connections": float64(s.open)},
-		Latencies: map[string]*report.Latency{"rtt": s.recent.Take()},
-	}
-}
-
-func (s *share) fail(err error) {
-	if s.errors++; s.firstError == "" {
-		s.firstError = err.Error()
-	}
+	at     []int64 // closed loop: when message n was sent, at n modulo the number in flight
 }
 
 // Opened implements client.Handler.
@@ -89,15 +33,32 @@ func (p *peer) Opened() {
 	p.share.run.opened <- struct{}{}
 }
 
-// Flush fills the connection up to its number in flight.
+// due is when message n of the peer is to be sent, in the open loop.
+func (p *peer) due(n uint64) int64 {
+	at, ok := p.share.cfg.Rate.Due(int64(n)*int64(p.share.cfg.Active) + int64(p.number))
+	if !ok {
+		return never
+	}
+	return p.share.begin + at
+}
+
+// Flush sends what there is room for: in the open loop, of what is due.
 func (p *peer) Flush() {
-	if p.share.run.cfg.Burst && p.sent != p.echoed {
+	s := p.share
+	if !p.active || s.stopped || s.cfg.Burst && p.sent != p.echoed {
 		return
 	}
-	for ; p.sent-p.echoed < uint64(len(p.at)) && !p.share.stopped; p.sent++ {
-		p.at[p.sent%uint64(len(p.at))] = client.Now()
+	now := client.Now()
+	for ; p.sent-p.echoed < uint64(s.cfg.Inflight); p.sent++ {
+		if s.openLoop() {
+			if p.due(p.sent) >= min(now, s.end) {
+				return
+			}
+		} else {
+			p.at[p.sent%uint64(len(p.at))] = now
+		}
 		buf := binary.LittleEndian.AppendUint64(p.conn.Begin(ws.OpBinary), p.sent)
-		p.conn.End(append(buf, p.share.filler...))
+		p.conn.End(append(buf, s.filler...))
 	}
 }
 
@@ -113,12 +74,8 @@ func (p *peer) Message(op ws.OpCode, payload []byte) {
 		p.conn.Close(ws.StatusProtocolError)
 		return
 	}
-	took := client.Now() - p.at[p.echoed%uint64(len(p.at))]
-	s.rtt.Record(took)
-	s.recent.Record(took)
+	s.answered(p)
 	p.echoed++
-	s.echoed++
-	s.all++
 	p.conn.Wake()
 }
 

@@ -6,17 +6,20 @@ import (
 
 	"github.com/switchyard-im/switchyard/bench/echo"
 	"github.com/switchyard-im/switchyard/bench/preflight"
+	"github.com/switchyard-im/switchyard/bench/schedule"
 )
 
 type echoCommand struct {
 	URL      string        `required:"" help:"The echo server, ws://HOST:PORT/PATH."`
 	Conns    int           `default:"100" help:"Connections."`
 	Active   int           `help:"Connections that send; 0 is all."`
-	Inflight int           `default:"1" help:"Messages in flight on each active connection."`
+	Rate     schedule.Rate `default:"0" help:"Messages per second over all connections, open loop: latency counts from when a message was due. A ramp is AT:RATE,..., as in 0s:100,30s:1000, from the beginning of the warm-up. 0: closed loop." placeholder:"RATE"`
+	Inflight int           `default:"0" help:"Messages in flight on each active connection; in the open loop at most. 0: 1 in the closed loop, 256 in the open."`
 	Burst    bool          `help:"Send the messages in flight in one write, when all before are answered, and not each as soon as there is room."`
 	Size     int           `default:"128" help:"Bytes of a message."`
 	Warmup   time.Duration `default:"1s" help:"Time before the measured window."`
 	Duration time.Duration `default:"10s" help:"The measured window."`
+	Wait     time.Duration `default:"10s" help:"Open loop: how long to wait at the end for what is under way."`
 	Threads  int           `default:"1" help:"Event loops of the generator."`
 	outputFlags
 	serverFlags
@@ -33,8 +36,8 @@ func (c *echoCommand) Run(ctx context.Context, t *terminal) error {
 			return nil, err
 		}
 		return echo.Run(ctx, echo.Config{
-			URL: c.URL, Conns: c.Conns, Active: c.Active, Inflight: c.Inflight, Burst: c.Burst, Size: c.Size, Warmup: c.Warmup,
-			Duration: c.Duration, Threads: c.Threads, Server: c.source(), Watch: rec.sample,
+			URL: c.URL, Conns: c.Conns, Active: c.Active, Rate: c.Rate, Inflight: c.Inflight, Burst: c.Burst, Size: c.Size, Warmup: c.Warmup,
+			Duration: c.Duration, Drain: c.Wait, Threads: c.Threads, Server: c.source(), Watch: rec.sample,
 			Part: rec.part, Of: rec.of, Gate: rec.gate,
 		})
 	})
