@@ -110,6 +110,10 @@ bench-codec: build ## Measure our codec beside JSON, msgpack, protobuf and FlatB
 test-codecs: ## Vet and test bench/codecs
 	cd bench/codecs && go vet ./... && go test $(TESTFLAGS) ./...
 
+.PHONY: screenshots
+screenshots: build deps ## Run the load tester and take the pictures of its pages anew, docs/images (a minute)
+	tools/screenshots
+
 SINK_PORT ?= 18900
 
 .PHONY: bench-sink

@@ -81,7 +81,7 @@ func (a axis) values() (list []float64) {
 		return list
 	}
 	factors := []float64{1}
-	if a.Max/a.Min <= 1100 {
+	if a.Max/a.Min <= 210 {
 		factors = []float64{1, 2, 5}
 	}
 	for power := math.Pow(10, math.Floor(math.Log10(a.Min))); power <= a.Max; power *= 10 {

@@ -3,6 +3,7 @@ package page
 import (
 	"encoding/json"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -26,6 +27,7 @@ type plot struct {
 	alike  bool // the lines may lie on each other
 	lines  []line
 	events []meter.Event
+	kinds  []string // of all events of the run, by which they get their colours
 	bands  []band
 }
 
@@ -78,7 +80,7 @@ type drawnBand struct {
 type mark struct {
 	At    float64
 	Name  string
-	Label string // "" if there are too many to write them
+	Color string
 }
 
 // hover is what the script needs to tell values under the pointer.
@@ -99,8 +101,13 @@ type hoverLine struct {
 	Y     []float64 `json:"y"`
 }
 
-// fewMarks is how many events can have their name written beside their line.
-const fewMarks = 5
+// markColors are the colours of what was done to the server, one for each kind; further kinds share the last.
+var markColors = []string{"c5", "c4", "c8", "c7", "c6"}
+
+// markColor is the colour of a kind of events.
+func markColor(kinds []string, name string) string {
+	return markColors[min(max(slices.Index(kinds, name), 0), len(markColors)-1)]
+}
 
 // draw makes the chart; false if there is nothing to show.
 func (p *plot) draw() (chart, bool) {
@@ -127,11 +134,7 @@ func (p *plot) draw() (chart, bool) {
 		c.Bands = append(c.Bands, drawnBand{b.name, round(from), round(to - from)})
 	}
 	for _, e := range p.events {
-		m := mark{At: round(x.at(math.Min(e.Seconds, x.Max))), Name: e.Name}
-		if len(p.events) <= fewMarks {
-			m.Label = e.Name
-		}
-		c.Marks = append(c.Marks, m)
+		c.Marks = append(c.Marks, mark{At: round(x.at(math.Min(e.Seconds, x.Max))), Name: e.Name, Color: markColor(p.kinds, e.Name)})
 		h.Events = append(h.Events, e.Seconds, e.Name)
 	}
 	text, err := json.Marshal(h)
@@ -150,7 +153,7 @@ func (p *plot) lineWidth(i int) float64 {
 	case !p.alike:
 		return 1.9
 	}
-	return 1.6 + 1.3*float64(max(0, min(len(p.lines), 4)-1-i))
+	return 1.6 + 0.9*float64(max(0, min(len(p.lines), 4)-1-i))
 }
 
 // axes cover all that is drawn; false if that is nothing.

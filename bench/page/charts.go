@@ -27,15 +27,50 @@ func sections(r *record.Run) (list []section) {
 	add("", curvePlot(r.Curves))
 	points := meter.Thin(r.Samples, maxPoints)
 	loads := byLoad(points)
+	marked := legend(r.Events)
+	timed := func(name string, plots []plot) {
+		for i := range plots {
+			plots[i].kinds = kinds(r.Events)
+		}
+		before := len(list)
+		if add(name, plots...); len(list) > before {
+			list[before].Events = marked
+		}
+	}
 	processes := processPlots(points, r.Events)
 	if len(loads) == 1 {
-		add("Over time", append(loads[0].plots(r.Events), processes...)...)
+		timed("Over time", append(loads[0].plots(r.Events), processes...))
 		return list
 	}
 	for _, l := range loads {
-		add("Over time: "+l.name, l.plots(r.Events)...)
+		timed("Over time: "+l.name, l.plots(r.Events))
 	}
-	add("Memory and processors", processes...)
+	timed("Memory and processors", processes)
+	return list
+}
+
+// kinds are the names of events, in the order in which they come first.
+func kinds(events []meter.Event) (list []string) {
+	for _, e := range events {
+		if !slices.Contains(list, e.Name) {
+			list = append(list, e.Name)
+		}
+	}
+	return list
+}
+
+// legend tells which line across a chart stands for which kind of events, and how many there were.
+func legend(events []meter.Event) (list []eventKind) {
+	all := kinds(events)
+	for _, name := range all {
+		k := eventKind{Name: name, Color: markColor(all, name)}
+		for _, e := range events {
+			if e.Name == name {
+				k.Count++
+			}
+		}
+		list = append(list, k)
+	}
 	return list
 }
 

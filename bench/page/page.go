@@ -44,6 +44,13 @@ type runView struct {
 type section struct {
 	Name   string // "" for the first one
 	Charts []chart
+	Events []eventKind // what the lines across its charts stand for
+}
+
+// eventKind is one thing that was done to the server.
+type eventKind struct {
+	Name, Color string
+	Count       int
 }
 
 // Run writes the report of one run.
