@@ -71,7 +71,7 @@ func testBurst(t *testing.T, p *process, cfg idle.Config) {
 		t.Fatal(err)
 	}
 	t.Logf("%d connections, RSS %d bytes before; %v", report.Conns, report.RSSAfter, report.Burst)
-	if least := report.RSSAfter + int64(cfg.Conns)*(4<<10); report.Burst.RSSPeak < least {
+	if least := report.RSSAfter * 13 / 10; report.Burst.RSSPeak < least { // more, if the clients are fast
 		t.Errorf("the burst took the RSS to %d bytes only, want %d at least for it to prove anything", report.Burst.RSSPeak, least)
 	}
 	if !report.Burst.Returned {
