@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -15,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/switchyard-im/switchyard/bench/benchtest/echoserver"
+	"github.com/switchyard-im/switchyard/bench/client"
 	"github.com/switchyard-im/switchyard/bench/observe"
 	"github.com/switchyard-im/switchyard/bench/schedule"
 )
@@ -236,4 +238,38 @@ func TestAnUnloadedGeneratorIsNotBlamed(t *testing.T) {
 			t.Errorf("rate %v: %v, %+v", rate, rep.Limits(), rep)
 		}
 	}
+}
+
+// TestPeersAreSmall bounds what a connection costs the generator that waits for its answer, or for its turn to dial.
+func TestPeersAreSmall(t *testing.T) {
+	const peers, most = 10_000, 400
+	target, err := client.ParseTarget("ws://127.0.0.1:1/", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := client.NewLoop()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.AllowDials(0)
+	r := &run{cfg: Config{Conns: peers}.withDefaults(), target: target}
+	s := newShare(r, l)
+	before := heap()
+	for n := range peers {
+		s.add(n)
+	}
+	if each := (heap() - before) / peers; each > most {
+		t.Errorf("a connection takes %d bytes of heap, at most %d are wanted", each, most)
+	}
+	l.Stop()
+	if err := l.Run(); err != nil || len(s.active) != peers {
+		t.Error(err)
+	}
+}
+
+func heap() uint64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/switchyard-im/switchyard/bench/meter"
 	"github.com/switchyard-im/switchyard/bench/observe"
 	"github.com/switchyard-im/switchyard/bench/report"
+	"github.com/switchyard-im/switchyard/bench/schedule"
 	"github.com/switchyard-im/switchyard/bench/token"
 )
 
@@ -34,9 +35,10 @@ type Config struct {
 	State      State         // default Authenticated
 	Key        *token.Signer // signs the visitors' tokens; required unless the state is Upgraded
 	Conns      int           // connections; default 1,000
+	Ramp       schedule.Rate // connections to open per second; zero: as fast as it goes
 	Settle     time.Duration // from the last welcome to the reading of memory; default 3 s
 	Hold       time.Duration // how long to stay idle after that, to measure CPU; default 10 s
-	OpenWithin time.Duration // for opening all connections; default 60 s
+	OpenWithin time.Duration // for opening all connections, after the last one's turn on the ramp; default 60 s
 	Threads    int           // event loops; default 1
 	PerSource  int           // connections on each loopback source address; default 4,000
 	Admin      string        // URL of the server's admin address; if given, the server collects garbage before each reading, and tells its heap
@@ -51,8 +53,9 @@ type Config struct {
 type Report struct {
 	State        State   `json:"state"`
 	Conns        int     `json:"conns"`
-	OpenSeconds  float64 `json:"open_seconds"` // from the first dial to the last connection in its state
-	OpenCPUUS    float64 `json:"open_cpu_us"`  // server CPU per connection for accepting and what follows
+	Ramp         string  `json:"ramp,omitempty"` // connections per second that were asked for; none: as fast as it went
+	OpenSeconds  float64 `json:"open_seconds"`   // from the first dial to the last connection in its state
+	OpenCPUUS    float64 `json:"open_cpu_us"`    // server CPU per connection for accepting and what follows
 	RSSBefore    int64   `json:"rss_before_bytes"`
 	RSSAfter     int64   `json:"rss_after_bytes"`
 	BytesPerConn float64 `json:"rss_bytes_per_conn"`
@@ -68,7 +71,7 @@ type Report struct {
 func (r *Report) Rows() []report.Row {
 	rows := []report.Row{
 		{Name: "connections", Value: fmt.Sprintf("%d %s and idle", r.Conns, r.State)},
-		{Name: "opened in", Value: fmt.Sprintf("%.2f s, %.1f us of server CPU each", r.OpenSeconds, r.OpenCPUUS)},
+		{Name: "opened in", Value: fmt.Sprintf("%.2f s%s, %.1f us of server CPU each", r.OpenSeconds, r.onRamp(), r.OpenCPUUS)},
 		{Name: "server RSS", Value: fmt.Sprintf("%.1f MB before, %.1f MB after: %.0f B per connection", float64(r.RSSBefore)/1e6, float64(r.RSSAfter)/1e6, r.BytesPerConn)},
 		{Name: "server CPU", Value: fmt.Sprintf("%.3f us per connection and second over %.1f s", r.IdleCPUUS, r.HoldSeconds)},
 	}
@@ -79,6 +82,13 @@ func (r *Report) Rows() []report.Row {
 		rows = append(rows, report.Row{Name: "burst", Value: r.Burst})
 	}
 	return rows
+}
+
+func (r *Report) onRamp() string {
+	if r.Ramp == "" {
+		return ""
+	}
+	return fmt.Sprintf(" at %s/s", r.Ramp)
 }
 
 func (c Config) withDefaults() Config {
@@ -107,6 +117,9 @@ func (c *Config) validate() error {
 		return fmt.Errorf("idle: a burst is of %d to %d bytes, and of connections that are upgraded (to an echo server) or attached", minBurst, maxBurst)
 	case c.Settle < 0 || c.Hold < 0 || c.Return < 0:
 		return errors.New("idle: durations must not be negative")
+	}
+	if _, ends := c.Ramp.Due(int64(c.Conns - 1)); !ends && !c.Ramp.Never() {
+		return fmt.Errorf("idle: the ramp %s never comes to %d connections", c.Ramp, c.Conns)
 	}
 	return client.CheckDescriptors(c.Conns)
 }
@@ -156,6 +169,9 @@ type run struct {
 
 func (r *run) do(ctx context.Context) (*Report, error) {
 	rep := &Report{State: r.cfg.State, Conns: r.cfg.Conns}
+	if !r.cfg.Ramp.Never() {
+		rep.Ramp = r.cfg.Ramp.String()
+	}
 	before, err := r.read(ctx)
 	if err != nil {
 		return nil, err
@@ -235,39 +251,6 @@ func collect(ctx context.Context, admin string) error {
 	if resp.StatusCode != http.StatusNoContent {
 		return fmt.Errorf("idle: %s answered %s", url, resp.Status)
 	}
-	return nil
-}
-
-// openAll dials everything and waits until all have reached their state.
-func (r *run) openAll(ctx context.Context, rep *Report) error {
-	from := client.Now()
-	r.fleet.Each(func(i int, l *client.Loop) {
-		for n := i; n < r.cfg.Conns; n += len(r.fleet.Loops) {
-			if err := r.dial(l, n); err != nil {
-				r.fail(err)
-				return
-			}
-		}
-	})
-	late := time.NewTimer(r.cfg.OpenWithin)
-	defer late.Stop()
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for r.open < r.cfg.Conns {
-		select {
-		case <-r.ready:
-			r.open++
-		case err := <-r.failed:
-			return fmt.Errorf("idle: cannot open %d connections to %s (is the server running, and does it allow as many?): %w", r.cfg.Conns, r.cfg.URL, err)
-		case <-late.C:
-			return fmt.Errorf("idle: only %d of %d connections were ready within %s", r.open, r.cfg.Conns, r.cfg.OpenWithin)
-		case <-tick.C:
-			r.show("connecting")
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	rep.OpenSeconds = float64(client.Now()-from) / 1e9
 	return nil
 }
 

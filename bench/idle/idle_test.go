@@ -18,6 +18,7 @@ import (
 	"github.com/switchyard-im/switchyard/bench/benchtest/echoserver"
 	"github.com/switchyard-im/switchyard/bench/meter"
 	"github.com/switchyard-im/switchyard/bench/observe"
+	"github.com/switchyard-im/switchyard/bench/schedule"
 	"github.com/switchyard-im/switchyard/frame"
 )
 
@@ -166,5 +167,35 @@ func TestRunsThatCannotTakePlaceSayWhy(t *testing.T) {
 		if _, err := Run(context.Background(), cfg); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want an error with %q", err, want)
 		}
+	}
+}
+
+// TestARamp opens 60 connections at 50/s: the last has its turn after 1.18 s, and the sample after a second shows some of them.
+func TestARamp(t *testing.T) {
+	t.Parallel() // it mostly waits
+	_, cfg := setup(t, chatserver.Faults{})
+	var seen []float64
+	cfg.Conns, cfg.Ramp = 60, schedule.MustConstant(50)
+	cfg.Watch = func(s meter.Sample) {
+		if s.Phase == "connecting" {
+			seen = append(seen, s.Gauges["connections"])
+		}
+	}
+	rep, err := Run(context.Background(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rep.OpenSeconds < 1.18 || rep.Ramp != "50" || !strings.Contains(fmt.Sprint(rep.Rows()), "at 50/s") {
+		t.Errorf("%+v", rep)
+	}
+	if len(seen) == 0 || seen[0] < 20 || seen[0] >= 60 {
+		t.Errorf("%v connections on the way", seen)
+	}
+	cfg.Ramp, err = schedule.New(schedule.Point{Rate: 10}, schedule.Point{At: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Run(context.Background(), cfg); err == nil || !strings.Contains(err.Error(), "never comes to 60") {
+		t.Errorf("%v", err)
 	}
 }

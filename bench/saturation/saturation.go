@@ -47,12 +47,12 @@ func (r *Report) String() string {
 	return fmt.Sprintf("its busiest loop worked %.0f %% of the time, its own lateness p50 %.3f  p99 %.3f ms", 100*r.Busy, r.Lag.P50, r.Lag.P99)
 }
 
-// Beside is a latency as a row of the table, which says so if it is not the server's.
+// Beside is a latency as a row of the table, which says so if it is not the server's alone.
 func (r *Report) Beside(p report.Percentiles) string {
 	if !r.Limited {
 		return p.String()
 	}
-	return p.String() + "  (the generator's own, see below)"
+	return p.String() + "  (much of it the generator's own, see below)"
 }
 
 // Meter watches the loops of a fleet over one window. Its methods are called by the goroutine that made the fleet.

@@ -8,6 +8,7 @@ import (
 	"github.com/switchyard-im/switchyard/bench/idle"
 	"github.com/switchyard-im/switchyard/bench/observe"
 	"github.com/switchyard-im/switchyard/bench/preflight"
+	"github.com/switchyard-im/switchyard/bench/schedule"
 	"github.com/switchyard-im/switchyard/bench/token"
 )
 
@@ -16,6 +17,7 @@ type idleCommand struct {
 	State   idle.State    `default:"authenticated" enum:"upgraded,authenticated,attached" help:"How far connections are taken: upgraded (any WebSocket server), authenticated, or attached to a conversation each."`
 	Key     string        `type:"path" help:"The key file that the server checks tokens with (serve --dev: DIR/token.key)." placeholder:"FILE"`
 	Conns   int           `default:"1000" help:"Connections to open."`
+	Ramp    schedule.Rate `default:"0" help:"Connections to open per second, to see memory grow with them; may be AT:RATE,... 0: as fast as it goes." placeholder:"RATE"`
 	Settle  time.Duration `default:"3s" help:"From the last connection to the reading of memory."`
 	Hold    time.Duration `default:"10s" help:"How long to stay idle after that, to measure CPU."`
 	Burst   int           `help:"Then every connection sends one message of this many bytes at once, and the server's memory is watched until it has returned to within 10 %; not for --state authenticated."`
@@ -44,7 +46,7 @@ func (c *idleCommand) Run(ctx context.Context, t *terminal) error {
 			return nil, err
 		}
 		return idle.Run(ctx, idle.Config{
-			URL: c.URL, State: c.State, Key: key, Conns: c.Conns, Settle: c.Settle, Hold: c.Hold, Threads: c.Threads, Admin: c.Admin, Server: c.outside(),
+			URL: c.URL, State: c.State, Key: key, Conns: c.Conns, Ramp: c.Ramp, Settle: c.Settle, Hold: c.Hold, Threads: c.Threads, Admin: c.Admin, Server: c.outside(),
 			Burst: c.Burst, Return: c.Return, Watch: rec.sample,
 		})
 	})

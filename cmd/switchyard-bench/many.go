@@ -22,8 +22,8 @@ type manyFlags struct {
 
 // many is idle with servers and processes of its own.
 func (c *idleCommand) many(ctx context.Context, t *terminal) error {
-	if c.State == idle.Attached || c.Key != "" || c.Burst != 0 || c.ServerPID != 0 || c.Admin != "" {
-		return errors.New("idle: with --serve connections are bare WebSockets to servers of its own: leave --state, --key, --burst, --server-pid and --admin out")
+	if c.State == idle.Attached || c.Key != "" || c.Burst != 0 || !c.Ramp.Never() || c.ServerPID != 0 || c.Admin != "" {
+		return errors.New("idle: with --serve connections are bare WebSockets to servers of its own: leave --state, --key, --burst, --ramp, --server-pid and --admin out")
 	}
 	self, err := os.Executable()
 	if err != nil {
