@@ -124,6 +124,16 @@ bench-sink: build deps ## Measure the journal, and the way from it to a ClickHou
 	read -r -t 60 -u $${COPROC[0]}; \
 	bin/switchyard-bench sink --clickhouse 127.0.0.1:$(SINK_PORT) $(SINK)
 
+SOAK_PORT ?= 18910
+
+.PHONY: soak
+soak: build deps ## Load a server for 10 minutes while it, its clients and its ClickHouse are killed and cut off; SOAK="--duration 1m" for a try
+	cd tools/clickhouse && $(BUILD) -o ../../bin/clickhouse .
+	@dir=$$(mktemp -d); trap 'rm -rf $$dir' EXIT; at() { echo 127.0.0.1:$$(($(SOAK_PORT) + $$1)); }; \
+	bin/switchyard-bench soak --url ws://$$(at 0)/v1/ws --admin http://$$(at 1) --history http://$$(at 2) --history-within 2m --key $$dir/data/token.key \
+		--clickhouse "bin/clickhouse -dir $$dir/clickhouse -tcp-port $$(($(SOAK_PORT) + 3)) -http-port $$(($(SOAK_PORT) + 4))" \
+		--serve "bin/switchyard serve --dev --data $$dir/data --listen $$(at 0) --admin $$(at 1) --set api.listen=$$(at 2) --set history.clickhouse=$$(at 3)" $(SOAK)
+
 .PHONY: burst
 burst: ## Watch the memory return after 15,000 connections sent 60 KiB at once, to echo and to serve (0.5 GB for a moment, 2 GB of disk)
 	go test $(TESTFLAGS) -v -run TestMemoryReturnsAfterABurst/echo ./cmd/switchyard -burst.conns 15000

@@ -40,11 +40,15 @@ func (t *terminal) trouble(ctx context.Context, f *chaosFlags, url string) (*tro
 	return f.trouble(ctx, url)
 }
 
+func (f *chaosFlags) plan() chaos.Plan {
+	return chaos.Plan{Kill: f.Kill9, Drain: f.Drain, Pause: f.Pause, Cut: f.Cut, ClickHouse: f.ClickHouseStop}
+}
+
 // trouble starts the servers that the flags name, for a scenario against this URL. The caller ends them.
 func (f *chaosFlags) trouble(ctx context.Context, url string) (*trouble, error) {
 	t := &trouble{}
 	cfg := chaos.Config{
-		Plan: chaos.Plan{Kill: f.Kill9, Drain: f.Drain, Pause: f.Pause, Cut: f.Cut, ClickHouse: f.ClickHouseStop},
+		Plan: f.plan(),
 		Seed: f.Seed, URL: url, Serve: f.Serve, ClickHouse: f.ClickHouse, ClickHousePID: f.ClickHousePID,
 		Event: func(name string) { t.rec.event(name) }, Progress: func(line string) { t.rec.line(line) },
 	}

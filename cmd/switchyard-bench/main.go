@@ -37,6 +37,7 @@ type commands struct {
 	Resume     resumeCommand   `cmd:"" help:"Thousands of clients resume at once: the time until all have what they missed."`
 	Storm      stormCommand    `cmd:"" help:"The server goes away and comes back under thousands of clients: the time until all are back, and nothing is lost."`
 	Overload   overloadCommand `cmd:"" help:"Offers more than the server can take: what is accepted, and in what time."`
+	Soak       soakCommand     `cmd:"" help:"A long load while the server is killed, drained and paused, connections are reset and ClickHouse goes away: nothing is lost, and the server gains nothing."`
 	Slow       slowCommand     `cmd:"" help:"Clients that stop reading: what the others notice of them, and how they end."`
 	Sink       sinkCommand     `cmd:"" help:"The journal, and the way from it to ClickHouse, beside the least that either could do."`
 	Codec      codecCommand    `cmd:"" help:"The same message in JSON, msgpack, protobuf, FlatBuffers and as the server writes it: bytes, time and allocations."`

@@ -227,6 +227,7 @@ func TestExitCodesTellMistakesFromFailures(t *testing.T) {
 		{exitUsage, "--help", nil},
 		{exitUsage, "--help", []string{"chat"}},
 		{exitUsage, "--help", []string{"nonsense"}},
+		{exitUsage, "soak kills the server", []string{"soak", "--url", "ws://127.0.0.1:1", "--key", key, "--admin", "http://127.0.0.1:1"}},
 		{exitUsage, "say how often", []string{"chat", "--url", "ws://127.0.0.1:1", "--key", key, "--kill9", "jitter=5s"}},
 		{exitUsage, "give its command with --serve", []string{"chat", "--url", "ws://127.0.0.1:1", "--key", key, "--kill9", "every=5s"}},
 		{exitUsage, "it takes every, jitter, share", []string{"chat", "--url", "ws://127.0.0.1:1", "--key", key, "--cut", "every=5s,for=2s"}},
