@@ -56,6 +56,8 @@ type Page struct {
 	Messages    []frame.Message
 	More        bool   // there are more on the side to which one pages
 	PartialFrom uint64 // not 0: it is complete from this sequence on only, because ClickHouse is away
+
+	Took time.Duration // from the request to the last byte of the answer, which was not yet read then
 }
 
 // Error is an answer that is no page.
@@ -100,6 +102,7 @@ func (c *Client) page(ctx context.Context, token string, conv frame.ID, side str
 		return nil, fmt.Errorf("api: %w", err)
 	}
 	req.Header.Set("Authorization", "Bearer "+token)
+	began := time.Now()
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("api: %w", err)
@@ -109,10 +112,15 @@ func (c *Client) page(ctx context.Context, token string, conv frame.ID, side str
 	if err != nil {
 		return nil, fmt.Errorf("api: %w", err)
 	}
+	took := time.Since(began)
 	if resp.StatusCode != http.StatusOK {
 		return nil, refusal(resp, text)
 	}
-	return parsePage(text)
+	p, err := parsePage(text)
+	if err == nil {
+		p.Took = took
+	}
+	return p, err
 }
 
 func refusal(resp *http.Response, text []byte) *Error {

@@ -3,6 +3,7 @@
 package crowd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,6 +25,7 @@ const look = 20 * time.Millisecond
 type Config struct {
 	URL       string        // ws://HOST:PORT/v1/ws
 	Key       *token.Signer // signs the users' tokens; required
+	Run       uint32        // names users, groups and bodies; default at random, so that no other run has met them
 	Threads   int           // event loops; default 1
 	PerSource int           // connections on each loopback source address; default 4,000
 
@@ -84,7 +86,7 @@ func newScene(cfg Config, conns int) (*Scene, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Scene{Fleet: fleet, Target: target, Run: rand.Uint32() | 1, cfg: cfg, failed: make(chan error, 1), began: time.Now()}, nil
+	return &Scene{Fleet: fleet, Target: target, Run: cmp.Or(cfg.Run, rand.Uint32()|1), cfg: cfg, failed: make(chan error, 1), began: time.Now()}, nil
 }
 
 // stop closes all connections and waits for the loops.
@@ -95,6 +97,16 @@ func (s *Scene) Fail(err error) {
 	select {
 	case s.failed <- err:
 	default:
+	}
+}
+
+// Failed is the failure that ends the run, if nothing has waited since it happened.
+func (s *Scene) Failed() error {
+	select {
+	case err := <-s.failed:
+		return err
+	default:
+		return nil
 	}
 }
 

@@ -33,6 +33,7 @@ type commands struct {
 
 	Chat       chatCommand     `cmd:"" help:"Visitors and agents exchange durable messages in pairs; every message is verified."`
 	Desk       deskCommand     `cmd:"" help:"The life of a customer service: queues, agents with a capacity, transfers; every message and every assignment is verified."`
+	History    historyCommand  `cmd:"" help:"Readers page through conversations, by HTTP or over WebSockets: the time of a page; every page is verified."`
 	Fanout     fanoutCommand   `cmd:"" help:"One message to thousands of connections: server CPU per delivery beside that of a bare write."`
 	Resume     resumeCommand   `cmd:"" help:"Thousands of clients resume at once: the time until all have what they missed."`
 	Storm      stormCommand    `cmd:"" help:"The server goes away and comes back under thousands of clients: the time until all are back, and nothing is lost."`
