@@ -166,21 +166,27 @@ func isBinKey(key []byte) bool {
 	return len(key) > 0 && key[0] == '$' && strings.TrimLeft(string(key), "$") == binKey[1:]
 }
 
+// text writes a string. What needs no escape is copied in runs.
 func (w *jsonWriter) text(s []byte) {
-	w.dst = append(w.dst, '"')
-	for _, c := range s {
+	dst := append(w.dst, '"')
+	plain := 0 // where the run begins that is not copied yet
+	for i, c := range s {
+		if c >= ' ' && c != '"' && c != '\\' {
+			continue
+		}
+		dst = append(dst, s[plain:i]...)
+		plain = i + 1
 		switch {
 		case c == '"' || c == '\\':
-			w.dst = append(w.dst, '\\', c)
+			dst = append(dst, '\\', c)
 		case c == '\n':
-			w.dst = append(w.dst, '\\', 'n')
-		case c < ' ':
-			w.dst = append(w.dst, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
+			dst = append(dst, '\\', 'n')
 		default:
-			w.dst = append(w.dst, c)
+			dst = append(dst, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
 		}
 	}
-	w.dst = append(w.dst, '"')
+	dst = append(dst, s[plain:]...)
+	w.dst = append(dst, '"')
 }
 
 // AppendBodyJSON writes a message's body as it stands in the JSON form of its frame. The body is checked; on an error dst comes back as it was.
