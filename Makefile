@@ -143,6 +143,10 @@ burst: ## Watch the memory return after 15,000 connections sent 60 KiB at once, 
 routing: ## Measure how long it takes from open to assigned, 5,000 times, and serve a burst of 10,000 conversations
 	go test $(TESTFLAGS) -v -run 'TestAssignmentLatency|TestBurstOfConversations' ./cmd/switchyard -assign.count 5000
 
+.PHONY: honesty
+honesty: ## Compare the load tester's percentiles with arithmetic: a server that stalls for 500 ms every 10 s (40 s)
+	go test $(TESTFLAGS) -v -run TestStallsAreNotHidden ./cmd/switchyard-bench -stall.length 500ms -stall.every 10s -stall.count 4
+
 .PHONY: lint
 lint: vet test-peers ## Vet, and staticcheck of a pinned version; bench/peers, bench/codecs and tools too
 	go run $(STATICCHECK) ./...

@@ -59,9 +59,9 @@ func (s *Server) crash(from *conn) {
 // Stall is a time in which the server did nothing at all.
 type Stall struct{ Begin, End time.Time }
 
-// StallEvery stops the server for a while again and again, the first time after one period, until done is closed; then it returns.
+// StallEvery stops the server for a while again and again, the first time after half a period, until done is closed; then it returns.
 func (s *Server) StallEvery(period, length time.Duration, done <-chan struct{}) {
-	for next := time.Now().Add(period); ; next = next.Add(period) {
+	for next := time.Now().Add(period / 2); ; next = next.Add(period) {
 		select {
 		case <-done:
 			return
