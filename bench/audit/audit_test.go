@@ -8,6 +8,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -173,5 +174,34 @@ func TestConfigurationsThatCannotBeUsed(t *testing.T) {
 		if _, err := run(t, chatserver.Faults{}, change); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want an error with %q", err, want)
 		}
+	}
+}
+
+// TestSamplesAreFair: of a number of conversations that nobody knows beforehand, as many as asked for are kept, each as often as any other.
+func TestSamplesAreFair(t *testing.T) {
+	const of, keep, rounds = 20, 5, 4000
+	often := map[string]int{}
+	for range rounds {
+		s := (&audit.Config{Sample: 2 * keep}).NewSample(2)
+		for n := range of {
+			s.Add(func() audit.Conversation { return audit.Conversation{User: strconv.Itoa(n)} })
+		}
+		for _, c := range s.Conversations() {
+			often[c.User]++
+		}
+	}
+	for n := range of {
+		if got, want := often[strconv.Itoa(n)], rounds*keep/of; got < want*3/4 || got > want*5/4 {
+			t.Errorf("conversation %d was kept %d times, want about %d", n, got, want)
+		}
+	}
+	var none *audit.Config
+	none.NewSample(1).Add(func() audit.Conversation { t.Error("kept"); return audit.Conversation{} })
+	all := (&audit.Config{}).NewSample(1)
+	for range of {
+		all.Add(func() audit.Conversation { return audit.Conversation{} })
+	}
+	if len(all.Conversations()) != of {
+		t.Errorf("%d of %d were kept", len(all.Conversations()), of)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/switchyard-im/switchyard/bench/audit"
 	"github.com/switchyard-im/switchyard/bench/meter"
 	"github.com/switchyard-im/switchyard/bench/observe"
 	"github.com/switchyard-im/switchyard/bench/oracle"
@@ -52,6 +53,9 @@ type Config struct {
 
 	Threads   int // event loops; default 1; not more than groups
 	PerSource int // connections on each loopback source address; default 4,000
+
+	// History, if any, is what the conversations are read back by when the load is over, to compare them with what was accepted. Its key is Key.
+	History *audit.Config
 
 	// Begin, if any, is called at the beginning of the measured window.
 	Begin func()
@@ -110,6 +114,9 @@ func (c *Config) validate() error {
 		return errors.New("desk: a transfer needs somebody else: give two agents for each group, or two groups for each thread")
 	case c.Duration < 0 || c.Warmup < 0 || c.Drain < 0 || c.Think < 0 || c.MarkDelay < 0:
 		return errors.New("desk: durations must not be negative")
+	}
+	if c.History != nil {
+		return c.History.Validate()
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package desk
 import (
 	"fmt"
 
+	"github.com/switchyard-im/switchyard/bench/audit"
 	"github.com/switchyard-im/switchyard/bench/crowd"
 	"github.com/switchyard-im/switchyard/bench/oracle"
 	"github.com/switchyard-im/switchyard/bench/report"
@@ -36,6 +37,8 @@ type Report struct {
 	Misassigned  int64 `json:"misassigned"`   // two agents have a conversation, or somebody who was never given it
 	OverCapacity int64 `json:"over_capacity"` // an agent has more than it takes
 	Unserved     int64 `json:"unserved"`      // conversations that did not come to their end
+
+	History *audit.Report `json:"history,omitempty"` // what was read back, if the run was to; its violations are among the others too
 
 	Open    report.Percentiles `json:"open_ms"`    // from the visitor's coming to its conversation: connection, hello, open
 	Assign  report.Percentiles `json:"assign_ms"`  // from the visitor's coming to its agent: the whole wait; of who gave up, until then
@@ -124,6 +127,7 @@ func (r *Report) Rows() []report.Row {
 		{Name: "", Value: fmt.Sprintf("%d transferred (%d refused), %d reopened (%d refused), %d rated", r.Transferred, r.TransfersRefused, r.Reopened, r.ReopensRefused, r.Rated)},
 	}
 	rows = append(rows, r.Verdict.Rows()...)
+	rows = append(rows, r.History.Rows()...)
 	rows = append(rows, []report.Row{
 		{Name: "of the others", Value: fmt.Sprintf("%d misdelivered, %d misassigned, %d over capacity, %d unserved", r.Misdelivered, r.Misassigned, r.OverCapacity, r.Unserved)},
 		{Name: "rate", Value: fmt.Sprintf("%.1f conversations/s, %.0f accepted/s, %.0f delivered/s over %.1f s", r.Rate, r.MessageRate, r.DeliveryRate, r.Seconds)},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/switchyard-im/switchyard/bench/audit"
 	"github.com/switchyard-im/switchyard/bench/client"
 	"github.com/switchyard-im/switchyard/bench/crowd"
 	"github.com/switchyard-im/switchyard/bench/meter"
@@ -65,8 +66,7 @@ func (r *run) do(ctx context.Context, rep *Report) error {
 	if r.cfg.Watch != nil {
 		r.sample() // the totals
 	}
-	r.collect(rep)
-	return nil
+	return r.collect(ctx, rep)
 }
 
 // connect makes the groups and gets all agents online.
@@ -174,8 +174,9 @@ func (r *run) measure(ctx context.Context, rep *Report) error {
 	return nil
 }
 
-// collect fills in what the whole run shows.
-func (r *run) collect(rep *Report) {
+// collect fills in what the whole run shows, and what the history does.
+func (r *run) collect(ctx context.Context, rep *Report) error {
+	var past []audit.Conversation
 	var ledger oracle.Ledger
 	for i := range r.shares { // one after the other, because they add to the same
 		done := make(chan struct{})
@@ -185,8 +186,18 @@ func (r *run) collect(rep *Report) {
 			s.judge()
 			ledger.Merge(&s.ledger)
 			rep.tallied(s)
+			past = append(past, s.past.Conversations()...)
 		})
 		<-done
 	}
+	if r.cfg.History != nil {
+		cfg := *r.cfg.History
+		cfg.Key = r.cfg.Key
+		var err error
+		if rep.History, err = audit.Check(context.WithoutCancel(ctx), cfg, past, &ledger); err != nil {
+			return err
+		}
+	}
 	rep.judged(&ledger)
+	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/switchyard-im/switchyard/bench/audit"
 	"github.com/switchyard-im/switchyard/bench/client"
 	"github.com/switchyard-im/switchyard/bench/crowd"
 	"github.com/switchyard-im/switchyard/bench/oracle"
@@ -37,6 +38,7 @@ type share struct {
 	talks    int                // conversations that there were
 	random   *rand.Rand
 	ledger   oracle.Ledger
+	past     *audit.Sample
 	body     []byte // of the message being written
 	notes    *notes
 
@@ -79,6 +81,7 @@ func newShare(cfg *Config, scene *crowd.Scene, l *client.Loop, index int) *share
 	}
 	s.arrive.Fire = s.admit
 	s.details = details()
+	s.past = cfg.History.NewSample(cfg.Threads)
 	return s
 }
 

@@ -3,8 +3,10 @@ package desk
 import (
 	"fmt"
 
+	"github.com/switchyard-im/switchyard/bench/audit"
 	"github.com/switchyard-im/switchyard/bench/client"
 	"github.com/switchyard-im/switchyard/bench/oracle"
+	"github.com/switchyard-im/switchyard/bench/token"
 	"github.com/switchyard-im/switchyard/frame"
 )
 
@@ -375,6 +377,7 @@ func (t *talk) finish() {
 	if t.stage == left && t.agents == 0 && !t.over && !t.owes() {
 		t.over = true
 		t.judge.Finish()
+		t.remember()
 		t.share.gone(t)
 	}
 }
@@ -383,4 +386,15 @@ func (t *talk) finish() {
 func (t *talk) stuck() {
 	t.judge.Unserved(fmt.Sprintf("after %.1f s it %s, with %d messages to be written", float64(client.Now()-t.due)/1e9, t.stage, t.left))
 	t.judge.Finish()
+	t.remember()
+}
+
+// remember has the conversation read back after the run.
+func (t *talk) remember() {
+	if t.conv.IsZero() {
+		return
+	}
+	t.share.past.Add(func() audit.Conversation {
+		return audit.Conversation{Past: t.judge.Past(), Role: token.Visitor, User: t.visitor.name, Group: t.visitor.group.name}
+	})
 }

@@ -36,13 +36,14 @@ func (p *past) each(more uint64) []uint64 {
 // Past is what the history of a conversation has to hold after a run: every message that was accepted, once, unaltered and in order, with the sequence
 // that its ack named. One that was neither accepted nor refused may be there, once. Immutable.
 type Past struct {
-	pair  int
-	run   uint32
-	size  int
-	conv  frame.ID
-	names [2]string
-	kept  [2]past
-	rest  [2][]uint64 // of the messages that follow, which were not settled: the sequence of one that was accepted, or 0
+	pair int
+	run  uint32
+	size int
+	conv frame.ID
+	kept [2]past
+	rest [2][]uint64 // of the messages that follow, which were not settled: the sequence of one that was accepted, or 0
+
+	sender func(d Direction, index uint64) string // who wrote a message
 }
 
 // Remember makes the pair keep what Past needs, from now on: before the first Add. It costs one to two bytes for each message.
@@ -58,19 +59,41 @@ func (p *Pair) Past() *Past {
 	if p.flows[0].past == nil {
 		return nil
 	}
-	past := &Past{pair: p.number, run: p.run, size: p.size, conv: p.conv, names: p.names}
+	names := p.names
+	past := &Past{pair: p.number, run: p.run, size: p.size, conv: p.conv, sender: func(d Direction, _ uint64) string { return names[d] }}
 	for d := range p.flows {
-		f := &p.flows[d]
-		past.kept[d] = *f.past
-		for i := f.first; i < f.next; i++ {
-			seq := uint64(0)
-			if m := f.at(i); m.state&acked != 0 {
-				seq = m.seq
-			}
-			past.rest[d] = append(past.rest[d], seq)
-		}
+		past.kept[d] = *p.flows[d].past
+		past.rest[d] = p.flows[d].sequences()
 	}
 	return past
+}
+
+// Past returns what the history must hold. Call it after Finish.
+func (t *Talk) Past() *Past {
+	visitor, turns := t.visitor, slices.Clone(t.turns)
+	past := &Past{pair: t.number, run: t.run, size: t.size, conv: t.conv, sender: func(d Direction, index uint64) string {
+		if d == FromVisitor {
+			return visitor
+		}
+		return at(turns, index)
+	}}
+	for d := range t.flows {
+		past.rest[d] = t.flows[d].sequences()
+	}
+	return past
+}
+
+// sequences are those of the messages in the ring: of one that was accepted, or 0.
+func (f *flow) sequences() []uint64 {
+	seqs := make([]uint64, 0, f.next-f.first)
+	for i := f.first; i < f.next; i++ {
+		seq := uint64(0)
+		if m := f.at(i); m.state&acked != 0 {
+			seq = m.seq
+		}
+		seqs = append(seqs, seq)
+	}
+	return seqs
 }
 
 // Conv is the conversation; zero if it was never opened.
@@ -138,7 +161,7 @@ func (r *Reading) Message(m *frame.Message) {
 		r.violation(HistoryAltered, "sequence %d, id %s, %d bytes: not a body that was sent", m.Seq, m.ID, len(m.Body))
 		return
 	}
-	if tag.Run != r.past.run || int(tag.Pair) != r.past.pair || tag.Direction > FromAgent || string(m.Sender) != r.past.names[tag.Direction] {
+	if tag.Run != r.past.run || int(tag.Pair) != r.past.pair || tag.Direction > FromAgent || string(m.Sender) != r.past.sender(tag.Direction, tag.Index) {
 		r.violation(HistoryMisplaced, "sequence %d is message %d of the %s of pair %d, and said to be from %q", m.Seq, tag.Index, tag.Direction, tag.Pair, m.Sender)
 		return
 	}

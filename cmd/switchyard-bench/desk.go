@@ -39,6 +39,7 @@ type deskCommand struct {
 	Threads     int           `default:"1" help:"Event loops of the generator; not more than groups."`
 	outputFlags
 	serverFlags
+	historyFlags
 }
 
 // share is a part of a whole, as 10% or 0.1.
@@ -65,14 +66,14 @@ func (c *deskCommand) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	return measure(ctx, t, &c.outputFlags, c.watched(), func(rec *recording) (*desk.Report, error) {
-		if err := preflight.Check(ctx, preflight.Config{URL: c.URL, Protocol: crowd.Subprotocol, Key: key, Conns: c.Agents + c.Visitors, Server: c.source()}); err != nil {
+		if err := preflight.Check(ctx, preflight.Config{URL: c.URL, Protocol: crowd.Subprotocol, Key: key, Conns: c.Agents + c.Visitors, Server: c.source(), History: c.History}); err != nil {
 			return nil, err
 		}
 		return desk.Run(ctx, desk.Config{
 			URL: c.URL, Key: key, Groups: c.Groups, GroupNames: c.Group, Agents: c.Agents, Capacity: c.Capacity, Rate: c.Rate, Visitors: c.Visitors,
 			Messages: c.Messages, Size: c.Size, Think: c.Think, Transfers: float64(c.Transfers), Ratings: float64(c.Ratings), Reopens: float64(c.Reopens),
 			Warmup: c.Warmup, Duration: c.Duration, Drain: c.Drain, MarkDelay: c.MarkDelay,
-			Retry: retry.Policy{Min: c.RetryMin, Max: c.RetryMax, Jitter: c.RetryJitter}, Threads: c.Threads, Server: c.source(), Watch: rec.sample,
+			Retry: retry.Policy{Min: c.RetryMin, Max: c.RetryMax, Jitter: c.RetryJitter}, Threads: c.Threads, Server: c.source(), History: c.audit(), Watch: rec.sample,
 		})
 	})
 }

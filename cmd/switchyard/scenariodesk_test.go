@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/switchyard-im/switchyard/bench/audit"
 	"github.com/switchyard-im/switchyard/bench/desk"
 	"github.com/switchyard-im/switchyard/bench/meter"
 	"github.com/switchyard-im/switchyard/bench/observe"
@@ -16,12 +17,14 @@ import (
 // desks starts a server whose groups let conversations be reopened, and has a small desk to be played on it.
 func desks(t *testing.T) (*installation, *process, desk.Config) {
 	t.Helper()
-	i := newInstallation(t, "--set", "routing.file="+write(t, "routing.yaml", "default: {reopen: 1h}\ngroups: {unused: {}}\n"))
+	api := freeAddress(t) // the same after a restart
+	i := newInstallation(t, "--set", "api.listen="+api, "--set", "routing.file="+write(t, "routing.yaml", "default: {reopen: 1h}\ngroups: {unused: {}}\n"))
 	p, _ := i.start()
 	return i, p, desk.Config{
 		URL: "ws://" + i.listen + "/v1/ws", Key: i.signer(), Groups: 2, Agents: 6, Capacity: 2, Visitors: 30, Transfers: 0.5, Ratings: 0.5, Reopens: 0.5,
 		Duration: 700 * time.Millisecond, Drain: patience, MarkDelay: 20 * time.Millisecond, Server: observe.New(p.cmd.Process.Pid, ""),
-		Retry: retry.Policy{Min: 20 * time.Millisecond, Max: 200 * time.Millisecond, Jitter: 50 * time.Millisecond},
+		History: &audit.Config{URL: "http://" + api, Within: patience},
+		Retry:   retry.Policy{Min: 20 * time.Millisecond, Max: 200 * time.Millisecond, Jitter: 50 * time.Millisecond},
 	}
 }
 
@@ -45,6 +48,9 @@ func TestDeskScenario(t *testing.T) {
 			}
 			if !rep.OK() || rep.Finished != rep.Opened || rep.Accepted != rep.Sent || rep.Delivered == 0 || rep.Reconnects+rep.Resent != 0 {
 				t.Errorf("%+v", rep)
+			}
+			if h := rep.History; h.Accepted != rep.Accepted || h.Conversations != rep.Opened || h.Messages <= h.Accepted {
+				t.Errorf("%d messages in %d conversations were accepted, and of the history %+v", rep.Accepted, rep.Opened, h)
 			}
 			if rep.Assigned == 0 || rep.Transferred == 0 || rep.Reopened == 0 || rep.Rated == 0 || rep.ReopensRefused > 0 {
 				t.Errorf("a part of the life is missing: %+v", rep)
@@ -84,7 +90,7 @@ func TestDeskIsKilled(t *testing.T) {
 	}
 	<-ended
 	t.Logf("%d reconnects, %d resent, %d positions", rep.Reconnects, rep.Resent, rep.Positions)
-	if !rep.OK() || rep.Finished != rep.Opened || rep.Assigned == 0 || rep.Positions == 0 || rep.Reconnects < 3*36/2 {
+	if !rep.OK() || rep.Finished != rep.Opened || rep.Assigned == 0 || rep.Positions == 0 || rep.Reconnects < 3*36/2 || rep.History.Accepted != rep.Accepted {
 		t.Errorf("%+v", rep)
 	}
 }
