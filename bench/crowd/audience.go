@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/switchyard-im/switchyard/bench/client"
+	"github.com/switchyard-im/switchyard/bench/meter"
 	"github.com/switchyard-im/switchyard/bench/oracle"
 	"github.com/switchyard-im/switchyard/frame"
 )
@@ -71,6 +72,11 @@ func (a *Audience) Open() { a.user.Conn.Dial() }
 
 // Under is how many messages are said and not acked.
 func (a *Audience) Under() int { return len(a.speech.open) }
+
+// Sample is what the audience has done, and how many of its listeners are attached.
+func (a *Audience) Sample() meter.Sample {
+	return meter.Sample{Counts: counts(&a.Ledger), Gauges: map[string]float64{"connections": float64(a.Attached), "under_way": float64(a.Under())}}
+}
 
 // Accepted is how many messages were acked.
 func (a *Audience) Accepted() uint64 { return a.speech.accepted }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/switchyard-im/switchyard/bench/client"
 	"github.com/switchyard-im/switchyard/bench/meter"
+	"github.com/switchyard-im/switchyard/bench/report"
 	"github.com/switchyard-im/switchyard/bench/token"
 )
 
@@ -33,11 +34,15 @@ type Config struct {
 	Watch meter.Watch        // gets a sample each second of a wait from the goroutine that waits; nil: nobody does
 }
 
-// Scene is the stage of one run. Its methods belong to the goroutine that made it, but for Fail. Its fields are fixed.
+// Scene is the stage of one run. Its methods belong to the goroutine that made it, but for Fail. Its fields are fixed, but for what
+// says otherwise.
 type Scene struct {
 	Fleet  *client.Fleet
 	Target *client.Target
 	Run    uint32 // names the run in users, groups and bodies; never 0
+
+	// Show, if any, adds to a sample what the scenario has to show. Set it before the waits during which it is to be called, by who waits.
+	Show func(*meter.Sample)
 
 	cfg    Config
 	failed chan error // holds the first failure that ends the run; later ones are dropped
@@ -126,7 +131,7 @@ func (s *Scene) Wait(ctx context.Context, what string, want int64, within time.D
 	have := int64(0)
 	done, err := s.wait(ctx, within, func() bool {
 		have = s.Sum(figure)
-		s.tell("%d of %d %s", have, want, what)
+		s.tell(what, func() string { return fmt.Sprintf("%d of %d", have, want) })
 		return have >= want
 	})
 	if err == nil && !done {
@@ -138,7 +143,7 @@ func (s *Scene) Wait(ctx context.Context, what string, want int64, within time.D
 // Rest lets the run go on for a time.
 func (s *Scene) Rest(ctx context.Context, what string, d time.Duration) error {
 	_, err := s.wait(ctx, d, func() bool {
-		s.tell("%s", what)
+		s.tell(what, nil)
 		return false
 	})
 	return err
@@ -147,7 +152,7 @@ func (s *Scene) Rest(ctx context.Context, what string, d time.Duration) error {
 // Until lets the run go on until done says so, at most for a time. The error is a failure of the run.
 func (s *Scene) Until(ctx context.Context, what string, within time.Duration, done func() bool) (bool, error) {
 	return s.wait(ctx, within, func() bool {
-		s.tell("%s", what)
+		s.tell(what, nil)
 		return done()
 	})
 }
@@ -174,10 +179,17 @@ func (s *Scene) wait(ctx context.Context, within time.Duration, done func() bool
 }
 
 // tell shows a sample, once a second.
-func (s *Scene) tell(format string, args ...any) {
+func (s *Scene) tell(phase string, note func() string) {
 	if s.cfg.Watch == nil || time.Since(s.told) < time.Second {
 		return
 	}
 	s.told = time.Now()
-	s.cfg.Watch(meter.Sample{Seconds: time.Since(s.began).Seconds(), Note: fmt.Sprintf(format, args...)})
+	sample := meter.Sample{Seconds: time.Since(s.began).Seconds(), Phase: phase, Counts: map[string]int64{}, Gauges: map[string]float64{}, Latencies: map[string]*report.Latency{}}
+	if note != nil {
+		sample.Note = note()
+	}
+	if s.Show != nil {
+		s.Show(&sample)
+	}
+	s.cfg.Watch(sample)
 }

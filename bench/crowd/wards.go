@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/switchyard-im/switchyard/bench/client"
+	"github.com/switchyard-im/switchyard/bench/meter"
 	"github.com/switchyard-im/switchyard/bench/oracle"
 )
 
@@ -82,6 +83,24 @@ func (ws *Wards) Sum(figure func(w *Ward) int64) int64 {
 		}
 		return n
 	})
+}
+
+// Show adds to a sample what the wards have done, and how many guests are welcomed on their connections. It fits Scene.Show.
+func (ws *Wards) Show(s *meter.Sample) {
+	parts := make([]meter.Sample, len(ws.loops))
+	ws.scene.Fleet.Each(func(i int, _ *client.Loop) {
+		for _, w := range ws.loops[i] {
+			parts[i].Add(&meter.Sample{Counts: counts(&w.Ledger), Gauges: map[string]float64{"connections": float64(w.Welcome), "under_way": float64(w.Under)}})
+		}
+	})
+	for i := range parts {
+		s.Add(&parts[i])
+	}
+}
+
+// counts is a ledger as a sample has it.
+func counts(l *oracle.Ledger) map[string]int64 {
+	return map[string]int64{"sent": l.Sent, "accepted": l.Accepted, "delivered": l.Delivered, "violations": l.Total()}
 }
 
 // Wait lets the run go on until the figure, summed over all wards, has come to want.

@@ -49,7 +49,12 @@ type Report struct {
 	WriteUS  float64            `json:"write_cpu_us"` // of a bare write
 	Ratio    float64            `json:"ratio"`
 	RSSBytes int64              `json:"server_rss_bytes"`
+
+	curves map[string]*report.Latency
 }
+
+// Curves are all latencies of the rounds.
+func (r *Report) Curves() map[string]*report.Latency { return r.curves }
 
 // Rows is the report as a table.
 func (r *Report) Rows() []report.Row {
@@ -120,6 +125,7 @@ type run struct {
 	quiet    bool // nothing is under way
 	all      *report.Latency
 	deliver  *report.Latency
+	recent   meter.Interval // of deliver, since the last sample
 
 	arrived chan struct{} // a bare round's message was read by everybody
 }
@@ -156,13 +162,24 @@ func (r *run) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	r.scene.Show = r.show
 	return r.scene.Wait(ctx, "listeners are attached", int64(r.cfg.Listeners), r.cfg.OpenWithin, func(int) int64 { return r.audience.Attached })
+}
+
+// show adds to a sample what was said and heard.
+func (r *run) show(s *meter.Sample) {
+	r.onLoop(func() {
+		now := r.audience.Sample()
+		now.Latencies = map[string]*report.Latency{"deliver": r.recent.Take()}
+		s.Add(&now)
+	})
 }
 
 // heard is called for each delivery.
 func (r *run) heard(_ *crowd.Listener, due int64) {
 	now := client.Now()
 	r.deliver.Record(now - due)
+	r.recent.Record(now - due)
 	if r.ears++; r.ears == r.cfg.Listeners {
 		r.all.Record(now - due)
 		r.next()
@@ -249,4 +266,5 @@ func (r *run) judge(rep *Report) {
 	a.CloseConversation()
 	rep.Verdict = crowd.Judge(&a.Ledger)
 	rep.Deliver, rep.All = r.deliver.Percentiles(), r.all.Percentiles()
+	rep.curves = map[string]*report.Latency{"deliver": r.deliver, "to everybody": r.all}
 }

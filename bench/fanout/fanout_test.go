@@ -12,6 +12,7 @@ import (
 
 	"github.com/switchyard-im/switchyard/bench/benchtest"
 	"github.com/switchyard-im/switchyard/bench/benchtest/chatserver"
+	"github.com/switchyard-im/switchyard/bench/meter"
 	"github.com/switchyard-im/switchyard/bench/observe"
 	"github.com/switchyard-im/switchyard/frame"
 )
@@ -92,5 +93,19 @@ func TestRunsThatCannotTakePlaceSayWhy(t *testing.T) {
 		if _, err := Run(context.Background(), cfg); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want an error with %q", err, want)
 		}
+	}
+}
+
+func TestSamplesShowTheDeliveries(t *testing.T) {
+	cfg := setup(t, chatserver.Faults{})
+	cfg.Rounds, cfg.Round = 1, 1200*time.Millisecond
+	var last meter.Sample
+	cfg.Watch = func(s meter.Sample) { last = s }
+	rep, err := Run(context.Background(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if last.Counts["delivered"] == 0 || last.Gauges["connections"] != 30 || last.Latencies["deliver"].Count() == 0 || rep.Curves()["deliver"].Count() != rep.Delivered {
+		t.Errorf("%+v", last)
 	}
 }

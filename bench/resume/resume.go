@@ -47,7 +47,12 @@ type Report struct {
 	Resumed  report.Percentiles `json:"resume_ms"` // from the first resume until a client had everything
 	Complete int64              `json:"complete"`  // clients that had everything
 	Server   *report.Server     `json:"server,omitempty"`
+
+	curves map[string]*report.Latency
 }
+
+// Curves are the times of all clients.
+func (r *Report) Curves() map[string]*report.Latency { return r.curves }
 
 // Rows is the report as a table.
 func (r *Report) Rows() []report.Row {
@@ -116,6 +121,7 @@ type run struct {
 // times is what the guests of one loop took to come back.
 type times struct {
 	latency *report.Latency
+	recent  meter.Interval // of latency, since the last sample
 	last    int64
 }
 
@@ -143,6 +149,7 @@ func (r *run) miss(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	r.scene.Show = r.show
 	if err := r.wards.Open(ctx, r.cfg.Clients, r.cfg.Within); err != nil {
 		return err
 	}
@@ -167,6 +174,20 @@ func (r *run) miss(ctx context.Context) (err error) {
 	return nil
 }
 
+// show adds to a sample what was sent and delivered, and the times of who came back.
+func (r *run) show(s *meter.Sample) {
+	r.wards.Show(s)
+	parts := make([]meter.Sample, len(r.times))
+	r.scene.Fleet.Each(func(i int, _ *client.Loop) {
+		if i < len(parts) { // nobody comes back before the times are there
+			parts[i].Latencies = map[string]*report.Latency{"resume": r.times[i].recent.Take()}
+		}
+	})
+	for i := range parts {
+		s.Add(&parts[i])
+	}
+}
+
 // comeBack connects all guests again; they are welcomed, and ask for nothing yet.
 func (r *run) comeBack(ctx context.Context) error {
 	for range r.scene.Fleet.Loops {
@@ -177,6 +198,7 @@ func (r *run) comeBack(ctx context.Context) error {
 		w.Back = func(*crowd.Guest) {
 			t.last = client.Now()
 			t.latency.Record(t.last - r.began)
+			t.recent.Record(t.last - r.began)
 		}
 		for _, g := range w.Guests {
 			g.Conn.Dial()
@@ -237,5 +259,6 @@ func (r *run) tell(rep *Report) {
 		all.Merge(t.latency)
 		last = max(last, t.last)
 	}
+	rep.curves = map[string]*report.Latency{"resume": all}
 	rep.Resumed, rep.Seconds = all.Percentiles(), float64(last-r.began)/1e9
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/switchyard-im/switchyard/bench/benchtest"
 	"github.com/switchyard-im/switchyard/bench/benchtest/chatserver"
+	"github.com/switchyard-im/switchyard/bench/meter"
 	"github.com/switchyard-im/switchyard/bench/observe"
 	"github.com/switchyard-im/switchyard/frame"
 )
@@ -86,5 +87,19 @@ func TestRunsThatCannotTakePlaceSayWhy(t *testing.T) {
 		if _, err := Run(context.Background(), cfg); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want an error with %q", err, want)
 		}
+	}
+}
+
+func TestSamplesShowWhoCameBack(t *testing.T) {
+	_, cfg := setup(t, chatserver.Faults{})
+	cfg.Settle = 1200 * time.Millisecond
+	var last meter.Sample
+	cfg.Watch = func(s meter.Sample) { last = s }
+	rep, err := Run(context.Background(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if last.Phase != "all are connected again" || last.Counts["accepted"] != 200 || last.Gauges["connections"] != 40 || last.Latencies["resume"] == nil || rep.Curves()["resume"].Count() != 40 {
+		t.Errorf("%+v", last)
 	}
 }

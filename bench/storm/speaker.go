@@ -26,10 +26,11 @@ type speaker struct {
 	first   int64 // times since the outage began
 	last    int64
 	back    *report.Latency
+	recent  *recent
 }
 
-func newSpeaker(w *crowd.Ward, rate float64) *speaker {
-	s := &speaker{ward: w, interval: int64(1e9 / rate), next: client.Now(), loop: w.Guests[0].Conn.Loop(), lost: map[*crowd.Guest]bool{}, back: report.NewLatency()}
+func newSpeaker(w *crowd.Ward, recent *recent, rate float64) *speaker {
+	s := &speaker{ward: w, interval: int64(1e9 / rate), next: client.Now(), loop: w.Guests[0].Conn.Loop(), lost: map[*crowd.Guest]bool{}, back: report.NewLatency(), recent: recent}
 	w.Dropped, w.Back = s.onDropped, s.onBack
 	s.timer.Fire = s.say
 	s.loop.Arm(&s.timer, s.next)
@@ -77,6 +78,7 @@ func (s *speaker) onBack(g *crowd.Guest) {
 		s.first = s.last
 	}
 	s.back.Record(s.last)
+	s.recent.back.Record(s.last)
 }
 
 // complete is how many guests lost the connection and are back.

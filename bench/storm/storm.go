@@ -58,7 +58,12 @@ type Report struct {
 	Dropped      int64              `json:"dropped"`       // ends of clients' connections, failed dials included
 	ServerCPU    float64            `json:"server_cpu_s"`  // of the new server until everybody was back
 	ServerRSS    int64              `json:"server_rss"`    // when everybody was back
+
+	curves map[string]*report.Latency
 }
+
+// Curves are the times of all clients.
+func (r *Report) Curves() map[string]*report.Latency { return r.curves }
 
 // Rows is the report as a table.
 func (r *Report) Rows() []report.Row {
@@ -128,6 +133,7 @@ type run struct {
 	scene  *crowd.Scene
 	wards  *crowd.Wards
 	speak  []*speaker // one for each ward
+	recent []*recent  // one for each loop, which owns it
 }
 
 // withServer starts the server if it is ours, and ends it.
@@ -179,17 +185,37 @@ func (r *run) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	for range r.scene.Fleet.Loops {
+		r.recent = append(r.recent, &recent{})
+	}
+	r.scene.Show = r.show
 	if err = r.wards.Open(ctx, r.cfg.Clients, r.cfg.Within); err != nil {
 		return err
 	}
 	for range r.wards.Len() {
 		r.speak = append(r.speak, nil)
 	}
-	r.wards.Each(func(w *crowd.Ward) {
+	r.wards.EachOn(func(loop int, w *crowd.Ward) {
 		w.Redial = true
-		r.speak[w.Number] = newSpeaker(w, r.cfg.Rate*float64(len(w.Guests))/float64(r.cfg.Clients))
+		w.Heard = func(_ *crowd.Guest, due int64) { r.recent[loop].deliver.Record(client.Now() - due) }
+		r.speak[w.Number] = newSpeaker(w, r.recent[loop], r.cfg.Rate*float64(len(w.Guests))/float64(r.cfg.Clients))
 	})
 	return nil
+}
+
+// recent is what one loop has since the last sample.
+type recent struct{ deliver, back meter.Interval }
+
+// show adds to a sample what was sent and delivered, from when it was due, and the times of who came back.
+func (r *run) show(s *meter.Sample) {
+	r.wards.Show(s)
+	parts := make([]meter.Sample, len(r.recent))
+	r.scene.Fleet.Each(func(i int, _ *client.Loop) {
+		parts[i].Latencies = map[string]*report.Latency{"deliver": r.recent[i].deliver.Take(), "back": r.recent[i].back.Take()}
+	})
+	for i := range parts {
+		s.Add(&parts[i])
+	}
 }
 
 // outage ends the server, has it started again, and waits until everybody is back.
@@ -247,6 +273,7 @@ func (r *run) tell(rep *Report) {
 			first = s.first
 		}
 	})
+	rep.curves = map[string]*report.Latency{"back": all}
 	rep.Back, rep.FirstSeconds, rep.Seconds = all.Percentiles(), float64(first)/1e9, float64(last)/1e9
 }
 

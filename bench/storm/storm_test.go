@@ -10,6 +10,7 @@ import (
 
 	"github.com/switchyard-im/switchyard/bench/benchtest"
 	"github.com/switchyard-im/switchyard/bench/benchtest/chatserver"
+	"github.com/switchyard-im/switchyard/bench/meter"
 	"github.com/switchyard-im/switchyard/bench/retry"
 	"github.com/switchyard-im/switchyard/bench/token"
 	"github.com/switchyard-im/switchyard/frame"
@@ -95,5 +96,34 @@ func TestRunsThatCannotTakePlaceSayWhy(t *testing.T) {
 		if _, err := Run(context.Background(), cfg); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want an error with %q", err, want)
 		}
+	}
+}
+
+// TestSamplesShowTheOutage: after it a sample has who came back, and every sample what was delivered.
+func TestSamplesShowTheOutage(t *testing.T) {
+	busy := make(chan struct{})
+	s, cfg := setup(t, chatserver.Faults{Deliver: func(n int, m frame.Message) []frame.Message {
+		if n == 100 {
+			close(busy)
+		}
+		return []frame.Message{m}
+	}})
+	cfg.After = 1200 * time.Millisecond
+	var back, delivered int64
+	var last meter.Sample
+	cfg.Watch = func(s meter.Sample) {
+		last = s
+		if l := s.Latencies["back"]; l != nil {
+			back += l.Count()
+			delivered += s.Latencies["deliver"].Count()
+		}
+	}
+	go dropWhen(busy, s)
+	rep, err := Run(context.Background(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if back < 50 || delivered != last.Counts["delivered"] || delivered == 0 || last.Gauges["connections"] != 50 || rep.Curves()["back"].Count() < 50 {
+		t.Errorf("%d back, %d delivered, at last %+v", back, delivered, last)
 	}
 }

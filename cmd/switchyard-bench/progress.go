@@ -97,7 +97,7 @@ func (p *progress) done() {
 // troubles are counts of which the total matters and not the rate, and which are shown only when there are some.
 var troubles = []string{"violations", "errors", "reconnects", "resent", "refusals"}
 
-// describe tells a sample in up to three lines: where the run stands with its rates, the latencies, and what is connected and used.
+// describe tells a sample in up to four lines: where the run stands with its rates, the latencies, what is connected, and what is used.
 func (l *lately) describe(s *meter.Sample) []string {
 	head := fmt.Sprintf("%5.0fs", s.Seconds)
 	for _, text := range []string{s.Load, s.Phase, s.Note} {
@@ -106,11 +106,10 @@ func (l *lately) describe(s *meter.Sample) []string {
 		}
 	}
 	lines := []string{strings.TrimRight(head+"  "+l.rates(s), " ")}
-	if text := latencies(s); text != "" {
-		lines = append(lines, text)
-	}
-	if text := state(s); text != "" {
-		lines = append(lines, text)
+	for _, text := range []string{latencies(s), state(s), processes(s)} {
+		if text != "" {
+			lines = append(lines, text)
+		}
 	}
 	l.seconds, l.counts = s.Seconds, maps.Clone(s.Counts)
 	return lines
@@ -133,13 +132,10 @@ func latencies(s *meter.Sample) string {
 	for _, name := range ordered(s.Latencies) {
 		if l := s.Latencies[name]; l.Count() > 0 {
 			p := l.Percentiles()
-			parts = append(parts, fmt.Sprintf("%s p50 %.3g p99 %.3g max %.3g ms", words(name), p.P50, p.P99, p.Max))
+			parts = append(parts, fmt.Sprintf("%s p50 %s p99 %s max %s", words(name), short(p.P50), short(p.P99), short(p.Max)))
 		}
 	}
-	if len(parts) == 0 {
-		return ""
-	}
-	return "       " + strings.Join(parts, ", ")
+	return indented(parts)
 }
 
 func state(s *meter.Sample) string {
@@ -157,11 +153,30 @@ func state(s *meter.Sample) string {
 			parts = append(parts, fmt.Sprintf("%d %s", n, words(name)))
 		}
 	}
+	return indented(parts)
+}
+
+// processes tells what server and generator use.
+func processes(s *meter.Sample) string {
+	var parts []string
 	for _, who := range []string{"server", "generator"} {
 		if rss, ok := s.Gauges[who+"_rss_bytes"]; ok {
 			parts = append(parts, fmt.Sprintf("%s %.2f cores %.1f MB", who, s.Gauges[who+"_cpu_cores"], rss/1e6))
 		}
 	}
+	return indented(parts)
+}
+
+// short writes a time in milliseconds in few letters.
+func short(ms float64) string {
+	if ms >= 1000 {
+		return fmt.Sprintf("%.3g s", ms/1000)
+	}
+	return fmt.Sprintf("%.3g ms", ms)
+}
+
+// indented is a line below the first one; "" if there is nothing to tell.
+func indented(parts []string) string {
 	if len(parts) == 0 {
 		return ""
 	}
