@@ -10,6 +10,7 @@
 package desk
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -51,12 +52,17 @@ type Config struct {
 	MarkDelay time.Duration // a delivered mark waits this long for others; default 1 s, as in the SDKs
 	Retry     retry.Policy  // for dialling again
 
-	Threads   int // event loops; default 1; not more than groups
+	Threads   int // event loops; default 1; all together not more than groups
 	PerSource int // connections on each loopback source address; default 4,000
 
 	// History, if any, is what the conversations are read back by when the load is over, to compare them with what was accepted. Its key is Key.
 	History *audit.Config
 
+	// A load may be shared by several processes with the same configuration but for Part: each has the groups whose number modulo Of is Part, with
+	// their agents and visitors. Default: all.
+	Part, Of int
+	// Gate, if any, is called when all agents are online; the load begins when it returns. So the parts of a load begin together.
+	Gate func(context.Context) error
 	// Begin, if any, is called at the beginning of the measured window.
 	Begin func()
 
@@ -89,8 +95,12 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.Within, time.Minute)
 	setDefault(&c.MarkDelay, time.Second)
 	setDefault(&c.Threads, 1)
+	setDefault(&c.Of, 1)
 	return c
 }
+
+// loops is how many there are in all processes.
+func (c *Config) loops() int { return c.Threads * c.Of }
 
 // maxMessages keeps a conversation within what a server replays at once, and a message's index within a ref.
 const maxMessages = 1000
@@ -102,16 +112,18 @@ func (c *Config) validate() error {
 		return errors.New("desk: groups, agents, capacity, visitors and threads must be positive")
 	case c.Agents < c.Groups:
 		return fmt.Errorf("desk: %d agents leave some of %d groups without any: give at least one agent for each group", c.Agents, c.Groups)
-	case c.Threads > c.Groups || c.Threads > c.Visitors:
-		return fmt.Errorf("desk: %d threads are too many for %d groups and %d visitors, since each has groups and visitors of its own", c.Threads, c.Groups, c.Visitors)
+	case c.Part < 0 || c.Part >= c.Of:
+		return fmt.Errorf("desk: no part %d of %d", c.Part, c.Of)
+	case c.loops() > c.Groups || c.loops() > c.Visitors:
+		return fmt.Errorf("desk: %d threads in %d processes are too many for %d groups and %d visitors, since each has groups and visitors of its own", c.Threads, c.Of, c.Groups, c.Visitors)
 	case c.Messages < 1 || c.Messages > maxMessages:
 		return fmt.Errorf("desk: %d messages in a conversation are out of range, use 1 to %d", c.Messages, maxMessages)
 	case c.Size < oracle.MinBody || c.Size > oracle.MaxBody:
 		return fmt.Errorf("desk: a size of %d bytes is out of range, use %d to %d", c.Size, oracle.MinBody, oracle.MaxBody)
 	case !share(c.Transfers) || !share(c.Ratings) || !share(c.Reopens):
 		return errors.New("desk: transfers, ratings and reopens are parts of all conversations: use 0 to 1 (10% is 0.1)")
-	case c.Transfers > 0 && c.Agents < 2*c.Groups && c.Groups < 2*c.Threads:
-		return errors.New("desk: a transfer needs somebody else: give two agents for each group, or two groups for each thread")
+	case c.Transfers > 0 && c.Agents < 2*c.Groups && c.Groups < 2*c.loops():
+		return errors.New("desk: a transfer needs somebody else: give two agents for each group, or two groups for each thread of each process")
 	case c.Duration < 0 || c.Warmup < 0 || c.Drain < 0 || c.Think < 0 || c.MarkDelay < 0:
 		return errors.New("desk: durations must not be negative")
 	}

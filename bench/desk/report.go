@@ -13,11 +13,11 @@ import (
 type Report struct {
 	Groups   int    `json:"groups"`
 	Agents   int    `json:"agents"`
-	Capacity int    `json:"capacity"` // conversations of an agent at a time
-	Visitors int    `json:"visitors"` // at a time; in the open loop at most
+	Capacity int    `json:"capacity" merge:"keep"` // conversations of an agent at a time
+	Visitors int    `json:"visitors"`              // at a time; in the open loop at most
 	Target   string `json:"target_rate,omitempty"`
-	Messages int    `json:"messages"` // of a conversation
-	Size     int    `json:"size"`
+	Messages int    `json:"messages" merge:"keep"` // of a conversation
+	Size     int    `json:"size" merge:"keep"`
 
 	Opened           int64 `json:"opened"` // conversations
 	Assigned         int64 `json:"assigned"`
@@ -46,7 +46,7 @@ type Report struct {
 	Deliver report.Percentiles `json:"deliver_ms"` // of a message, from due to delivered
 	Late    report.Percentiles `json:"late_ms"`    // open loop: how late a visitor came, for want of room or because the generator was busy
 
-	Seconds      float64 `json:"seconds"`
+	Seconds      float64 `json:"seconds" merge:"max"`
 	Rate         float64 `json:"rate"`          // conversations per second that came to their end
 	MessageRate  float64 `json:"message_rate"`  // accepted messages per second
 	DeliveryRate float64 `json:"delivery_rate"` // delivered messages per second
@@ -55,7 +55,7 @@ type Report struct {
 	ServerUSPerConversation float64        `json:"server_cpu_us_per_conversation,omitempty"` // all that the server did, divided by the conversations
 	ServerNote              string         `json:"server_note,omitempty"`                    // why there are no figures of the server
 	GeneratorCPUSeconds     float64        `json:"generator_cpu_seconds"`
-	GeneratorUSPerMessage   float64        `json:"generator_cpu_us_per_message"`
+	GeneratorUSPerMessage   float64        `json:"generator_cpu_us_per_message" merge:"keep"`
 
 	Reconnects int64 `json:"reconnects"` // connections that ended, and were dialled again
 	Resent     int64 `json:"resent"`     // sends that went out again after that or after a refusal
@@ -68,8 +68,7 @@ type Report struct {
 
 func newReport(cfg *Config) *Report {
 	r := &Report{
-		Groups: cfg.Groups, Agents: cfg.Agents, Capacity: cfg.Capacity, Visitors: cfg.Visitors, Messages: cfg.Messages, Size: cfg.Size,
-		curves: map[string]*report.Latency{},
+		Capacity: cfg.Capacity, Messages: cfg.Messages, Size: cfg.Size, curves: map[string]*report.Latency{},
 	}
 	if !cfg.Rate.Never() {
 		r.Target = cfg.Rate.String()
@@ -82,6 +81,22 @@ func newReport(cfg *Config) *Report {
 
 // Curves are the latencies of the measured window.
 func (r *Report) Curves() map[string]*report.Latency { return r.curves }
+
+// Merged makes the figures of a report whole to which those of others were added that drove parts of the same load (report.Merge); the curves are those of all together.
+func (r *Report) Merged(curves map[string]*report.Latency) {
+	r.curves = curves
+	r.summarise()
+	r.GeneratorUSPerMessage = report.PerMessage(r.GeneratorCPUSeconds, int64(r.MessageRate*r.Seconds+0.5))
+}
+
+// own tells what this process has of the load.
+func (r *Report) own(shares []*share) {
+	for _, s := range shares {
+		r.Groups += len(s.groups)
+		r.Agents += len(s.agents)
+		r.Visitors += s.maxSeats()
+	}
+}
 
 // tallied adds what a share counted.
 func (r *Report) tallied(s *share) {
@@ -107,11 +122,18 @@ func (r *Report) judged(l *oracle.Ledger) {
 	r.Verdict = crowd.Judge(l)
 	r.Misdelivered, r.Misassigned = l.Count(oracle.Misdelivered), l.Count(oracle.Misassigned)
 	r.OverCapacity, r.Unserved = l.Count(oracle.OverCapacity), l.Count(oracle.Unserved)
-	for kind, field := range map[string]*report.Percentiles{"open": &r.Open, "assign": &r.Assign, "accept": &r.Accept, "deliver": &r.Deliver, "late": &r.Late} {
-		*field = r.curves[kind].Percentiles()
-	}
+	r.summarise()
 	if r.Late.Max == 0 {
 		delete(r.curves, "late")
+	}
+}
+
+// summarise fills in the percentiles of the curves.
+func (r *Report) summarise() {
+	for kind, field := range map[string]*report.Percentiles{"open": &r.Open, "assign": &r.Assign, "accept": &r.Accept, "deliver": &r.Deliver, "late": &r.Late} {
+		if l := r.curves[kind]; l != nil {
+			*field = l.Percentiles()
+		}
 	}
 }
 

@@ -33,7 +33,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	}
 	rep := newReport(&cfg)
 	scene := crowd.Config{URL: cfg.URL, Key: cfg.Key, Threads: cfg.Threads, PerSource: cfg.PerSource}
-	err := crowd.Play(scene, cfg.Agents+cfg.Visitors, func(s *crowd.Scene) error {
+	err := crowd.Play(scene, (cfg.Agents+cfg.Visitors+cfg.Of-1)/cfg.Of, func(s *crowd.Scene) error {
 		r := &run{cfg: cfg, scene: s, began: time.Now()}
 		return r.do(ctx, rep)
 	})
@@ -46,6 +46,11 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 func (r *run) do(ctx context.Context, rep *Report) error {
 	if err := r.connect(ctx); err != nil {
 		return err
+	}
+	if r.cfg.Gate != nil {
+		if err := r.cfg.Gate(ctx); err != nil {
+			return err
+		}
 	}
 	begin := client.Now()
 	r.each(func(s *share) { s.start(begin) })
@@ -76,22 +81,23 @@ func (r *run) connect(ctx context.Context) error {
 		names = append(names, fmt.Sprintf("bench-%08x-g%d", r.scene.Run, n))
 	}
 	for i, l := range r.scene.Fleet.Loops {
-		r.shares = append(r.shares, newShare(&r.cfg, r.scene, l, i))
+		r.shares = append(r.shares, newShare(&r.cfg, r.scene, l, i*r.cfg.Of+r.cfg.Part))
 	}
 	r.each(func(s *share) {
 		if err := s.connect(names); err != nil {
 			r.scene.Fail(err)
 		}
 	})
-	online := func() bool { return r.sum(func(s *share) int64 { return s.online }) == int64(r.cfg.Agents) }
+	agents := r.sum(func(s *share) int64 { return int64(len(s.agents)) })
+	online := func() bool { return r.sum(func(s *share) int64 { return s.online }) == agents }
 	if err := r.wait(ctx, "connecting", r.cfg.Within, online); err != nil {
 		return err
 	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if n := r.sum(func(s *share) int64 { return s.online }); n < int64(r.cfg.Agents) {
-		return fmt.Errorf("desk: only %d of %d agents were online within %s", n, r.cfg.Agents, r.cfg.Within)
+	if n := r.sum(func(s *share) int64 { return s.online }); n < agents {
+		return fmt.Errorf("desk: only %d of %d agents were online within %s", n, agents, r.cfg.Within)
 	}
 	return nil
 }
@@ -198,6 +204,7 @@ func (r *run) collect(ctx context.Context, rep *Report) error {
 			return err
 		}
 	}
+	rep.own(r.shares)
 	rep.judged(&ledger)
 	return nil
 }

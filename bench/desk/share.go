@@ -23,7 +23,7 @@ type share struct {
 	cfg     *Config
 	scene   *crowd.Scene
 	loop    *client.Loop
-	index   int
+	index   int    // among the loops of all processes
 	details []byte // of each open
 
 	// Owned by the loop.
@@ -99,7 +99,7 @@ func details() []byte {
 // connect makes the share's groups and dials their agents.
 func (s *share) connect(names []string) error {
 	for i, name := range names {
-		if i%s.cfg.Threads == s.index {
+		if i%s.cfg.loops() == s.index {
 			s.groups = append(s.groups, &group{name: name})
 		}
 	}
@@ -110,10 +110,10 @@ func (s *share) connect(names []string) error {
 	}
 	for n := range s.cfg.Agents {
 		g := n % len(names)
-		if g%s.cfg.Threads != s.index {
+		if g%s.cfg.loops() != s.index {
 			continue
 		}
-		if err := newAgent(s, s.groups[g/s.cfg.Threads], n); err != nil {
+		if err := newAgent(s, s.groups[g/s.cfg.loops()], n); err != nil {
 			return err
 		}
 	}
@@ -124,7 +124,7 @@ func (s *share) connect(names []string) error {
 }
 
 // maxSeats is how many visitors of the share there may be at a time: of each so many, one.
-func (s *share) maxSeats() int { return (s.cfg.Visitors + s.cfg.Threads - 1 - s.index) / s.cfg.Threads }
+func (s *share) maxSeats() int { return (s.cfg.Visitors + s.cfg.loops() - 1 - s.index) / s.cfg.loops() }
 
 // start begins the load. Begin is the same for all shares.
 func (s *share) start(begin int64) {
@@ -167,7 +167,7 @@ func (s *share) admit() {
 
 // arrivalDue is when the next visitor of the share comes; the shares take the events of the rate in turn.
 func (s *share) arrivalDue() int64 {
-	at, ok := s.cfg.Rate.Due(s.arrivals*int64(s.cfg.Threads) + int64(s.index))
+	at, ok := s.cfg.Rate.Due(s.arrivals*int64(s.cfg.loops()) + int64(s.index))
 	if !ok {
 		return never
 	}
@@ -195,7 +195,7 @@ func (s *share) seat() *visitor {
 // newTalk decides what a conversation will be.
 func (s *share) newTalk(v *visitor, due int64) *talk {
 	t := &talk{share: s, visitor: v, due: due, left: s.cfg.Messages, turn: oracle.FromVisitor, transferAt: -1, owed: map[*agent]owed{}, stars: uint8(1 + s.random.IntN(5))}
-	t.judge = oracle.NewTalk(&s.ledger, s.scene.Run, s.talks*s.cfg.Threads+s.index, s.cfg.Size, v.name)
+	t.judge = oracle.NewTalk(&s.ledger, s.scene.Run, s.talks*s.cfg.loops()+s.index, s.cfg.Size, v.name)
 	s.talks++
 	t.think.Fire = t.say
 	t.takeTurn()

@@ -18,7 +18,7 @@ type visitor struct {
 }
 
 func newVisitor(s *share, group *group) (*visitor, error) {
-	v := &visitor{group: group, seat: s.cfg.Agents + s.index + len(s.seats)*s.cfg.Threads}
+	v := &visitor{group: group, seat: s.cfg.Agents + s.index + len(s.seats)*s.cfg.loops()}
 	var err error
 	if v.line, err = newLine(s, v, v.seat, crowd.Visitor, s.scene.Visitor(v.seat), group.name); err != nil {
 		return nil, err

@@ -9,7 +9,9 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/switchyard-im/switchyard/bench/chaos"
 	"github.com/switchyard-im/switchyard/bench/cluster"
+	"github.com/switchyard-im/switchyard/bench/report"
 )
 
 // workerCommand is one of the processes of --processes.
@@ -79,12 +81,11 @@ func (c *controllerCommand) Run(ctx context.Context, t *terminal) error {
 
 // spread has several processes or machines drive one scenario.
 func (t *terminal) spread(ctx context.Context, l load) error {
-	all, kinds := []jobLoad{{Args: t.args}}, []kind{l.kind()}
-	return t.measure(ctx, l.output(), l.server().watched(), kinds[0].typ, func(rec *recording) (outcome, error) {
-		parts, err := t.drive(ctx, all, kinds, l.shares().Processes, rec)
-		if err != nil {
-			return nil, err
-		}
-		return parts[0], nil
-	})
+	w := &whole{
+		flags: &wholeRun{*l.output(), *l.server(), *l.shares(), *l.troubles()}, loads: []jobLoad{{Args: t.args}}, kinds: []kind{l.kind()}, url: l.address(), typ: l.kind().typ,
+		outcome: func(parts []sharedOutcome, server *report.Server, made *chaos.Report) outcome {
+			return complete(parts[0], server, made)
+		},
+	}
+	return w.run(ctx, t)
 }

@@ -24,6 +24,8 @@ type chaosFlags struct {
 	Seed           uint64        `help:"Repeats the moments of a run: the seed that it printed. 0: another one."`
 }
 
+func (f *chaosFlags) troubles() *chaosFlags { return f }
+
 // trouble is what chaosFlags ask for. Its Run is nil if that is nothing.
 type trouble struct {
 	*chaos.Run

@@ -37,6 +37,7 @@ type chatCommand struct {
 
 func (c *chatCommand) kind() kind       { return kindOf[chat.Report]() }
 func (c *chatCommand) keyFile() *string { return &c.Key }
+func (c *chatCommand) address() string  { return c.URL }
 
 // Run is called by kong.
 func (c *chatCommand) Run(ctx context.Context, t *terminal) (err error) {

@@ -40,7 +40,13 @@ type deskCommand struct {
 	outputFlags
 	serverFlags
 	historyFlags
+	shareFlags
 }
+
+func (c *deskCommand) kind() kind            { return kindOf[desk.Report]() }
+func (c *deskCommand) troubles() *chaosFlags { return &chaosFlags{} }
+func (c *deskCommand) keyFile() *string      { return &c.Key }
+func (c *deskCommand) address() string       { return c.URL }
 
 // share is a part of a whole, as 10% or 0.1.
 type share float64
@@ -66,7 +72,7 @@ func (c *deskCommand) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	return measure(ctx, t, &c.outputFlags, c.watched(), func(rec *recording) (*desk.Report, error) {
-		if err := preflight.Check(ctx, preflight.Config{URL: c.URL, Protocol: crowd.Subprotocol, Key: key, Conns: c.Agents + c.Visitors, Server: c.source(), History: c.History}); err != nil {
+		if err := preflight.Check(ctx, preflight.Config{URL: c.URL, Protocol: crowd.Subprotocol, Key: key, Conns: rec.own(c.Agents + c.Visitors), Server: c.source(), History: c.History}); err != nil {
 			return nil, err
 		}
 		return desk.Run(ctx, desk.Config{
@@ -74,6 +80,7 @@ func (c *deskCommand) Run(ctx context.Context, t *terminal) error {
 			Messages: c.Messages, Size: c.Size, Think: c.Think, Transfers: float64(c.Transfers), Ratings: float64(c.Ratings), Reopens: float64(c.Reopens),
 			Warmup: c.Warmup, Duration: c.Duration, Drain: c.Drain, MarkDelay: c.MarkDelay,
 			Retry: retry.Policy{Min: c.RetryMin, Max: c.RetryMax, Jitter: c.RetryJitter}, Threads: c.Threads, Server: c.source(), History: c.audit(), Watch: rec.sample,
+			Part: rec.part, Of: rec.of, Gate: rec.gate,
 		})
 	})
 }

@@ -26,8 +26,10 @@ type echoCommand struct {
 	shareFlags
 }
 
-func (c *echoCommand) kind() kind       { return kindOf[echo.Report]() }
-func (c *echoCommand) keyFile() *string { return nil }
+func (c *echoCommand) kind() kind            { return kindOf[echo.Report]() }
+func (c *echoCommand) troubles() *chaosFlags { return &chaosFlags{} }
+func (c *echoCommand) keyFile() *string      { return nil }
+func (c *echoCommand) address() string       { return c.URL }
 
 // Run is called by kong.
 func (c *echoCommand) Run(ctx context.Context, t *terminal) error {

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/switchyard-im/switchyard/bench/chaos"
 	"github.com/switchyard-im/switchyard/bench/cluster"
 	"github.com/switchyard-im/switchyard/bench/meter"
 	"github.com/switchyard-im/switchyard/bench/report"
@@ -45,10 +46,12 @@ type agents struct {
 	secret    *cluster.Secret
 }
 
-// drive runs the loads: here, in several processes, or on several machines. A recording of a run that lost one of them knows that.
-func (t *terminal) drive(ctx context.Context, all []jobLoad, kinds []kind, processes int, rec *recording) ([]sharedOutcome, error) {
+// drive runs the loads: here, in several processes, or on several machines. A recording of a run that lost one of them knows that. Victims is the trouble that loads
+// of this process see themselves.
+func (t *terminal) drive(ctx context.Context, w *whole, rec *recording, watch meter.Watch, victims *chaos.Run) ([]sharedOutcome, error) {
+	all, processes := w.loads, w.flags.Processes
 	if t.agents == nil && processes <= 1 {
-		return place{index: 0, of: 1, watch: rec.sample}.run(ctx, all)
+		return place{index: 0, of: 1, watch: watch, chaos: victims}.run(ctx, all)
 	}
 	for i := range all {
 		if err := all[i].readKey(); err != nil {
@@ -59,13 +62,13 @@ func (t *terminal) drive(ctx context.Context, all []jobLoad, kinds []kind, proce
 	if err != nil {
 		return nil, err
 	}
-	results, err := cluster.Run(ctx, cluster.Config{Members: members, Version: version, Body: job{all}, Watch: rec.sample})
+	results, err := cluster.Run(ctx, cluster.Config{Members: members, Version: version, Body: job{all}, Watch: watch})
 	if errors.Is(err, cluster.ErrLost) && len(results) > 0 {
 		rec.lost = err
 	} else if err != nil {
 		return nil, err
 	}
-	return merged(kinds, results)
+	return merged(w.kinds, results)
 }
 
 // members dials the agents, or starts processes.

@@ -20,6 +20,7 @@ import (
 // to the scenario.
 type loads struct {
 	Chat chatCommand `cmd:""`
+	Desk deskCommand `cmd:""`
 	Echo echoCommand `cmd:""`
 }
 
@@ -30,7 +31,9 @@ type load interface {
 	output() *outputFlags
 	server() *serverFlags
 	shares() *shareFlags
+	troubles() *chaosFlags
 	keyFile() *string // where its key is; nil if it takes none
+	address() string  // the server's URL
 }
 
 // wholeRun are the flags of those commands that are the run's and not a load's.

@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"slices"
 
+	"github.com/switchyard-im/switchyard/bench/chaos"
 	"github.com/switchyard-im/switchyard/bench/report"
 )
 
@@ -12,6 +13,9 @@ import (
 type mixReport struct {
 	Loads any      `json:"loads"` // a struct with a field for each load, which mixType makes
 	Total mixTotal `json:"total"`
+
+	Server *report.Server `json:"server,omitempty"` // while a load was measured, as seen each second
+	Chaos  *chaos.Report  `json:"chaos,omitempty"`  // what trouble was made
 
 	names []string
 	parts []sharedOutcome
@@ -24,16 +28,28 @@ type mixTotal struct {
 	Violations int64 `json:"violations"` // of all kinds; 0 also means that no load's oracle found anything
 }
 
-// totals says which figures of the loads' reports are added up to what.
-var totals = map[string]func(t *mixTotal) *int64{
-	"accepted": func(t *mixTotal) *int64 { return &t.Messages }, "messages": func(t *mixTotal) *int64 { return &t.Messages },
-	"delivered": func(t *mixTotal) *int64 { return &t.Delivered },
+// violations are the figures that count broken promises, by how scenarios name them: the first list of which a report has the last one.
+var violations = [][]string{
+	{"errors"},
+	{"lost", "duplicated", "reordered", "altered", "other_violations"},
+	{
+		"history_not_in_history", "history_duplicated", "history_reordered", "history_altered", "history_misplaced", "history_bad_sequences", "history_unread",
+		"lost", "duplicated", "reordered", "altered", "misdelivered", "bad_sequences", "bad_acks", "unanswered", "unrecovered",
+	},
 }
 
-// violations are the figures that count broken promises.
-var violations = []string{
-	"lost", "duplicated", "reordered", "altered", "misdelivered", "bad_sequences", "bad_acks", "unanswered", "unrecovered", "errors",
-	"history_not_in_history", "history_duplicated", "history_reordered", "history_altered", "history_misplaced", "history_bad_sequences", "history_unread",
+// countViolations adds those of a report up.
+func countViolations(figures map[string]float64) (n int64) {
+	for _, names := range violations {
+		if _, ok := figures[names[len(names)-1]]; !ok {
+			continue
+		}
+		for _, name := range names {
+			n += int64(figures[name])
+		}
+		break
+	}
+	return n
 }
 
 // mixType is the type of mixReport.Loads: a field for each load, so that the names of figures are known before the run.
@@ -61,19 +77,19 @@ func mixFigures(names []string, kinds []kind) reflect.Type {
 	return reflect.StructOf(fields)
 }
 
-func newMixReport(names []string, kinds []kind, parts []sharedOutcome) *mixReport {
-	r := &mixReport{names: names, parts: parts}
-	loads := reflect.New(mixType(names, kinds)).Elem()
+func newMixReport(p *runPlan, parts []sharedOutcome, server *report.Server, made *chaos.Report) *mixReport {
+	r := &mixReport{names: p.names, parts: parts, Server: server, Chaos: made}
+	loads := reflect.New(mixType(p.names, p.kinds)).Elem()
 	for i, p := range parts {
 		loads.Field(i).Set(reflect.ValueOf(p))
-		for name, v := range report.Figures(p) {
-			if total := totals[name]; total != nil {
-				*total(&r.Total) += int64(v)
-			}
-			if slices.Contains(violations, name) {
-				r.Total.Violations += int64(v)
-			}
+		figures := report.Figures(p)
+		if accepted, ok := figures["accepted"]; ok {
+			r.Total.Messages += int64(accepted)
+		} else {
+			r.Total.Messages += int64(figures["messages"])
 		}
+		r.Total.Delivered += int64(figures["delivered"])
+		r.Total.Violations += countViolations(figures)
 	}
 	r.Loads = loads.Interface()
 	return r
@@ -81,7 +97,7 @@ func newMixReport(names []string, kinds []kind, parts []sharedOutcome) *mixRepor
 
 // OK tells whether all loads found all promises kept.
 func (r *mixReport) OK() bool {
-	return !slices.ContainsFunc(r.parts, func(p sharedOutcome) bool { return !p.OK() })
+	return r.Chaos.OK() && !slices.ContainsFunc(r.parts, func(p sharedOutcome) bool { return !p.OK() })
 }
 
 // Rows has the table of each load, and their sums.
@@ -93,7 +109,9 @@ func (r *mixReport) Rows() (rows []report.Row) {
 		}
 	}
 	t := r.Total
-	return append(rows, report.Row{Name: "TOTAL", Value: fmt.Sprintf("%d messages, %d delivered, %d violations", t.Messages, t.Delivered, t.Violations)})
+	rows = append(rows, report.Row{Name: "TOTAL", Value: fmt.Sprintf("%d messages, %d delivered, %d violations", t.Messages, t.Delivered, t.Violations)})
+	rows = append(rows, r.Chaos.Rows()...)
+	return append(rows, report.Row{Name: "server", Value: r.Server})
 }
 
 // Curves has those of all loads, each behind the name of its own.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/switchyard-im/switchyard/bench/chaos"
 	"github.com/switchyard-im/switchyard/bench/report"
 	"github.com/switchyard-im/switchyard/cmd/switchyard-bench/plan"
 )
@@ -36,13 +38,13 @@ func (c *runCommand) Run(ctx context.Context, t *terminal) error {
 	if c, err = c.with(p.args, t.args); err != nil {
 		return err
 	}
-	return t.measure(ctx, &c.outputFlags, c.watched(), mixFigures(p.names, p.kinds), func(rec *recording) (outcome, error) {
-		parts, err := t.drive(ctx, p.loads, p.kinds, c.Processes, rec)
-		if err != nil {
-			return nil, err
-		}
-		return newMixReport(p.names, p.kinds, parts), nil
-	})
+	w := &whole{
+		flags: &c.wholeRun, loads: p.loads, kinds: p.kinds, url: p.url, typ: mixFigures(p.names, p.kinds),
+		outcome: func(parts []sharedOutcome, server *report.Server, made *chaos.Report) outcome {
+			return newMixReport(p, parts, server, made)
+		},
+	}
+	return w.run(ctx, t)
 }
 
 // with is the command with the options of its file, which those of the command line go before.
@@ -85,6 +87,7 @@ type runPlan struct {
 	loads []jobLoad
 	names []string
 	kinds []kind
+	url   string // of the first load
 }
 
 // readPlan reads a file. A mistake is one of usage.
@@ -132,6 +135,7 @@ func resolve(f *plan.File) (*runPlan, error) {
 		if err != nil {
 			return nil, &plan.Error{Line: lineOf(err, &f.Loads[i], f.Options), Text: fmt.Sprintf("load %s: %v", l.Name, err)}
 		}
+		p.url = cmp.Or(p.url, command.address())
 		p.loads, p.names, p.kinds = append(p.loads, l), append(p.names, l.Name), append(p.kinds, command.kind())
 	}
 	for _, o := range f.Options {
