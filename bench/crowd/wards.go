@@ -7,6 +7,7 @@ import (
 	"github.com/switchyard-im/switchyard/bench/client"
 	"github.com/switchyard-im/switchyard/bench/meter"
 	"github.com/switchyard-im/switchyard/bench/oracle"
+	"github.com/switchyard-im/switchyard/bench/report"
 )
 
 // Wards is a crowd of guests, spread over the scene's loops and over as many clerks as they need.
@@ -85,10 +86,12 @@ func (ws *Wards) Sum(figure func(w *Ward) int64) int64 {
 	})
 }
 
-// Show adds to a sample what the wards have done, and how many guests are welcomed on their connections. It fits Scene.Show.
-func (ws *Wards) Show(s *meter.Sample) {
+// Show adds to a sample what the wards have done, how many guests are welcomed on their connections, and the latencies that a loop has, each on its own
+// goroutine.
+func (ws *Wards) Show(s *meter.Sample, latencies func(loop int) map[string]*report.Latency) {
 	parts := make([]meter.Sample, len(ws.loops))
 	ws.scene.Fleet.Each(func(i int, _ *client.Loop) {
+		parts[i].Latencies = latencies(i)
 		for _, w := range ws.loops[i] {
 			parts[i].Add(&meter.Sample{Counts: counts(&w.Ledger), Gauges: map[string]float64{"connections": float64(w.Welcome), "under_way": float64(w.Under)}})
 		}

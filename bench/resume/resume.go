@@ -176,16 +176,12 @@ func (r *run) miss(ctx context.Context) (err error) {
 
 // show adds to a sample what was sent and delivered, and the times of who came back.
 func (r *run) show(s *meter.Sample) {
-	r.wards.Show(s)
-	parts := make([]meter.Sample, len(r.times))
-	r.scene.Fleet.Each(func(i int, _ *client.Loop) {
-		if i < len(parts) { // nobody comes back before the times are there
-			parts[i].Latencies = map[string]*report.Latency{"resume": r.times[i].recent.Take()}
+	r.wards.Show(s, func(loop int) map[string]*report.Latency {
+		if loop >= len(r.times) {
+			return nil // nobody comes back before the times are there
 		}
+		return map[string]*report.Latency{"resume": r.times[loop].recent.Take()}
 	})
-	for i := range parts {
-		s.Add(&parts[i])
-	}
 }
 
 // comeBack connects all guests again; they are welcomed, and ask for nothing yet.

@@ -208,14 +208,9 @@ type recent struct{ deliver, back meter.Interval }
 
 // show adds to a sample what was sent and delivered, from when it was due, and the times of who came back.
 func (r *run) show(s *meter.Sample) {
-	r.wards.Show(s)
-	parts := make([]meter.Sample, len(r.recent))
-	r.scene.Fleet.Each(func(i int, _ *client.Loop) {
-		parts[i].Latencies = map[string]*report.Latency{"deliver": r.recent[i].deliver.Take(), "back": r.recent[i].back.Take()}
+	r.wards.Show(s, func(loop int) map[string]*report.Latency {
+		return map[string]*report.Latency{"deliver": r.recent[loop].deliver.Take(), "back": r.recent[loop].back.Take()}
 	})
-	for i := range parts {
-		s.Add(&parts[i])
-	}
 }
 
 // outage ends the server, has it started again, and waits until everybody is back.
