@@ -304,7 +304,7 @@ func (r *run) drained() bool {
 
 // collect fills in what the whole run shows; the ledger has what was found besides. The shares are finished, so that nothing changes what it reads.
 func (r *run) collect(rep *Report, ledger *oracle.Ledger) {
-	windows, away := [2]window{newWindow(), newWindow()}, report.NewLatency()
+	windows, away := newWindows(&r.cfg), report.NewLatency()
 	for i := range r.shares { // one after the other, because they add to the same
 		done := make(chan struct{})
 		s := r.shares[i]

@@ -37,7 +37,7 @@ type share struct {
 	schedule client.Timer
 	slot     int64 // open loop: the next message of the schedule
 
-	windows [2]window // the measured ones: undisturbed, and disturbed
+	windows []window // the measured ones: undisturbed and, if there is trouble, disturbed
 
 	accepts  meter.Interval // from due to acknowledged, of answers since the last sample
 	delivers meter.Interval // from due to delivered, likewise
@@ -49,7 +49,7 @@ const never = int64(1) << 62
 
 func newShare(r *run, l *client.Loop) *share {
 	s := &share{
-		run: r, cfg: &r.cfg, loop: l, end: never, windows: [2]window{newWindow(), newWindow()},
+		run: r, cfg: &r.cfg, loop: l, end: never, windows: newWindows(&r.cfg),
 		away:   report.NewLatency(),
 		random: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
 	}

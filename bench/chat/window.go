@@ -14,7 +14,14 @@ type window struct {
 	late      *report.Latency // open loop: how late the generator itself looked at what was due
 }
 
-// newWindow is one that has not begun.
+// newWindows are those of a run, which have not begun.
+func newWindows(cfg *Config) []window {
+	if cfg.Disturb == nil {
+		return []window{newWindow()}
+	}
+	return []window{newWindow(), newWindow()}
+}
+
 func newWindow() window {
 	return window{from: never, to: never, accept: report.NewLatency(), attempt: report.NewLatency(), deliver: report.NewLatency(), late: report.NewLatency()}
 }

@@ -229,7 +229,7 @@ func (l *Loop) fireTimers() {
 	}
 }
 
-// flushDirty flushes the woken connections. Those woken meanwhile wait for the next time. Reading some and then writing those costs a tenth less
+// flushDirty flushes the woken connections. Those woken meanwhile wait for the next time. Reading some and then writing those costs 8 % less CPU
 // than reading and writing each in turn, because the kernel's code for either does not fit into the processor's cache beside the other's.
 func (l *Loop) flushDirty() {
 	l.flushing, l.dirty = l.dirty, l.flushing[:0]

@@ -8,11 +8,15 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
 // maxResponse bounds the answer to the upgrade request.
 const maxResponse = 16 << 10
+
+// readers are buffers for http.ReadResponse, which would be most of the garbage of a dial. As many as loops that read an answer at once.
+var readers = sync.Pool{New: func() any { return bufio.NewReader(nil) }}
 
 // UpgradeError is what a connection closes with when the server answered the upgrade with anything but 101.
 type UpgradeError struct {
@@ -37,7 +41,10 @@ func (t *Target) checkUpgrade(p []byte) (rest []byte, ok bool, err error) {
 		return p, false, nil
 	}
 	end += 4
-	resp, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(p)), nil)
+	r := readers.Get().(*bufio.Reader)
+	r.Reset(bytes.NewReader(p))
+	defer readers.Put(r)
+	resp, err := http.ReadResponse(r, nil)
 	if err != nil {
 		return nil, false, fmt.Errorf("%w: %w", ErrProtocol, err)
 	}

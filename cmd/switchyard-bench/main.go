@@ -62,7 +62,7 @@ type terminal struct {
 
 // collectAt is the growth of the heap, in percent, at which the collector runs, unless GOGC says otherwise. A generator allocates while it opens its
 // connections and hardly after that, so that a small heap costs little; twenty thousand clients are to fit into 60 MB.
-const collectAt = 30
+const collectAt = 20
 
 func main() {
 	if os.Getenv("GOGC") == "" {
