@@ -72,6 +72,7 @@ func TestFaultsOfTheHistory(t *testing.T) {
 		"bad sequence in history": {func(log []frame.Message) []frame.Message { log[5].Prev = 0; return log }, func(r *audit.Report) int64 { return r.BadSequences }},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			rep, err := run(t, chatserver.Faults{History: func(log []frame.Message) []frame.Message {
 				log = slices.Clone(log)
 				for i := range log {
@@ -136,6 +137,7 @@ func TestServersThatDoNotAnswer(t *testing.T) {
 		}, "not in history: pair"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			var asked atomic.Int64
 			rep, err := run(t, chatserver.Faults{}, func(cfg *audit.Config) {
 				target, err := url.Parse(cfg.URL)

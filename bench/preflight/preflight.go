@@ -128,11 +128,11 @@ func history(ctx context.Context, cfg *Config) error {
 	case err == nil || errors.As(err, &answer) && answer.Code == "not_found":
 		return nil
 	case answer != nil && answer.Code == "unauthorized":
-		return fmt.Errorf("preflight: --history: %w: is --key the file that this server checks tokens with?", err)
+		return fmt.Errorf("preflight: the history: %w: is --key the file that this server checks tokens with?", err)
 	case answer != nil && answer.Code != "" && api.Temporary(err):
 		return nil // a history that cannot be read now is waited for when the load is over
 	}
-	return fmt.Errorf("preflight: --history: %w: give the URL of the server's HTTP interface, http:// and the address of api.listen, which is off by default", err)
+	return fmt.Errorf("preflight: the history: %w: give the URL of the server's HTTP interface, http:// and the address of api.listen, which is off by default", err)
 }
 
 // visitor signs the token of a user who opens nothing.

@@ -23,13 +23,15 @@ import (
 
 // dials are the commands that dial a server, with arguments that make each ask for as much as the test allows a process.
 var dials = []struct {
-	name  string
-	many  []string // more connections than any process may have
-	any   bool     // measures any WebSocket server: neither a key nor a subprotocol
-	pid   bool     // has --server-pid and --admin
-	audit bool     // has --history
+	name string
+	many []string // more connections than any process may have
+	any  bool     // measures any WebSocket server: neither a key nor a subprotocol
+	pid  bool     // has --server-pid and --admin
+	api  string   // the flag for the HTTP interface, if it has one
 }{
-	{name: "chat", many: []string{"--pairs", "50000000"}, pid: true, audit: true},
+	{name: "chat", many: []string{"--pairs", "50000000"}, pid: true, api: "--history"},
+	{name: "desk", many: []string{"--visitors", "100000000"}, pid: true, api: "--history"},
+	{name: "history", many: []string{"--conversations", "100000000"}, pid: true, api: "--api"},
 	{name: "fanout", many: []string{"--listeners", "50000000"}, pid: true},
 	{name: "resume", many: []string{"--clients", "100000000"}, pid: true},
 	{name: "storm", many: []string{"--clients", "100000000"}},
@@ -57,11 +59,11 @@ func TestBadInput(t *testing.T) {
 		"a page of no use": {[]string{"--admin", httpServer(t, http.StatusOK, "")}, []string{"lack", "admin address"}},
 	}
 	read := map[string]mistake{
-		"no API":        {[]string{"--history", "http://127.0.0.1:1"}, []string{"connection refused", "api.listen"}},
-		"no API's URL":  {[]string{"--history", "ws://127.0.0.1:1"}, []string{"api.listen"}},
-		"another's API": {[]string{"--history", httpServer(t, http.StatusOK, "")}, []string{"api.listen"}},
-		"another's 404": {[]string{"--history", httpServer(t, http.StatusNotFound, "")}, []string{"404", "api.listen"}},
-		"another's key": {[]string{"--history", httpServer(t, http.StatusUnauthorized, `{"error":{"code":"unauthorized","text":"no"}}`)}, []string{"401", "is --key the file"}},
+		"no API":        {[]string{"http://127.0.0.1:1"}, []string{"connection refused", "api.listen"}},
+		"no API's URL":  {[]string{"ws://127.0.0.1:1"}, []string{"api.listen"}},
+		"another's API": {[]string{httpServer(t, http.StatusOK, "")}, []string{"api.listen"}},
+		"another's 404": {[]string{httpServer(t, http.StatusNotFound, "")}, []string{"404", "api.listen"}},
+		"another's key": {[]string{httpServer(t, http.StatusUnauthorized, `{"error":{"code":"unauthorized","text":"no"}}`)}, []string{"401", "is --key the file"}},
 	}
 	for _, c := range dials {
 		try := func(name string, m mistake, defaults ...string) {
@@ -92,7 +94,8 @@ func TestBadInput(t *testing.T) {
 			}
 		}
 		for name, m := range read {
-			if c.audit {
+			if c.api != "" {
+				m.args = []string{c.api, m.args[0]}
 				try(name, m, good...)
 			}
 		}

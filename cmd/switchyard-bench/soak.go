@@ -9,6 +9,7 @@ import (
 	"github.com/switchyard-im/switchyard/bench/chaos"
 	"github.com/switchyard-im/switchyard/bench/chat"
 	"github.com/switchyard-im/switchyard/bench/crowd"
+	"github.com/switchyard-im/switchyard/bench/observe"
 	"github.com/switchyard-im/switchyard/bench/preflight"
 	"github.com/switchyard-im/switchyard/bench/schedule"
 	"github.com/switchyard-im/switchyard/bench/soak"
@@ -60,7 +61,7 @@ func (c *soakCommand) Run(ctx context.Context, t *terminal) (err error) {
 	}
 	return measure(ctx, t, &c.outputFlags, trouble.watched(watched{}), func(rec *recording) (*soak.Report, error) {
 		trouble.rec = rec
-		if err := preflight.Check(ctx, preflight.Config{URL: c.URL, Protocol: crowd.Subprotocol, Key: key, Conns: 2 * c.Pairs, History: c.History}); err != nil {
+		if err := preflight.Check(ctx, preflight.Config{URL: c.URL, Protocol: crowd.Subprotocol, Key: key, Conns: 2 * c.Pairs, Server: observe.New(0, c.Admin), History: c.History}); err != nil {
 			return nil, err
 		}
 		return soak.Run(ctx, soak.Config{
