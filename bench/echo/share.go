@@ -134,8 +134,14 @@ func (s *share) answered(p *peer) {
 // measure starts the measured window: what was counted before is warm-up.
 func (s *share) measure(from int64) { s.from = from }
 
-// finish ends the window. Nothing more becomes due, in the open loop; what was due before is still sent.
-func (s *share) finish(at int64) { s.to, s.end = at, at }
+// finish ends the window. Nothing more becomes due, in the open loop; what was due before is still sent. A schedule that is so far behind that nothing of the
+// window was looked at is late by that.
+func (s *share) finish(at int64) {
+	s.to, s.end = at, at
+	if next := s.nextDue(); s.openLoop() && next < at {
+		s.late.Record(at - next)
+	}
+}
 
 // unanswered is how many messages of the open loop were admitted and did not come back.
 func (s *share) unanswered() int64 {
