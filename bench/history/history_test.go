@@ -2,8 +2,10 @@ package history
 
 import (
 	"bytes"
+	"context"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,9 +19,22 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// quick is a short run against a server with faults.
-func quick(t *testing.T, faults chatserver.Faults) Config {
+// quick is a run against a server with faults that ends after some pages, each of which a hook of the server sees.
+func quick(t *testing.T, faults chatserver.Faults) (context.Context, Config) {
 	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	t.Cleanup(stop)
+	var pages atomic.Int64
+	change := faults.History
+	faults.History = func(log []frame.Message) []frame.Message {
+		if pages.Add(1) == 60 {
+			stop()
+		}
+		if change != nil {
+			return change(log)
+		}
+		return log
+	}
 	s, err := chatserver.Start(faults)
 	if err != nil {
 		t.Fatal(err)
@@ -29,7 +44,7 @@ func quick(t *testing.T, faults chatserver.Faults) Config {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Config{URL: s.URL(), API: s.API(), Key: key, Conversations: 3, Messages: 40, Readers: 2, Page: 7, Duration: 100 * time.Millisecond}
+	return ctx, Config{URL: s.URL(), API: s.API(), Key: key, Conversations: 3, Messages: 40, Readers: 2, Page: 7, Duration: time.Minute}
 }
 
 func TestPagesThatAreInOrder(t *testing.T) {
@@ -40,9 +55,9 @@ func TestPagesThatAreInOrder(t *testing.T) {
 		"open loop": func(c *Config) { c.Rate = schedule.MustConstant(300) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			cfg := quick(t, chatserver.Faults{})
+			ctx, cfg := quick(t, chatserver.Faults{})
 			change(&cfg)
-			rep, err := Run(t.Context(), cfg)
+			rep, err := Run(ctx, cfg)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -55,7 +70,7 @@ func TestPagesThatAreInOrder(t *testing.T) {
 
 // TestRefusalsAreWaitedFor: what was refused while it was written comes again, in order.
 func TestRefusalsAreWaitedFor(t *testing.T) {
-	rep, err := Run(t.Context(), quick(t, chatserver.Faults{Refuse: func(n int) uint64 {
+	rep, err := Run(quick(t, chatserver.Faults{Refuse: func(n int) uint64 {
 		if n == 30 || n == 70 {
 			return frame.ErrorOverloaded
 		}
@@ -80,7 +95,7 @@ func TestFaultsOfPages(t *testing.T) {
 	} {
 		for _, forth := range []bool{false, true} {
 			t.Run(name, func(t *testing.T) {
-				cfg := quick(t, chatserver.Faults{History: func(log []frame.Message) []frame.Message {
+				ctx, cfg := quick(t, chatserver.Faults{History: func(log []frame.Message) []frame.Message {
 					log = slices.Clone(log)
 					for i := range log {
 						log[i].Body = bytes.Clone(log[i].Body)
@@ -88,7 +103,7 @@ func TestFaultsOfPages(t *testing.T) {
 					return c.history(log)
 				}})
 				cfg.Forwards = forth
-				rep, err := Run(t.Context(), cfg)
+				rep, err := Run(ctx, cfg)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -113,9 +128,9 @@ func TestConfigurationsThatCannotBe(t *testing.T) {
 		"must not be negative":    func(c *Config) { c.Duration = -1 },
 		"readers and threads mus": func(c *Config) { c.Readers = -1 },
 	} {
-		cfg := quick(t, chatserver.Faults{})
+		ctx, cfg := quick(t, chatserver.Faults{})
 		change(&cfg)
-		if _, err := Run(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := Run(ctx, cfg); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
 		}
 	}
