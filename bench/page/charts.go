@@ -124,6 +124,11 @@ var about = map[string]string{
 	"accept":  "from due to acknowledged, of each second",
 	"deliver": "from due to delivered, of each second",
 	"rtt":     "from sent to echoed, of each second",
+	"open":    "from a visitor's coming to its conversation",
+	"assign":  "from a visitor's coming to its agent",
+	"page":    "of history, from due to read",
+	"resume":  "from the first resume until a client had everything",
+	"back":    "from the outage until a client was back",
 	"late":    "of the generator for its own schedule, which is part of the others",
 }
 
@@ -147,10 +152,14 @@ func (l *load) plots(events []meter.Event) []plot {
 	}
 	var flows, bad, states []line
 	for _, name := range those(counts) {
-		if slices.Contains(troubles, name) {
-			bad = append(bad, l.rate(name, len(bad)+1))
-		} else {
-			flows = append(flows, l.rate(name, len(flows)+1))
+		switch drawn := l.rate(name, 0); {
+		case !slices.ContainsFunc(drawn.y, func(v float64) bool { return v > 0 }): // it was over before the second sample
+		case slices.Contains(troubles, name):
+			drawn.color = len(bad) + 1
+			bad = append(bad, drawn)
+		default:
+			drawn.color = len(flows) + 1
+			flows = append(flows, drawn)
 		}
 	}
 	for _, name := range those(gauges) {

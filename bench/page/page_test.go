@@ -204,3 +204,19 @@ func TestAxes(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatStandsStillHasNoRate(t *testing.T) {
+	r := made(10, "")
+	for i := range r.Samples {
+		r.Samples[i].Counts = map[string]int64{"opened": 5000, "reconnects": 3}
+	}
+	r.Figures = map[string]float64{"conns": 5000, "rss_bytes_per_conn": 1520, "errors": 0, "hold_seconds": 5}
+	page := written(t, r)
+	if strings.Contains(page, "<h3>Rate") || strings.Contains(page, "<h3>Troubles") || !strings.Contains(page, "<h3>Connections") {
+		t.Error("charts of what stands still, or none of what does not")
+	}
+	tiles := regexp.MustCompile(`<div class="tiles">.*`).FindString(page)
+	if !strings.Contains(tiles, "<span>server RSS per connection</span><b>1520<small>B</small></b>") || strings.Contains(tiles, "errors") || strings.Contains(tiles, "hold") {
+		t.Errorf("the key figures are not those that say most: %s", tiles)
+	}
+}

@@ -35,8 +35,17 @@ func tiles(r *record.Run) (list []tile) {
 	return list
 }
 
+// titles are names for people where those of the figures are too short for them.
+var titles = map[string]string{
+	"open_cpu_us": "server CPU to open one", "idle_cpu_us": "idle CPU, per connection and second", "all_p99": "to everybody p99", "conns": "connections",
+	"rss_bytes_per_conn": "server RSS per connection",
+}
+
 // title is a figure's name for people: "deliver p99", "server CPU per message".
 func title(name string) string {
+	if t, ok := titles[name]; ok {
+		return t
+	}
 	t := " " + strings.ReplaceAll(name, "_", " ") + " "
 	for _, r := range [][2]string{
 		{" cpu us ", " CPU "}, {" us per ", " per "}, {" bytes per conn ", " per connection "}, {" rss bytes ", " RSS "}, {" bytes ", " "}, {" cpu ", " CPU "}, {" rss ", " RSS "},

@@ -9,10 +9,10 @@ import (
 // key are the figures that say most about a run, in the order in which they are told.
 var key = []string{
 	"lost", "duplicated", "reordered", "altered", "misdelivered", "other_violations", "errors", // none, or the run is worth nothing
-	"rate", "delivery_rate", "share", "accept_p50", "accept_p99", "deliver_p50", "deliver_p99", "deliver_p999", "rtt_p50", "rtt_p99", "rtt_p999",
-	"assign_p50", "assign_p99", "page_p50", "page_p99", "resume_p50", "resume_p99", "back_p50", "back_p99", "all_p99", "deliver_p99_ratio",
+	"rate", "share", "assign_p50", "assign_p99", "page_p50", "page_p99", "resume_p50", "resume_p99", "back_p50", "back_p99", "accept_p50", "accept_p99", "deliver_p50", "deliver_p99", "deliver_p999", "rtt_p50", "rtt_p99", "rtt_p999",
+	"all_p99", "deliver_p99_ratio",
 	"conns", "rss_bytes_per_conn", "server_rss_bytes_per_conn", "open_cpu_us", "idle_cpu_us", "open_rate",
-	"server_cpu_us_per_message", "server_cpu_us_per_delivery", "server_rss_bytes", "reconnects",
+	"server_cpu_us_per_message", "server_cpu_us_per_delivery", "server_rss_bytes", "delivery_rate", "reconnects",
 }
 
 // IsKey tells whether a figure is one of those that say most.
