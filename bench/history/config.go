@@ -4,6 +4,7 @@
 package history
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -39,6 +40,11 @@ type Config struct {
 	Threads   int // event loops; default 1
 	PerSource int // connections on each loopback source address; default 4,000
 
+	// A load may be shared by several processes with the same configuration but for Part: each has the conversations whose number is Part modulo Of, and as many of
+	// the readers. Default: all.
+	Part, Of int
+	// Gate, if any, is called when all is written; the reading begins when it returns. So the parts of a load begin together.
+	Gate func(context.Context) error
 	// Begin, if any, is called at the beginning of the measured window.
 	Begin func()
 
@@ -65,6 +71,14 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.Duration, 10*time.Second)
 	setDefault(&c.Within, 5*time.Minute)
 	setDefault(&c.Threads, 1)
+	setDefault(&c.Of, 1)
+	return c
+}
+
+// own is what this process has of the load.
+func (c Config) own() Config {
+	part := func(n int) int { return (n - c.Part + c.Of - 1) / c.Of }
+	c.Conversations, c.Readers = part(c.Conversations), part(c.Readers)
 	return c
 }
 
@@ -73,10 +87,12 @@ const maxMessages = 1_000_000
 
 func (c *Config) validate() error {
 	switch {
+	case c.Part < 0 || c.Part >= c.Of || c.Readers > 0 && c.Conversations > 0 && c.Of > min(c.Readers, c.Conversations):
+		return fmt.Errorf("history: no part %d of %d in %d conversations and %d readers: each process needs one of both", c.Part, c.Of, c.Conversations, c.Readers)
 	case c.Conversations < 1 || c.Readers < 1 || c.Threads < 1:
 		return errors.New("history: conversations, readers and threads must be positive")
-	case c.Threads > c.Readers:
-		return fmt.Errorf("history: %d threads are too many for %d readers", c.Threads, c.Readers)
+	case c.Threads > c.Readers/c.Of:
+		return fmt.Errorf("history: %d threads in %d processes are too many for %d readers", c.Threads, c.Of, c.Readers)
 	case c.Messages < 1 || c.Messages > maxMessages:
 		return fmt.Errorf("history: %d messages in a conversation are out of range, use 1 to %d", c.Messages, maxMessages)
 	case c.Size < oracle.MinBody || c.Size > oracle.MaxBody:

@@ -11,14 +11,14 @@ import (
 type Report struct {
 	Run           string `json:"run"` // to read the same conversations again
 	Conversations int    `json:"conversations"`
-	Messages      int    `json:"messages_each"` // of a conversation; 0: of an earlier run
-	Size          int    `json:"size"`
+	Messages      int    `json:"messages_each" merge:"keep"` // of a conversation; 0: of an earlier run
+	Size          int    `json:"size" merge:"keep"`
 	Readers       int    `json:"readers"`
 	Over          string `json:"over"` // http or websocket
-	PageLimit     int    `json:"page_limit"`
+	PageLimit     int    `json:"page_limit" merge:"keep"`
 	Target        string `json:"target_rate,omitempty"` // pages per second
 
-	WriteSeconds float64 `json:"write_seconds"` // what filling the conversations took
+	WriteSeconds float64 `json:"write_seconds" merge:"max"` // what filling the conversations took
 	Pages        int64   `json:"pages"`
 	Read         int64   `json:"messages"`
 	Walks        int64   `json:"walks"`    // conversations that were read from one end to the other
@@ -37,7 +37,7 @@ type Report struct {
 	Page report.Percentiles `json:"page_ms"` // from when a page was due until its last byte was there
 	Late report.Percentiles `json:"late_ms"` // open loop: how late a page was asked for, because all readers were busy, or the generator
 
-	Seconds     float64 `json:"seconds"`
+	Seconds     float64 `json:"seconds" merge:"max"`
 	Rate        float64 `json:"rate"`         // pages per second
 	MessageRate float64 `json:"message_rate"` // messages per second
 
@@ -45,7 +45,7 @@ type Report struct {
 	ServerUSPerPage     float64        `json:"server_cpu_us_per_page,omitempty"`
 	ServerNote          string         `json:"server_note,omitempty"` // why there are no figures of the server
 	GeneratorCPUSeconds float64        `json:"generator_cpu_seconds"`
-	GeneratorUSPerPage  float64        `json:"generator_cpu_us_per_page"`
+	GeneratorUSPerPage  float64        `json:"generator_cpu_us_per_page" merge:"keep"`
 
 	curves map[string]*report.Latency
 }
@@ -68,6 +68,17 @@ func newReport(cfg *Config) *Report {
 
 // Curves are the latencies of the measured window.
 func (r *Report) Curves() map[string]*report.Latency { return r.curves }
+
+// Merged makes the figures of a report whole to which those of others were added that drove parts of the same load (report.Merge); the curves are those of all together.
+func (r *Report) Merged(curves map[string]*report.Latency) {
+	r.curves = curves
+	for name, p := range map[string]*report.Percentiles{"page": &r.Page, "late": &r.Late} {
+		if l := curves[name]; l != nil {
+			*p = l.Percentiles()
+		}
+	}
+	r.GeneratorUSPerPage = report.PerMessage(r.GeneratorCPUSeconds, int64(r.Rate*r.Seconds+0.5))
+}
 
 // OK tells whether every page was as it must be.
 func (r *Report) OK() bool {

@@ -34,6 +34,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
+	cfg = cfg.own()
 	rep := newReport(&cfg)
 	scene := crowd.Config{URL: cfg.URL, Key: cfg.Key, Threads: cfg.Threads, PerSource: cfg.PerSource, Run: cfg.Again}
 	err := crowd.Play(scene, cfg.Conversations, func(s *crowd.Scene) error {
@@ -51,10 +52,15 @@ func (r *run) do(ctx context.Context, rep *Report) error {
 	if err := r.write(ctx, rep); err != nil {
 		return err
 	}
+	if r.cfg.Gate != nil {
+		if err := r.cfg.Gate(ctx); err != nil {
+			return err
+		}
+	}
 	r.shelf.begin = client.Now()
 	if !r.cfg.Rate.Never() {
 		r.shelf.rate = func(n int64) int64 {
-			at, ok := r.cfg.Rate.Due(n)
+			at, ok := r.cfg.Rate.Due(n*int64(r.cfg.Of) + int64(r.cfg.Part))
 			if !ok {
 				return never
 			}
@@ -81,7 +87,7 @@ func (r *run) write(ctx context.Context, rep *Report) error {
 	}
 	loops := r.scene.Fleet.Loops
 	for n := range r.cfg.Conversations {
-		a, err := r.scene.NewAuthor(loops[n%len(loops)], n, messages, r.cfg.Size)
+		a, err := r.scene.NewAuthor(loops[n%len(loops)], n*r.cfg.Of+r.cfg.Part, messages, r.cfg.Size)
 		if err != nil {
 			return err
 		}

@@ -54,16 +54,16 @@ func (r *run) burst(ctx context.Context, before int64) (*Burst, error) {
 	})
 	answered := 0
 	if err := r.look(ctx, "bursting", b, r.cfg.OpenWithin, 100*time.Millisecond, func() bool {
-		for answered < r.cfg.Conns && len(r.ready) > 0 {
+		for answered < r.cfg.own() && len(r.ready) > 0 {
 			<-r.ready
 			answered++
 		}
-		return answered == r.cfg.Conns
+		return answered == r.cfg.own()
 	}); err != nil {
 		return nil, err
 	}
-	if answered < r.cfg.Conns {
-		return nil, fmt.Errorf("idle: only %d of %d messages of the burst were answered within %s", answered, r.cfg.Conns, r.cfg.OpenWithin)
+	if answered < r.cfg.own() {
+		return nil, fmt.Errorf("idle: only %d of %d messages of the burst were answered within %s", answered, r.cfg.own(), r.cfg.OpenWithin)
 	}
 	ended := client.Now()
 	b.Seconds = float64(ended-from) / 1e9

@@ -45,7 +45,12 @@ type Config struct {
 	Burst      int           // bytes of one message that every connection sends after that, all at once; 0: none
 	Return     time.Duration // how long to watch the server's memory return afterwards; default 60 s
 
-	Server observe.Source // of the server's figures; required
+	// A load may be shared by several processes with the same configuration but for Part: each has the connections whose number is Part modulo Of. Default: all.
+	Part, Of int
+	// Gate, if any, is called before the first connection is opened. So the parts of a load begin together.
+	Gate func(context.Context) error
+
+	Server observe.Source // of the server's figures; required unless there is a Gate: then whoever opens it may look at the server
 	Watch  meter.Watch    // gets a sample each second from the goroutine of Run; nil: nobody does
 }
 
@@ -53,28 +58,42 @@ type Config struct {
 type Report struct {
 	State        State   `json:"state"`
 	Conns        int     `json:"conns"`
-	Ramp         string  `json:"ramp,omitempty"` // connections per second that were asked for; none: as fast as it went
-	OpenSeconds  float64 `json:"open_seconds"`   // from the first dial to the last connection in its state
-	OpenCPUUS    float64 `json:"open_cpu_us"`    // server CPU per connection for accepting and what follows
+	Ramp         string  `json:"ramp,omitempty"`           // connections per second that were asked for; none: as fast as it went
+	OpenSeconds  float64 `json:"open_seconds" merge:"max"` // from the first dial to the last connection in its state
+	OpenCPUUS    float64 `json:"open_cpu_us"`              // server CPU per connection for accepting and what follows
 	RSSBefore    int64   `json:"rss_before_bytes"`
 	RSSAfter     int64   `json:"rss_after_bytes"`
 	BytesPerConn float64 `json:"rss_bytes_per_conn"`
 	HeapPerConn  float64 `json:"heap_bytes_per_conn,omitempty"`   // without what lies free between the objects
 	ObjsPerConn  float64 `json:"heap_objects_per_conn,omitempty"` // both only with an admin address
-	HoldSeconds  float64 `json:"hold_seconds"`
+	HoldSeconds  float64 `json:"hold_seconds" merge:"max"`
 	IdleCPUUS    float64 `json:"idle_cpu_us"` // server CPU per connection and second while idle
 
 	Burst *Burst `json:"burst,omitempty"`
 }
 
+// OK is true: a connection that ends, ends the run.
+func (r *Report) OK() bool { return true }
+
+// Curves are none: nothing is asked that is answered.
+func (r *Report) Curves() map[string]*report.Latency { return nil }
+
+// Merged ends report.Merge of reports of processes that had parts of the same load.
+func (r *Report) Merged(map[string]*report.Latency) {}
+
 // Rows is the report as a table.
 func (r *Report) Rows() []report.Row {
 	rows := []report.Row{
 		{Name: "connections", Value: fmt.Sprintf("%d %s and idle", r.Conns, r.State)},
+	}
+	if r.RSSAfter == 0 { // somebody else looked at the server
+		return append(rows, report.Row{Name: "opened in", Value: fmt.Sprintf("%.2f s%s, held for %.1f s", r.OpenSeconds, r.onRamp(), r.HoldSeconds)})
+	}
+	rows = append(rows, []report.Row{
 		{Name: "opened in", Value: fmt.Sprintf("%.2f s%s, %.1f us of server CPU each", r.OpenSeconds, r.onRamp(), r.OpenCPUUS)},
 		{Name: "server RSS", Value: fmt.Sprintf("%.1f MB before, %.1f MB after: %.0f B per connection", float64(r.RSSBefore)/1e6, float64(r.RSSAfter)/1e6, r.BytesPerConn)},
 		{Name: "server CPU", Value: fmt.Sprintf("%.3f us per connection and second over %.1f s", r.IdleCPUUS, r.HoldSeconds)},
-	}
+	}...)
 	if r.ObjsPerConn != 0 {
 		rows = append(rows, report.Row{Name: "server heap", Value: fmt.Sprintf("%.0f B in %.2f objects per connection", r.HeapPerConn, r.ObjsPerConn)})
 	}
@@ -99,6 +118,7 @@ func (c Config) withDefaults() Config {
 	c.OpenWithin = cmp.Or(c.OpenWithin, time.Minute)
 	c.Threads = cmp.Or(c.Threads, 1)
 	c.PerSource = cmp.Or(c.PerSource, 4000)
+	c.Of = cmp.Or(c.Of, 1)
 	c.Return = cmp.Or(c.Return, time.Minute)
 	return c
 }
@@ -109,10 +129,12 @@ func (c *Config) validate() error {
 		return fmt.Errorf("idle: no state %q; it is upgraded, authenticated or attached", c.State)
 	case c.Key == nil && c.State != Upgraded:
 		return errors.New("idle: no key to sign tokens with: give the server's key file, or --state upgraded for a server that takes none")
-	case c.Server == nil:
+	case c.Server == nil && (c.Gate == nil || c.Burst != 0):
 		return errors.New("idle: nothing to read the server's memory from: give --server-pid or --admin")
 	case c.Conns < 1 || c.Threads < 1 || c.PerSource < 1:
 		return errors.New("idle: conns, threads and connections per source must be positive")
+	case c.Part < 0 || c.Part >= c.Of || c.Of > c.Conns:
+		return fmt.Errorf("idle: no part %d of %d in %d connections: each process needs one", c.Part, c.Of, c.Conns)
 	case c.Burst != 0 && (c.State == Authenticated || c.Burst < minBurst || c.Burst > maxBurst):
 		return fmt.Errorf("idle: a burst is of %d to %d bytes, and of connections that are upgraded (to an echo server) or attached", minBurst, maxBurst)
 	case c.Settle < 0 || c.Hold < 0 || c.Return < 0:
@@ -121,8 +143,11 @@ func (c *Config) validate() error {
 	if _, ends := c.Ramp.Due(int64(c.Conns - 1)); !ends && !c.Ramp.Never() {
 		return fmt.Errorf("idle: the ramp %s never comes to %d connections", c.Ramp, c.Conns)
 	}
-	return client.CheckDescriptors(c.Conns)
+	return client.CheckDescriptors(c.own())
 }
+
+// own is how many connections this process has.
+func (c *Config) own() int { return (c.Conns - c.Part + c.Of - 1) / c.Of }
 
 // Run opens the connections, measures and closes them. The error is a run that could not take place.
 func Run(ctx context.Context, cfg Config) (*Report, error) {
@@ -136,16 +161,16 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	}
 	target, err := client.ParseTarget(cfg.URL, protocol)
 	if err == nil {
-		err = target.CheckPorts(cfg.Conns, cfg.PerSource)
+		err = target.CheckPorts(cfg.own(), cfg.PerSource)
 	}
 	if err != nil {
 		return nil, err
 	}
-	fleet, err := client.NewFleet(min(cfg.Threads, cfg.Conns))
+	fleet, err := client.NewFleet(min(cfg.Threads, cfg.own()))
 	if err != nil {
 		return nil, err
 	}
-	r := &run{cfg: cfg, target: target, fleet: fleet, ready: make(chan struct{}, 2*cfg.Conns), failed: make(chan error, 1), began: time.Now()}
+	r := &run{cfg: cfg, target: target, fleet: fleet, ready: make(chan struct{}, 2*cfg.own()), failed: make(chan error, 1), began: time.Now()}
 	r.visitors = make([][]*visitor, len(fleet.Loops))
 	rep, err := r.do(ctx)
 	if err = errors.Join(err, fleet.Stop()); err != nil {
@@ -168,7 +193,7 @@ type run struct {
 }
 
 func (r *run) do(ctx context.Context) (*Report, error) {
-	rep := &Report{State: r.cfg.State, Conns: r.cfg.Conns}
+	rep := &Report{State: r.cfg.State, Conns: r.cfg.own()}
 	if !r.cfg.Ramp.Never() {
 		rep.Ramp = r.cfg.Ramp.String()
 	}
@@ -176,10 +201,15 @@ func (r *run) do(ctx context.Context) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
+	if r.cfg.Gate != nil {
+		if err := r.cfg.Gate(ctx); err != nil {
+			return nil, err
+		}
+	}
 	if err := r.openAll(ctx, rep); err != nil {
 		return nil, err
 	}
-	opened, err := r.cfg.Server.Read(ctx)
+	opened, err := r.usage(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -194,11 +224,11 @@ func (r *run) do(ctx context.Context) (*Report, error) {
 	if err := r.rest(ctx, "holding", r.cfg.Hold); err != nil {
 		return nil, err
 	}
-	held, err := r.cfg.Server.Read(ctx)
+	held, err := r.usage(ctx)
 	if err != nil {
 		return nil, err
 	}
-	conns := float64(r.cfg.Conns)
+	conns := float64(rep.Conns)
 	rep.HeapPerConn = float64(settled.heap.Bytes-before.heap.Bytes) / conns
 	rep.ObjsPerConn = float64(settled.heap.Objects-before.heap.Objects) / conns
 	rep.OpenCPUUS = (opened.CPUSeconds - before.CPUSeconds) * 1e6 / conns
@@ -230,8 +260,16 @@ func (r *run) read(ctx context.Context) (u usage, err error) {
 			return u, err
 		}
 	}
-	u.Usage, err = r.cfg.Server.Read(ctx)
+	u.Usage, err = r.usage(ctx)
 	return u, err
+}
+
+// usage takes the server's usage, if this is who does.
+func (r *run) usage(ctx context.Context) (observe.Usage, error) {
+	if r.cfg.Server == nil {
+		return observe.Usage{}, nil
+	}
+	return r.cfg.Server.Read(ctx)
 }
 
 // collect makes the server collect its garbage and give free memory back.
@@ -277,7 +315,7 @@ func (r *run) rest(ctx context.Context, phase string, d time.Duration) error {
 func (r *run) show(phase string) {
 	if r.cfg.Watch != nil {
 		r.cfg.Watch(meter.Sample{
-			Seconds: time.Since(r.began).Seconds(), Phase: phase, Note: fmt.Sprintf("%d/%d connections", r.open, r.cfg.Conns),
+			Seconds: time.Since(r.began).Seconds(), Phase: phase, Note: fmt.Sprintf("%d/%d connections", r.open, r.cfg.own()),
 			Counts: map[string]int64{"opened": int64(r.open)}, Gauges: map[string]float64{"connections": float64(r.open)},
 		})
 	}

@@ -12,7 +12,7 @@ import (
 func (r *run) openAll(ctx context.Context, rep *Report) error {
 	from := client.Now()
 	r.fleet.Each(func(i int, l *client.Loop) {
-		o := &opener{run: r, loop: l, next: i, from: from}
+		o := &opener{run: r, loop: l, next: i*r.cfg.Of + r.cfg.Part, from: from}
 		o.timer.Fire = o.open
 		o.open()
 	})
@@ -21,14 +21,14 @@ func (r *run) openAll(ctx context.Context, rep *Report) error {
 	defer late.Stop()
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	for r.open < r.cfg.Conns {
+	for r.open < r.cfg.own() {
 		select {
 		case <-r.ready:
 			r.open++
 		case err := <-r.failed:
 			return fmt.Errorf("idle: cannot open %d connections to %s (is the server running, and does it allow as many?): %w", r.cfg.Conns, r.cfg.URL, err)
 		case <-late.C:
-			return fmt.Errorf("idle: only %d of %d connections were ready within %s", r.open, r.cfg.Conns, r.cfg.OpenWithin)
+			return fmt.Errorf("idle: only %d of %d connections were ready within %s", r.open, r.cfg.own(), r.cfg.OpenWithin)
 		case <-tick.C:
 			r.show("connecting")
 		case <-ctx.Done():
@@ -46,14 +46,14 @@ const tick = 1_000_000
 type opener struct {
 	run   *run
 	loop  *client.Loop
-	next  int   // the next connection; the loops take them in turn
+	next  int   // the next connection; the loops of all processes take them in turn
 	from  int64 // when the ramp began
 	timer client.Timer
 }
 
 func (o *opener) open() {
 	now := client.Now()
-	for ; o.next < o.run.cfg.Conns; o.next += len(o.run.fleet.Loops) {
+	for ; o.next < o.run.cfg.Conns; o.next += len(o.run.fleet.Loops) * o.run.cfg.Of {
 		if at, ok := o.run.cfg.Ramp.Due(int64(o.next)); ok && o.from+at > now {
 			o.loop.Arm(&o.timer, max(o.from+at, now+tick))
 			return

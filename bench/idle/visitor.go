@@ -47,7 +47,7 @@ func (r *run) dial(l *client.Loop, n int) error {
 }
 
 func (r *run) start(l *client.Loop, v *visitor) {
-	own := &r.visitors[v.n%len(r.visitors)]
+	own := &r.visitors[v.n/r.cfg.Of%len(r.visitors)]
 	*own = append(*own, v)
 	v.conn = l.NewConn(r.target, r.target.SourceFor(v.n, r.cfg.PerSource), v)
 	v.conn.Dial()

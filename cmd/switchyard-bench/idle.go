@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/switchyard-im/switchyard/bench/crowd"
@@ -25,11 +26,28 @@ type idleCommand struct {
 	Threads int           `default:"1" help:"Event loops of the generator."`
 	outputFlags
 	serverFlags
+	shareFlags
 	manyFlags
+}
+
+func (c *idleCommand) kind() kind            { return kindOf[idle.Report]() }
+func (c *idleCommand) troubles() *chaosFlags { return &chaosFlags{} }
+func (c *idleCommand) keyFile() *string      { return &c.Key }
+func (c *idleCommand) address() string       { return c.URL }
+
+// shares is that of its connections; with servers of its own it has processes of another kind.
+func (c *idleCommand) shares() *shareFlags {
+	if c.Serve != "" {
+		return &shareFlags{}
+	}
+	return &c.shareFlags
 }
 
 // Run is called by kong.
 func (c *idleCommand) Run(ctx context.Context, t *terminal) error {
+	if c.Serve != "" && t.part != nil {
+		return fmt.Errorf("%w: idle --serve starts servers and processes of its own: it is no part of another run", errUsage)
+	}
 	if c.Serve != "" {
 		return c.many(ctx, t)
 	}
@@ -38,7 +56,7 @@ func (c *idleCommand) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	return measure(ctx, t, &c.outputFlags, c.untouched(), func(rec *recording) (*idle.Report, error) {
-		need := preflight.Config{URL: c.URL, Protocol: crowd.Subprotocol, Key: key, Conns: c.Conns, Server: c.outside()}
+		need := preflight.Config{URL: c.URL, Protocol: crowd.Subprotocol, Key: key, Conns: rec.own(c.Conns), Server: c.outside()}
 		if c.State == idle.Upgraded {
 			need.Protocol, need.Key = "", nil
 		}
@@ -48,6 +66,7 @@ func (c *idleCommand) Run(ctx context.Context, t *terminal) error {
 		return idle.Run(ctx, idle.Config{
 			URL: c.URL, State: c.State, Key: key, Conns: c.Conns, Ramp: c.Ramp, Settle: c.Settle, Hold: c.Hold, Threads: c.Threads, Admin: c.Admin, Server: c.outside(),
 			Burst: c.Burst, Return: c.Return, Watch: rec.sample,
+			Part: rec.part, Of: rec.of, Gate: rec.gate,
 		})
 	})
 }

@@ -17,7 +17,7 @@ import (
 
 // shareFlags have several processes drive a load.
 type shareFlags struct {
-	Processes int `default:"1" help:"Processes of the generator on this machine, among which the load is shared." placeholder:"N"`
+	Processes int `default:"0" help:"Processes of the generator on this machine, among which the load is shared. 0: one, or for idle --serve one for each 18,000 connections." placeholder:"N"`
 }
 
 func (f *shareFlags) shares() *shareFlags { return f }

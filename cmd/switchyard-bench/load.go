@@ -19,9 +19,11 @@ import (
 // loads are the scenarios that can be a part of a mixed run, and be shared by several processes. Their commands hand Part, Of and Gate of the recording
 // to the scenario.
 type loads struct {
-	Chat chatCommand `cmd:""`
-	Desk deskCommand `cmd:""`
-	Echo echoCommand `cmd:""`
+	Chat    chatCommand    `cmd:""`
+	Desk    deskCommand    `cmd:""`
+	Echo    echoCommand    `cmd:""`
+	Idle    idleCommand    `cmd:""`
+	History historyCommand `cmd:""`
 }
 
 // load is a command of those.
@@ -74,13 +76,13 @@ type loadModel struct {
 }
 
 func newLoadModel() *loadModel {
-	whole := parserOf(&wholeRun{})
+	others := append(parserOf(&wholeRun{}).Model.Flags, parserOf(&manyFlags{}).Model.Flags...)
 	m := &loadModel{into: &loads{}, flags: map[string][]string{}}
 	m.parser = parserOf(m.into)
 	for _, node := range m.parser.Model.Children {
 		m.flags[node.Name] = []string{} // it is a scenario, whatever its flags
 		for _, f := range node.Flags {
-			if !slices.ContainsFunc(whole.Model.Flags, func(w *kong.Flag) bool { return w.Name == f.Name }) {
+			if !slices.ContainsFunc(others, func(w *kong.Flag) bool { return w.Name == f.Name }) {
 				m.flags[node.Name] = append(m.flags[node.Name], f.Name)
 			}
 		}

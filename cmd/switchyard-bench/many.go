@@ -15,7 +15,6 @@ import (
 type manyFlags struct {
 	Serve     string `help:"The command that starts one server, by the shell, for more connections than one process may have: several processes connect, all of the servers share the port of --url (env GOMAXPROCS=1 switchyard echo --reuse-port --ping-after 2m). Connections are upgraded and no more." placeholder:"COMMAND"`
 	Servers   int    `default:"0" help:"With --serve: servers. 0: one for each 16,500 connections."`
-	Processes int    `default:"0" help:"With --serve: processes that connect. 0: one for each 18,000 connections."`
 	MinFreeMB int64  `name:"min-free-mb" default:"3072" help:"With --serve: while the machine has less memory left than this, in MiB, nothing is opened; after 30 s the run goes on with what is open."`
 	ServerLog string `name:"server-log" type:"path" help:"With --serve: append the output of the servers to this file." placeholder:"FILE"`
 }

@@ -102,7 +102,7 @@ func TestALoadThatFindsSomething(t *testing.T) {
 
 func TestFilesWithMistakes(t *testing.T) {
 	for text, want := range map[string]string{
-		"loads: [{scenario: sail}]":                                                    "line 1: no scenario \"sail\" can be a load: there are chat, desk, echo",
+		"loads: [{scenario: sail}]":                                                    "line 1: no scenario \"sail\" can be a load: there are chat, desk, echo, history, idle",
 		"url: URL\nloads:\n- scenario: echo\n  sail: 1":                                "line 4: echo has no option sail as a load; it has url, conns",
 		"url: URL\nsail: 1\nloads:\n- scenario: echo":                                  "line 2: no load has an option sail",
 		"url: URL\nloads:\n- scenario: echo\n  conns: many":                            "line 4: load echo: --conns",

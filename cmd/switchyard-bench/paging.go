@@ -29,7 +29,13 @@ type historyCommand struct {
 	Threads       int           `default:"1" help:"Event loops of the generator; for --api they only write."`
 	outputFlags
 	serverFlags
+	shareFlags
 }
+
+func (c *historyCommand) kind() kind            { return kindOf[history.Report]() }
+func (c *historyCommand) troubles() *chaosFlags { return &chaosFlags{} }
+func (c *historyCommand) keyFile() *string      { return &c.Key }
+func (c *historyCommand) address() string       { return c.URL }
 
 // runID names a run, as its table does.
 type runID uint32
@@ -51,13 +57,14 @@ func (c *historyCommand) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	return measure(ctx, t, &c.outputFlags, c.watched(), func(rec *recording) (*history.Report, error) {
-		if err := preflight.Check(ctx, preflight.Config{URL: c.URL, Protocol: crowd.Subprotocol, Key: key, Conns: c.Conversations + c.Readers, Server: c.source(), History: c.API}); err != nil {
+		if err := preflight.Check(ctx, preflight.Config{URL: c.URL, Protocol: crowd.Subprotocol, Key: key, Conns: rec.own(c.Conversations + c.Readers), Server: c.source(), History: c.API}); err != nil {
 			return nil, err
 		}
 		return history.Run(ctx, history.Config{
 			URL: c.URL, Key: key, API: c.API, Conversations: c.Conversations, Messages: c.Messages, Size: c.Size, Again: uint32(c.Again),
 			Readers: c.Readers, Rate: c.Rate, Page: c.Page, Forwards: c.Direction == "forth", Warmup: c.Warmup, Duration: c.Duration,
 			Threads: c.Threads, Server: c.source(), Watch: rec.sample,
+			Part: rec.part, Of: rec.of, Gate: rec.gate,
 		})
 	})
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/switchyard-im/switchyard/bench/chat"
 	"github.com/switchyard-im/switchyard/bench/desk"
 	"github.com/switchyard-im/switchyard/bench/echo"
+	"github.com/switchyard-im/switchyard/bench/history"
 	"github.com/switchyard-im/switchyard/bench/meter"
 	"github.com/switchyard-im/switchyard/bench/observe"
 	"github.com/switchyard-im/switchyard/bench/report"
@@ -78,6 +79,9 @@ type overseer struct {
 	failed   error
 }
 
+// counted are the counts whose sum is the messages of all loads: accepted, answered, or read.
+var counted = []string{"accepted", "echoed", "messages"}
+
 // watch is a meter.Watch.
 func (o *overseer) watch(s meter.Sample) {
 	o.rec.sample(s)
@@ -93,10 +97,10 @@ func (o *overseer) watch(s meter.Sample) {
 	case o.ended:
 	case measuring && o.span == nil:
 		span := observe.Begin(o.ctx, o.source)
-		o.span, o.messages = &span, -o.total("accepted", "echoed")
+		o.span, o.messages = &span, -o.total(counted...)
 		o.member = o.trouble.Join(func(float64) int { return 0 })
 	case measuring:
-		if err := o.member.Look(int(o.standing("offline")), o.total("accepted", "echoed")); err != nil {
+		if err := o.member.Look(int(o.standing("offline")), o.total(counted...)); err != nil {
 			o.failed = err
 			o.cancel(err)
 		}
@@ -129,7 +133,7 @@ func (o *overseer) endLocked() {
 		return
 	}
 	o.used = o.span.End(context.WithoutCancel(o.ctx))
-	o.messages += o.total("accepted", "echoed")
+	o.messages += o.total(counted...)
 	if err := o.member.Leave(); err != nil {
 		o.failed = err
 	}
@@ -164,6 +168,8 @@ func complete(rep sharedOutcome, server *report.Server, made *chaos.Report) outc
 	case *desk.Report:
 		r.Server = server
 	case *echo.Report:
+		r.Server = server
+	case *history.Report:
 		r.Server = server
 	}
 	return rep

@@ -61,7 +61,7 @@ func benchExample(t *testing.T, name string, part int, url, key, serve string) s
 		return (whole / time.Duration(part)).String()
 	})
 	for _, c := range []struct{ pattern, with string }{
-		{`pairs: ([0-9]+)0\b`, `pairs: $1`}, {`rate: ([0-9]+)0\b`, `rate: $1`}, {`(_p99>).*`, `${1}60s`},
+		{`pairs: ([0-9]+)0\b`, `pairs: $1`}, {`rate: ([0-9]+)0\b`, `rate: $1`}, {`conns: ([0-9]+)0\b`, `conns: $1`}, {`ramp: ([0-9]+)\b`, `ramp: ${1}0`}, {`(_p99>).*`, `${1}60s`},
 		{`ws://\S+`, url}, {`data/token.key`, key}, {`serve: .*`, "serve: " + serve}, {`server-log: .*`, "server-log: " + filepath.Join(t.TempDir(), "log")},
 	} {
 		short = regexp.MustCompile(c.pattern).ReplaceAllString(short, c.with)
@@ -112,7 +112,12 @@ func TestBenchExamples(t *testing.T) {
 		}
 		return f
 	}
-	run("run", benchExample(t, "steps.yaml", 100, url, key, ""), "--processes", "2")
+	if out, err := exec.Command(binary, "check", benchExample(t, "steps.yaml", 1, url, key, "")).CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if f := run("run", benchExample(t, "connections.yaml", 50, url, key, ""), "--processes", "2"); f["loads_sitters_conns"] != 1000 || f["loads_past_pages"] == 0 || f["loads_past_conversations"] != 20 {
+		t.Errorf("connections: %v", f)
+	}
 	f := run("controller", "--agents", agents, "--secret-file", secret, benchExample(t, "day.yaml", 120, url, key, ""), "--server-pid", strconv.Itoa(p.cmd.Process.Pid))
 	if f["server_cpu_us_per_message"] <= 0 || f["server_rss_bytes"] < 1e6 {
 		t.Errorf("the server used %v us, %v bytes", f["server_cpu_us_per_message"], f["server_rss_bytes"])
