@@ -20,7 +20,7 @@ type outputFlags struct {
 	JSON   string   `name:"json" type:"path" help:"Write the report to this file: the scenario's figures, the time series and the latency histograms." placeholder:"FILE"`
 	CSV    string   `name:"csv" type:"path" help:"Write the time series to this file, a row a second." placeholder:"FILE"`
 	HTML   string   `name:"html" type:"path" help:"Write the report to this file as a page with charts, which needs nothing else." placeholder:"FILE"`
-	FailIf []string `name:"fail-if" sep:"none" help:"Exit with 1 if a figure of the report is so: 'deliver_p99>50ms'. May be given several times; docs/bench.md lists the figures." placeholder:"EXPR"`
+	FailIf []string `name:"fail-if" sep:"none" help:"Exit with 1 if a figure of the report is so: 'deliver_p99>50ms'. May be given several times; docs/bench.md tells their names." placeholder:"EXPR"`
 	Listen string   `name:"metrics-listen" help:"Serve the figures of the last second to Prometheus while the run lasts, on http://HOST:PORT/metrics." placeholder:"HOST:PORT"`
 }
 
