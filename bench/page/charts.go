@@ -24,9 +24,9 @@ func sections(r *record.Run) (list []section) {
 			list = append(list, s)
 		}
 	}
-	add("", curvePlot(r.Curves))
 	points := meter.Thin(r.Samples, maxPoints)
 	loads := byLoad(points)
+	add("", curvePlots(r.Curves, loads)...)
 	marked := legend(r.Events)
 	timed := func(name string, plots []plot) {
 		for i := range plots {
@@ -72,6 +72,24 @@ func legend(events []meter.Event) (list []eventKind) {
 		list = append(list, k)
 	}
 	return list
+}
+
+// curvePlots are a chart for each load of a mixed run, whose curves have its name before their own, and one for the curves of no load.
+func curvePlots(curves map[string]*report.Latency, loads []load) (plots []plot) {
+	rest := maps.Clone(curves)
+	for _, l := range loads {
+		own := map[string]*report.Latency{}
+		for name, c := range curves {
+			if short, ok := strings.CutPrefix(name, l.name+" "); ok {
+				own[short] = c
+				delete(rest, name)
+			}
+		}
+		p := curvePlot(own)
+		p.title, p.sub, p.wide = p.title+": "+l.name, "", false
+		plots = append(plots, p)
+	}
+	return append(plots, curvePlot(rest))
 }
 
 // curvePlot has each latency by percentile, further to the right the rarer.

@@ -220,3 +220,20 @@ func TestWhatStandsStillHasNoRate(t *testing.T) {
 		t.Errorf("the key figures are not those that say most: %s", tiles)
 	}
 }
+
+func TestAMixedRunIsShownLoadByLoad(t *testing.T) {
+	r := made(10, "desk", "Big day")
+	l := r.Curves["accept"]
+	r.Curves = map[string]*report.Latency{"desk assign": l, "Big day deliver": l, "Big day accept": l}
+	r.Figures = map[string]float64{"loads_desk_rate": 5, "loads_desk_assign_p99": 7, "loads_big_day_deliver_p99": 9, "server_rss_bytes": 5e6}
+	raw := written(t, r)
+	page := html.UnescapeString(raw)
+	for _, want := range []string{"Latency by percentile: desk", "Latency by percentile: Big day", "<span>desk: rate</span>", "<span>desk: assign p99</span>", "<span>Big day: deliver p99</span>", "<span>server RSS</span>"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("no %q", want)
+		}
+	}
+	if h := drawn(t, raw); len(h) < 2 || len(h[0].Lines) != 1 || h[0].Lines[0].Name != "assign" || len(h[1].Lines) != 2 {
+		t.Errorf("%d charts", len(h))
+	}
+}

@@ -19,18 +19,38 @@ const maxTiles = 8
 // tiles are the figures that say most, of those that the run has.
 func tiles(r *record.Run) (list []tile) {
 	for _, name := range record.Order(r.Figures) {
-		if len(list) == maxTiles || !record.IsKey(name) {
-			break
-		}
-		value, unit, _ := strings.Cut(report.Format(name, r.Figures[name]), " ")
-		if number, ok := strings.CutSuffix(value, "/s"); ok {
-			value, unit = number, "/s"
-		}
 		bad := record.IsTrouble(name) && r.Figures[name] > 0
-		if record.IsTrouble(name) && !bad {
-			continue
+		if record.IsKey(name) && (bad || !record.IsTrouble(name)) {
+			list = append(list, newTile(title(name), name, r.Figures[name], bad))
 		}
-		list = append(list, tile{title(name), value, unit, bad})
+	}
+	if loads := ofLoads(r); len(loads) > 0 {
+		list = append(loads, list...)
+	}
+	return list[:min(len(list), maxTiles)]
+}
+
+// newTile shows a figure under a title.
+func newTile(title, figure string, v float64, bad bool) tile {
+	value, unit, _ := strings.Cut(report.Format(figure, v), " ")
+	if number, ok := strings.CutSuffix(value, "/s"); ok {
+		value, unit = number, "/s"
+	}
+	return tile{title, value, unit, bad}
+}
+
+// ofLoad is what is shown of each load of a mixed run.
+var ofLoad = []string{"rate", "assign_p99", "page_p99", "deliver_p99", "rtt_p99"}
+
+// ofLoads are the figures of a mixed run, load by load.
+func ofLoads(r *record.Run) (list []tile) {
+	for _, l := range byLoad(r.Samples) {
+		for _, what := range ofLoad {
+			name := "loads_" + report.Name(l.name) + "_" + what
+			if v, ok := r.Figures[name]; ok && l.name != "" {
+				list = append(list, newTile(l.name+": "+title(what), name, v, false))
+			}
+		}
 	}
 	return list
 }

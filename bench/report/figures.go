@@ -53,7 +53,7 @@ func walk(v reflect.Value, name string, visit func(string, reflect.Value)) {
 	case reflect.Map:
 		for _, key := range v.MapKeys() {
 			if key.Kind() == reflect.String {
-				walk(v.MapIndex(key), join(name, snake(key.String())), visit)
+				walk(v.MapIndex(key), join(name, Name(key.String())), visit)
 			}
 		}
 	default:
@@ -106,7 +106,7 @@ func fieldName(t reflect.Type, i int) (string, bool) {
 	case tag == "" && f.Anonymous:
 		return "", true
 	case tag == "":
-		return snake(f.Name), true
+		return Name(f.Name), true
 	}
 	if inner := f.Type; inner == reflect.TypeFor[Percentiles]() || inner == reflect.TypeFor[*Percentiles]() {
 		tag = strings.TrimSuffix(tag, "_ms")
@@ -121,8 +121,8 @@ func join(a, b string) string {
 	return a + "_" + b
 }
 
-// snake makes a name of what a map has as its key.
-func snake(s string) string {
+// Name is what a figure has in its name for the key of a map: small letters, digits and "_".
+func Name(s string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
 		case r >= 'a' && r <= 'z' || r >= '0' && r <= '9':
