@@ -7,6 +7,7 @@ import (
 	"github.com/switchyard-im/switchyard/bench/crowd"
 	"github.com/switchyard-im/switchyard/bench/oracle"
 	"github.com/switchyard-im/switchyard/bench/report"
+	"github.com/switchyard-im/switchyard/bench/saturation"
 )
 
 // Report is the outcome of a run. Counts are of the whole run; rates, latencies and usage are of the measured window.
@@ -51,11 +52,12 @@ type Report struct {
 	MessageRate  float64 `json:"message_rate"`  // accepted messages per second
 	DeliveryRate float64 `json:"delivery_rate"` // delivered messages per second
 
-	Server                  *report.Server `json:"server,omitempty"`
-	ServerUSPerConversation float64        `json:"server_cpu_us_per_conversation,omitempty"` // all that the server did, divided by the conversations
-	ServerNote              string         `json:"server_note,omitempty"`                    // why there are no figures of the server
-	GeneratorCPUSeconds     float64        `json:"generator_cpu_seconds"`
-	GeneratorUSPerMessage   float64        `json:"generator_cpu_us_per_message" merge:"keep"`
+	Server                  *report.Server    `json:"server,omitempty"`
+	ServerUSPerConversation float64           `json:"server_cpu_us_per_conversation,omitempty"` // all that the server did, divided by the conversations
+	ServerNote              string            `json:"server_note,omitempty"`                    // why there are no figures of the server
+	Generator               saturation.Report `json:"generator"`
+	GeneratorCPUSeconds     float64           `json:"generator_cpu_seconds"`
+	GeneratorUSPerMessage   float64           `json:"generator_cpu_us_per_message" merge:"keep"`
 
 	Reconnects int64 `json:"reconnects"` // connections that ended, and were dialled again
 	Resent     int64 `json:"resent"`     // sends that went out again after that or after a refusal
@@ -98,6 +100,9 @@ func (r *Report) own(shares []*share) {
 	}
 }
 
+// Limits are the reasons why the generator set the figures; none if it did not.
+func (r *Report) Limits() []string { return r.Generator.Limits() }
+
 // tallied adds what a share counted.
 func (r *Report) tallied(s *share) {
 	r.Opened += int64(s.talks)
@@ -123,6 +128,7 @@ func (r *Report) judged(l *oracle.Ledger) {
 	r.Misdelivered, r.Misassigned = l.Count(oracle.Misdelivered), l.Count(oracle.Misassigned)
 	r.OverCapacity, r.Unserved = l.Count(oracle.OverCapacity), l.Count(oracle.Unserved)
 	r.summarise()
+	r.Generator.Judge(r.Deliver, report.Percentiles{}) // who comes late may only have found no room
 	if r.Late.Max == 0 {
 		delete(r.curves, "late")
 	}
@@ -156,10 +162,10 @@ func (r *Report) Rows() []report.Row {
 		{Name: "open", Value: r.Open},
 		{Name: "assign", Value: r.Assign},
 		{Name: "accept", Value: r.Accept},
-		{Name: "deliver", Value: r.Deliver},
+		{Name: "deliver", Value: r.Generator.Beside(r.Deliver)},
 		{Name: "clients", Value: fmt.Sprintf("%d reconnects, %d resent, %d refusals, %d marks", r.Reconnects, r.Resent, r.Refusals, r.Marks)},
 		{Name: "server", Value: r.serverRow()},
-		{Name: "generator", Value: fmt.Sprintf("%.2f us of CPU per message", r.GeneratorUSPerMessage)},
+		{Name: "generator", Value: fmt.Sprintf("%.2f us of CPU per message; %s", r.GeneratorUSPerMessage, &r.Generator)},
 	}...)
 	if r.Target != "" {
 		rows = append(rows, report.Row{Name: "", Value: fmt.Sprintf("visitors came late by p50 %.3f  p99 %.3f  max %.3f ms", r.Late.P50, r.Late.P99, r.Late.Max)})

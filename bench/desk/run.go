@@ -12,6 +12,7 @@ import (
 	"github.com/switchyard-im/switchyard/bench/observe"
 	"github.com/switchyard-im/switchyard/bench/oracle"
 	"github.com/switchyard-im/switchyard/bench/report"
+	"github.com/switchyard-im/switchyard/bench/saturation"
 )
 
 // run is one run. Owned by the goroutine of Run.
@@ -152,12 +153,14 @@ func (r *run) sample() {
 // measure lets the load run for the measured window.
 func (r *run) measure(ctx context.Context, rep *Report) error {
 	span := observe.Begin(ctx, r.cfg.Server)
+	loops := saturation.Start(r.scene.Fleet)
 	from := client.Now()
 	r.each(func(s *share) { s.notes.from, s.notes.to = from, from+int64(r.cfg.Duration) })
 	if err := r.wait(ctx, "measuring", r.cfg.Duration, nil); err != nil {
 		return err
 	}
 	window := min(client.Now()-from, int64(r.cfg.Duration))
+	generator := loops.Stop()
 	used := span.End(context.WithoutCancel(ctx))
 	accepted := r.sum(func(s *share) int64 { return s.notes.accept })
 	finished := r.sum(func(s *share) int64 { return s.notes.conclude })
@@ -167,6 +170,7 @@ func (r *run) measure(ctx context.Context, rep *Report) error {
 		rep.DeliveryRate = float64(r.sum(func(s *share) int64 { return s.notes.deliver })) / rep.Seconds
 		rep.Rate = float64(finished) / rep.Seconds
 	}
+	rep.Generator = generator
 	rep.GeneratorCPUSeconds = used.Self
 	rep.GeneratorUSPerMessage = report.PerMessage(used.Self, accepted)
 	rep.ServerNote = used.Note

@@ -5,6 +5,7 @@ import (
 
 	"github.com/switchyard-im/switchyard/bench/oracle"
 	"github.com/switchyard-im/switchyard/bench/report"
+	"github.com/switchyard-im/switchyard/bench/saturation"
 )
 
 // Report is the outcome of a run. Counts are of the whole run; rates, latencies and usage are of the measured window.
@@ -41,11 +42,12 @@ type Report struct {
 	Rate        float64 `json:"rate"`         // pages per second
 	MessageRate float64 `json:"message_rate"` // messages per second
 
-	Server              *report.Server `json:"server,omitempty"`
-	ServerUSPerPage     float64        `json:"server_cpu_us_per_page,omitempty"`
-	ServerNote          string         `json:"server_note,omitempty"` // why there are no figures of the server
-	GeneratorCPUSeconds float64        `json:"generator_cpu_seconds"`
-	GeneratorUSPerPage  float64        `json:"generator_cpu_us_per_page" merge:"keep"`
+	Server              *report.Server    `json:"server,omitempty"`
+	ServerUSPerPage     float64           `json:"server_cpu_us_per_page,omitempty"`
+	ServerNote          string            `json:"server_note,omitempty"` // why there are no figures of the server
+	Generator           saturation.Report `json:"generator"`
+	GeneratorCPUSeconds float64           `json:"generator_cpu_seconds"`
+	GeneratorUSPerPage  float64           `json:"generator_cpu_us_per_page" merge:"keep"`
 
 	curves map[string]*report.Latency
 }
@@ -80,6 +82,9 @@ func (r *Report) Merged(curves map[string]*report.Latency) {
 	r.GeneratorUSPerPage = report.PerMessage(r.GeneratorCPUSeconds, int64(r.Rate*r.Seconds+0.5))
 }
 
+// Limits are the reasons why the generator set the figures; none if it did not.
+func (r *Report) Limits() []string { return r.Generator.Limits() }
+
 // OK tells whether every page was as it must be.
 func (r *Report) OK() bool {
 	return r.Missing+r.Duplicated+r.Reordered+r.Altered+r.Misplaced+r.Gaps+r.Unread == 0
@@ -100,6 +105,7 @@ func (r *Report) collected(s *shelf) {
 		r.Violations = append(r.Violations, v.String())
 	}
 	r.Page, r.Late = s.page.Percentiles(), s.late.Percentiles()
+	r.Generator.Judge(r.Page, report.Percentiles{}) // a page is asked for late if all readers are busy
 	r.curves = map[string]*report.Latency{"page": s.page}
 	if r.Target != "" {
 		r.curves["late"] = s.late
@@ -122,9 +128,9 @@ func (r *Report) Rows() []report.Row {
 		{Name: "read", Value: fmt.Sprintf("%d pages, %d messages, %d times a whole conversation; %d partial, %d refusals", r.Pages, r.Read, r.Walks, r.Partial, r.Refusals)},
 		{Name: "oracle", Value: fmt.Sprintf("%d missing, %d duplicated, %d reordered, %d altered, %d misplaced, %d gaps, %d unread", r.Missing, r.Duplicated, r.Reordered, r.Altered, r.Misplaced, r.Gaps, r.Unread)},
 		{Name: "rate", Value: fmt.Sprintf("%.0f pages/s, %.0f messages/s over %.1f s", r.Rate, r.MessageRate, r.Seconds)},
-		{Name: "page", Value: r.Page},
+		{Name: "page", Value: r.Generator.Beside(r.Page)},
 		{Name: "server", Value: r.serverRow()},
-		{Name: "generator", Value: fmt.Sprintf("%.0f us of CPU per page", r.GeneratorUSPerPage)},
+		{Name: "generator", Value: fmt.Sprintf("%.0f us of CPU per page; %s", r.GeneratorUSPerPage, &r.Generator)},
 	}
 	if r.Target != "" {
 		rows = append(rows, report.Row{Name: "", Value: fmt.Sprintf("asked late by p50 %.3f  p99 %.3f  max %.3f ms", r.Late.P50, r.Late.P99, r.Late.Max)})

@@ -13,6 +13,7 @@ import (
 	"github.com/switchyard-im/switchyard/bench/meter"
 	"github.com/switchyard-im/switchyard/bench/observe"
 	"github.com/switchyard-im/switchyard/bench/report"
+	"github.com/switchyard-im/switchyard/bench/saturation"
 )
 
 // run is one run. Owned by the goroutine of Run.
@@ -236,15 +237,18 @@ func (r *run) measure(ctx context.Context, rep *Report) error {
 		r.cfg.Begin()
 	}
 	span := observe.Begin(ctx, r.cfg.Server)
+	loops := saturation.Start(r.scene.Fleet)
 	from := client.Now()
 	r.shelf.measure(from, from+int64(r.cfg.Duration))
 	if err := r.wait(ctx, "measuring", r.cfg.Duration, nil); err != nil {
 		return err
 	}
+	generator := loops.Stop()
 	used := span.End(context.WithoutCancel(ctx))
 	seconds := float64(min(client.Now()-from, int64(r.cfg.Duration))) / 1e9
 	pages, messages := r.shelf.window()
 	rep.Seconds, rep.Rate, rep.MessageRate = seconds, report.Share(float64(pages), seconds), report.Share(float64(messages), seconds)
+	rep.Generator = generator
 	rep.GeneratorCPUSeconds, rep.GeneratorUSPerPage = used.Self, report.PerMessage(used.Self, pages)
 	rep.ServerNote = used.Note
 	if used.Server != nil {
