@@ -13,7 +13,7 @@ BUILD := CGO_ENABLED=0 go build -trimpath -ldflags '-w -X main.version=$(VERSION
 SOURCES := bench cmd dispatch frame netserver sdk sink tools
 GENERATED := docs/configuration.md docs/codes.md frame/codes_gen.go
 FUZZTIME ?= 30s
-TESTFLAGS ?= -count=1 -timeout 10m
+TESTFLAGS ?= -count=1 -timeout 15m
 LISTEN ?= 127.0.0.1:8080
 ADMIN ?= 127.0.0.1:8081
 
