@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/switchyard-im/switchyard/bench/audit"
+	"github.com/switchyard-im/switchyard/bench/chaos"
 	"github.com/switchyard-im/switchyard/bench/meter"
 	"github.com/switchyard-im/switchyard/bench/observe"
 	"github.com/switchyard-im/switchyard/bench/oracle"
@@ -65,6 +66,9 @@ type Config struct {
 	Gate func(context.Context) error
 	// Begin, if any, is called at the beginning of the measured window.
 	Begin func()
+
+	// Chaos makes trouble in the measured window; nil: nobody does.
+	Chaos *chaos.Run
 
 	Server observe.Source // of the server's figures; nil: none
 	Watch  meter.Watch    // nil: nobody

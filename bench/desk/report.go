@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/switchyard-im/switchyard/bench/audit"
+	"github.com/switchyard-im/switchyard/bench/chaos"
 	"github.com/switchyard-im/switchyard/bench/crowd"
 	"github.com/switchyard-im/switchyard/bench/oracle"
 	"github.com/switchyard-im/switchyard/bench/report"
@@ -65,6 +66,8 @@ type Report struct {
 	Marks      int64 `json:"marks"`      // delivered and read frames sent
 	Notices    int64 `json:"notices"`    // receipts and signals that came
 
+	Chaos *chaos.Report `json:"chaos,omitempty"` // what trouble was made; filled in by who made it
+
 	curves map[string]*report.Latency
 }
 
@@ -80,6 +83,9 @@ func newReport(cfg *Config) *Report {
 	}
 	return r
 }
+
+// OK tells whether the server kept all its promises.
+func (r *Report) OK() bool { return r.Verdict.OK() && r.Chaos.OK() }
 
 // Curves are the latencies of the measured window.
 func (r *Report) Curves() map[string]*report.Latency { return r.curves }
@@ -170,7 +176,7 @@ func (r *Report) Rows() []report.Row {
 	if r.Target != "" {
 		rows = append(rows, report.Row{Name: "", Value: fmt.Sprintf("visitors came late by p50 %.3f  p99 %.3f  max %.3f ms", r.Late.P50, r.Late.P99, r.Late.Max)})
 	}
-	return rows
+	return append(rows, r.Chaos.Rows()...)
 }
 
 func (r *Report) serverRow() string {

@@ -2,10 +2,12 @@ package desk
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/switchyard-im/switchyard/bench/audit"
+	"github.com/switchyard-im/switchyard/bench/chaos"
 	"github.com/switchyard-im/switchyard/bench/client"
 	"github.com/switchyard-im/switchyard/bench/crowd"
 	"github.com/switchyard-im/switchyard/bench/meter"
@@ -23,6 +25,8 @@ type run struct {
 	began  time.Time
 	shown  time.Time
 	phase  string
+
+	trouble *chaos.Member // while it goes on; nil: there is none
 }
 
 // Run drives the load and returns the oracle's verdict with the figures; see Report.OK. If ctx ends while the load runs, the run ends early with
@@ -61,7 +65,10 @@ func (r *run) do(ctx context.Context, rep *Report) error {
 	if r.cfg.Begin != nil {
 		r.cfg.Begin()
 	}
-	if err := r.measure(ctx, rep); err != nil {
+	r.trouble = r.cfg.Chaos.Join(r.cut)
+	err := r.measure(ctx, rep)
+	err = errors.Join(err, r.trouble.Leave())
+	if r.trouble = nil; err != nil {
 		return err
 	}
 	r.each((*share).finish)
@@ -118,12 +125,30 @@ func (r *run) wait(ctx context.Context, phase string, d time.Duration, done func
 	r.phase = phase
 	_, err := r.scene.Until(ctx, phase, d, func() bool {
 		r.show()
+		r.look()
 		return done != nil && done()
 	})
 	if ctx.Err() != nil && err == ctx.Err() {
 		return nil
 	}
 	return err
+}
+
+// cut resets a share of the connections.
+func (r *run) cut(part float64) int {
+	return int(r.sum(func(s *share) int64 { return int64(s.loop.Cut(part, s.random)) }))
+}
+
+// look does what the trouble wants to be done to the clients.
+func (r *run) look() {
+	if r.trouble == nil {
+		return
+	}
+	offline := r.sum((*share).offline)
+	accepted := r.sum(func(s *share) int64 { return s.ledger.Accepted })
+	if err := r.trouble.Look(int(offline), accepted); err != nil {
+		r.scene.Fail(err)
+	}
 }
 
 // show hands out a sample, once a second.

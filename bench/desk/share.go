@@ -267,21 +267,39 @@ func retryIn(ms uint64) int64 {
 	return int64(max(time.Duration(min(ms, 60_000))*time.Millisecond, 10*time.Millisecond))
 }
 
-// gauges tell how things stand.
-func (s *share) gauges() map[string]float64 {
-	var connected, offline, queue, talks, under float64
-	line := func(l *line) {
-		if l.Ready {
-			connected++
-		} else if l.wanted {
-			offline++
+// lines are those of all agents and visitors.
+func (s *share) lines(yield func(*line) bool) {
+	for _, a := range s.agents {
+		if !yield(a.line) {
+			return
 		}
 	}
-	for _, a := range s.agents {
-		line(a.line)
+	for _, v := range s.seats {
+		if !yield(v.line) {
+			return
+		}
+	}
+}
+
+// offline is how many connections are not there that should be.
+func (s *share) offline() (n int64) {
+	for l := range s.lines {
+		if l.wanted && !l.Ready {
+			n++
+		}
+	}
+	return n
+}
+
+// gauges tell how things stand.
+func (s *share) gauges() map[string]float64 {
+	var connected, queue, talks, under float64
+	for l := range s.lines {
+		if l.Ready {
+			connected++
+		}
 	}
 	for _, v := range s.seats {
-		line(v.line)
 		if t := v.talk; t != nil {
 			switch t.stage {
 			case waiting:
@@ -292,7 +310,7 @@ func (s *share) gauges() map[string]float64 {
 			under += float64(t.judge.Unacked(oracle.FromVisitor) + t.judge.Unacked(oracle.FromAgent))
 		}
 	}
-	return map[string]float64{"connections": connected, "offline": offline, "queue": queue, "conversations": talks, "under_way": under}
+	return map[string]float64{"connections": connected, "offline": float64(s.offline()), "queue": queue, "conversations": talks, "under_way": under}
 }
 
 // counts are what there was since the run began.

@@ -80,9 +80,10 @@ func (t *talk) owes() bool {
 	return false
 }
 
-// given notes that an agent must hear of an event.
+// given notes that an agent must hear of an event of which the visitor was told as it happened. An agent that was away then hears of it only if it still has
+// the conversation when it comes back; so it may be with one of which the visitor learns by a replay.
 func (t *talk) given(name string, seq uint64) {
-	if a := t.share.names[name]; a != nil {
+	if a := t.share.names[name]; a != nil && a.Ready {
 		t.owed[a] = owed{seq: seq, told: t.owed[a].told, session: a.session}
 	}
 }
@@ -142,7 +143,9 @@ func (t *talk) event(p *part, e *oracle.Event, seq uint64) {
 		t.ended(p)
 	case p != t.mine:
 	case e.Name == "assigned":
-		t.given(e.Agent, seq)
+		if p.missing == 0 {
+			t.given(e.Agent, seq)
+		}
 		t.assigned()
 	case e.Name == "queued" && t.stage == talking:
 		t.stage = waiting
@@ -183,6 +186,18 @@ func (t *talk) lost(p *part) {
 		t.byAgent = false // who closes it instead?
 		t.mine.ask(closing)
 	}
+	t.succeed()
+}
+
+// succeed lets the next agent speak, which may have had the conversation before the one that spoke learned that it has it no more: its connection
+// was away.
+func (t *talk) succeed() {
+	for _, a := range t.share.agents {
+		if p := a.convs[t.conv]; t.agent == nil && p != nil && p.talk == t {
+			p.caughtUp()
+		}
+	}
+	t.step()
 }
 
 // leave detaches an agent.
@@ -363,6 +378,7 @@ func (t *talk) parted(p *part) {
 		if t.agent == p {
 			p.reader.Leave()
 			t.agent = nil
+			t.succeed()
 		}
 		t.agents--
 		if p.noticed > p.leftAt && p.leftAt > 0 {
@@ -384,7 +400,13 @@ func (t *talk) finish() {
 
 // stuck tells the oracle of a conversation that did not come to its end.
 func (t *talk) stuck() {
-	t.judge.Unserved(fmt.Sprintf("after %.1f s it %s, with %d messages to be written", float64(client.Now()-t.due)/1e9, t.stage, t.left))
+	text := fmt.Sprintf("after %.1f s it %s, with %d messages to be written; conversation %s, agents %d", float64(client.Now()-t.due)/1e9, t.stage, t.left, t.conv, t.agents)
+	for a, o := range t.owed {
+		if t.owes() && o.seq > o.told {
+			text += fmt.Sprintf("; %s was not told of sequence %d, only of %d", a.name, o.seq, o.told)
+		}
+	}
+	t.judge.Unserved(text)
 	t.judge.Finish()
 	t.remember()
 }

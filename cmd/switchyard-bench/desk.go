@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -31,7 +32,7 @@ type deskCommand struct {
 	Reopens     share         `default:"5%" help:"The part that is reopened; routing.file must allow it (reopen)."`
 	Warmup      time.Duration `default:"2s" help:"Load before the measured window."`
 	Duration    time.Duration `default:"10s" help:"The measured window."`
-	Drain       time.Duration `default:"10s" help:"How long to wait at the end for the conversations under way."`
+	Wait        time.Duration `default:"10s" help:"How long to wait at the end for the conversations under way."`
 	MarkDelay   time.Duration `default:"1s" help:"A delivered mark waits this long for others."`
 	RetryMin    time.Duration `default:"0s" help:"Reconnect policy: the first attempt is at once, then after this, twice this, ... 0: what the server says."`
 	RetryMax    time.Duration `default:"0s" help:"The longest wait between attempts. 0: what the server says."`
@@ -40,13 +41,13 @@ type deskCommand struct {
 	outputFlags
 	serverFlags
 	historyFlags
+	chaosFlags
 	shareFlags
 }
 
-func (c *deskCommand) kind() kind            { return kindOf[desk.Report]() }
-func (c *deskCommand) troubles() *chaosFlags { return &chaosFlags{} }
-func (c *deskCommand) keyFile() *string      { return &c.Key }
-func (c *deskCommand) address() string       { return c.URL }
+func (c *deskCommand) kind() kind       { return kindOf[desk.Report]() }
+func (c *deskCommand) keyFile() *string { return &c.Key }
+func (c *deskCommand) address() string  { return c.URL }
 
 // share is a part of a whole, as 10% or 0.1.
 type share float64
@@ -66,21 +67,31 @@ func (s *share) UnmarshalText(text []byte) error {
 }
 
 // Run is called by kong.
-func (c *deskCommand) Run(ctx context.Context, t *terminal) error {
+func (c *deskCommand) Run(ctx context.Context, t *terminal) (err error) {
+	trouble, err := t.trouble(ctx, &c.chaosFlags, c.URL)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, trouble.end()) }()
 	key, err := token.Load(c.Key)
 	if err != nil {
 		return err
 	}
-	return measure(ctx, t, &c.outputFlags, c.watched(), func(rec *recording) (*desk.Report, error) {
-		if err := preflight.Check(ctx, preflight.Config{URL: c.URL, Protocol: crowd.Subprotocol, Key: key, Conns: rec.own(c.Agents + c.Visitors), Server: c.source(), History: c.History}); err != nil {
+	return measure(ctx, t, &c.outputFlags, trouble.watched(c.watched()), func(rec *recording) (*desk.Report, error) {
+		trouble.rec = rec
+		if err := preflight.Check(ctx, preflight.Config{URL: c.URL, Protocol: crowd.Subprotocol, Key: key, Conns: rec.own(c.Agents + c.Visitors), Server: trouble.source(c.source()), History: c.History}); err != nil {
 			return nil, err
 		}
-		return desk.Run(ctx, desk.Config{
+		rep, err := desk.Run(ctx, desk.Config{
 			URL: c.URL, Key: key, Groups: c.Groups, GroupNames: c.Group, Agents: c.Agents, Capacity: c.Capacity, Rate: c.Rate, Visitors: c.Visitors,
 			Messages: c.Messages, Size: c.Size, Think: c.Think, Transfers: float64(c.Transfers), Ratings: float64(c.Ratings), Reopens: float64(c.Reopens),
-			Warmup: c.Warmup, Duration: c.Duration, Drain: c.Drain, MarkDelay: c.MarkDelay,
-			Retry: retry.Policy{Min: c.RetryMin, Max: c.RetryMax, Jitter: c.RetryJitter}, Threads: c.Threads, Server: c.source(), History: c.audit(), Watch: rec.sample,
-			Part: rec.part, Of: rec.of, Gate: rec.gate,
+			Warmup: c.Warmup, Duration: c.Duration, Drain: c.Wait, MarkDelay: c.MarkDelay,
+			Retry: retry.Policy{Min: c.RetryMin, Max: c.RetryMax, Jitter: c.RetryJitter}, Threads: c.Threads, Server: trouble.source(c.source()),
+			History: c.audit(), Chaos: trouble.Run, Watch: rec.sample, Part: rec.part, Of: rec.of, Gate: rec.gate,
 		})
+		if err == nil {
+			rep.Chaos = trouble.report()
+		}
+		return rep, err
 	})
 }

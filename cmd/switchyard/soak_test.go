@@ -11,13 +11,15 @@ import (
 	"github.com/switchyard-im/switchyard/bench/audit"
 	"github.com/switchyard-im/switchyard/bench/chaos"
 	"github.com/switchyard-im/switchyard/bench/chat"
+	"github.com/switchyard-im/switchyard/bench/desk"
 	"github.com/switchyard-im/switchyard/bench/meter"
+	"github.com/switchyard-im/switchyard/bench/retry"
 	"github.com/switchyard-im/switchyard/bench/schedule"
 	"github.com/switchyard-im/switchyard/bench/soak"
 	"github.com/switchyard-im/switchyard/bench/token"
 )
 
-// TestSoak is a short one: the server is killed, drained and paused under clients that chat and whose connections are reset. Nothing is lost, in the deliveries
+// TestSoak is a short one: the server is killed, drained and paused under pairs that chat and visitors who come and go, whose connections are reset. Nothing is lost, in the deliveries
 // and in the history.
 func TestSoak(t *testing.T) {
 	dir, listen, admin, api := filepath.Join(t.TempDir(), "data"), freeAddress(t), freeAddress(t), freeAddress(t)
@@ -58,11 +60,15 @@ func TestSoak(t *testing.T) {
 		}
 	}
 	rep, err := soak.Run(ctx, soak.Config{
-		Admin: "http://" + admin,
+		Admin: "http://" + admin, Chaos: trouble,
 		Chat: chat.Config{
 			URL: "ws://" + listen + "/v1/ws", Key: key, Pairs: 20, Rate: schedule.MustConstant(500), Duration: time.Hour, Drain: patience,
 			RetryMin: 20 * time.Millisecond, RetryMax: 200 * time.Millisecond, RetryJitter: 50 * time.Millisecond,
-			Server: trouble.Source(), History: &audit.Config{URL: "http://" + api, Within: patience}, Chaos: trouble, Watch: enough,
+			Server: trouble.Source(), History: &audit.Config{URL: "http://" + api, Within: patience}, Watch: enough,
+		},
+		Desk: &desk.Config{
+			URL: "ws://" + listen + "/v1/ws", Key: key, Visitors: 10, Agents: 8, Think: 20 * time.Millisecond, Transfers: 0.3, Ratings: 0.3, Duration: time.Hour, Drain: patience,
+			Retry: retry.Policy{Min: 20 * time.Millisecond, Max: 200 * time.Millisecond, Jitter: 50 * time.Millisecond},
 		},
 	})
 	if err != nil {
@@ -70,9 +76,9 @@ func TestSoak(t *testing.T) {
 	}
 	c := rep.Chaos
 	if !rep.OK() || rep.Chat.Accepted == 0 || rep.Chat.Accepted != rep.Chat.Sent || rep.Chat.History == nil || rep.Chat.History.Accepted != rep.Chat.Accepted {
-		t.Errorf("%+v\n%+v", rep.Chat, c)
+		t.Errorf("%+v\n%+v\n%+v", rep.Chat, rep.Desk, c)
 	}
-	if c.Connections == 0 || rep.Starts < 2 || rep.Chat.Reconnects < c.Connections {
+	if c.Connections == 0 || rep.Starts < 2 || rep.Desk.Finished == 0 || rep.Chat.Reconnects < c.Connections {
 		t.Errorf("seed %d: the trouble did not meet the load: %+v, %d starts, %d reconnects", c.Seed, c, rep.Starts, rep.Chat.Reconnects)
 	}
 }
