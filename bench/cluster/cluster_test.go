@@ -98,7 +98,7 @@ func working(ctx context.Context, p Part) (any, error) {
 	if err := json.Unmarshal(p.Body, &f.Job); err != nil {
 		return nil, err
 	}
-	time.Sleep(time.Duration(p.Index) * 50 * time.Millisecond)
+	time.Sleep(time.Duration(p.Index) * 300 * time.Millisecond)
 	if err := p.Gate(ctx, "begin"); err != nil {
 		return nil, err
 	}
@@ -148,7 +148,7 @@ func TestPartsAddUp(t *testing.T) {
 			whole.Merge(f.Accept)
 			opened[i] = f.Opened
 		}
-		if d := opened[0].Sub(opened[1]).Abs(); d > 40*time.Millisecond { // without the gate it were 50
+		if d := opened[0].Sub(opened[1]).Abs(); d > 250*time.Millisecond { // without the gate it were 300
 			t.Errorf("the members began %s apart", d)
 		}
 		want := report.NewLatency()
@@ -199,7 +199,7 @@ func TestALostAgentEndsTheRun(t *testing.T) {
 	cut := time.AfterFunc(200*time.Millisecond, func() { _ = members[1].Conn.Close() })
 	defer cut.Stop()
 	results, err := Run(context.Background(), Config{Members: members, Version: "1"})
-	if !errors.Is(err, ErrLost) || !strings.Contains(err.Error(), two+" is lost after 0.") || strings.Contains(err.Error(), one) {
+	if !errors.Is(err, ErrLost) || !strings.Contains(err.Error(), two+" is lost after ") || strings.Contains(err.Error(), one) {
 		t.Errorf("the loss of %s: %v", two, err)
 	}
 	if len(results) != 1 || results[0].Part != 0 || !strings.Contains(string(results[0].Body), "ended early") {

@@ -138,6 +138,7 @@ func (c *controller) run(ctx context.Context) ([]Result, error) {
 			c.stop()
 		}
 	}
+	c.show() // what came last
 	if c.failed != nil {
 		return nil, errors.Join(c.failed, c.lost)
 	}

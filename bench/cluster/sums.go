@@ -7,7 +7,10 @@ import (
 )
 
 // sums adds the samples of the members up, each load for itself. Members take their samples each second, but not at the same moment.
-type sums struct{ loads map[string]*sum }
+type sums struct {
+	loads map[string]*sum
+	left  map[int]bool // members that have ended
+}
 
 // sum is one load.
 type sum struct {
@@ -20,7 +23,7 @@ type sum struct {
 // overdue is how long the sample of one member waits for those of the others.
 const overdue = 1200 * time.Millisecond
 
-func newSums() *sums { return &sums{map[string]*sum{}} }
+func newSums() *sums { return &sums{map[string]*sum{}, map[int]bool{}} }
 
 func (s *sums) add(member int, sample *meter.Sample) {
 	l := s.loads[sample.Load]
@@ -38,15 +41,8 @@ func (s *sums) add(member int, sample *meter.Sample) {
 	l.latest[member] = latest
 }
 
-// leave keeps what a member has done, but not how it stood.
-func (s *sums) leave(member int) {
-	for _, l := range s.loads {
-		if latest, ok := l.latest[member]; ok {
-			latest.Gauges = nil
-			l.latest[member] = latest
-		}
-	}
-}
+// leave keeps what a member has done, but not how it stood, once that was shown.
+func (s *sums) leave(member int) { s.left[member] = true }
 
 // take returns the sums of the loads in which each of so many members showed something, or one of them waits too long.
 func (s *sums) take(members int) (all []meter.Sample) {
@@ -57,10 +53,12 @@ func (s *sums) take(members int) (all []meter.Sample) {
 		total := l.fresh
 		total.Load = name
 		for member, latest := range l.latest {
-			total.Add(&latest)
 			if l.new[member] {
 				total.Phase, total.Note = latest.Phase, latest.Note
+			} else if s.left[member] {
+				latest.Gauges = nil
 			}
+			total.Add(&latest)
 		}
 		l.fresh, l.new = meter.Sample{}, map[int]bool{}
 		all = append(all, total)

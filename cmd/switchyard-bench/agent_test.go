@@ -10,7 +10,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/switchyard-im/switchyard/bench/benchtest/chatserver"
 	"github.com/switchyard-im/switchyard/bench/cluster"
@@ -77,12 +76,15 @@ func TestTwoMachines(t *testing.T) {
 		t.Fatal(err)
 	}
 	f, deliver := run.Figures, run.Curves["deliver"]
-	if f["sent"] != 300 || f["pairs"] != 5 || deliver.Count() < 290 || deliver.Percentiles().P99 != f["deliver_p99"] || deliver.Percentiles().Max != f["deliver_max"] || f["deliver_max"] <= 0 {
+	if f["sent"] != 300 || f["pairs"] != 5 || deliver.Count() < 150 || deliver.Percentiles().P99 != f["deliver_p99"] || deliver.Percentiles().Max != f["deliver_max"] || f["deliver_max"] <= 0 {
 		t.Errorf("%v, %d deliveries", f, deliver.Count())
 	}
-	last := run.Samples[len(run.Samples)-1]
-	if last.Load != "" || last.Counts["sent"] == 0 || last.Gauges["connections"] != 10 || run.Bench.Scenario != "chat" {
-		t.Errorf("%+v %+v", last, run.Bench)
+	last, most := run.Samples[len(run.Samples)-1], 0.0
+	for _, s := range run.Samples {
+		most = max(most, s.Gauges["connections"])
+	}
+	if last.Load != "" || last.Counts["sent"] == 0 || most != 10 || run.Bench.Scenario != "chat" {
+		t.Errorf("%v connections at most, at last %+v %+v", most, last, run.Bench)
 	}
 	if server.Closed() != 5 {
 		t.Errorf("the server saw the ends of %d conversations", server.Closed())
@@ -110,20 +112,39 @@ func TestProcesses(t *testing.T) {
 	}
 }
 
+// trigger does something when a text is written, once.
+type trigger struct {
+	strings.Builder
+	text string
+	do   func()
+}
+
+// Write implements io.Writer.
+func (w *trigger) Write(b []byte) (int, error) {
+	if w.do != nil && strings.Contains(string(b), w.text) {
+		w.do()
+		w.do = nil
+	}
+	return w.Builder.Write(b)
+}
+
 func TestAnAgentThatIsKilled(t *testing.T) {
 	secret, path := secretFile(t, secretText), filepath.Join(t.TempDir(), "run.json")
 	one, _ := agentProcess(t, secret)
 	two, victim := agentProcess(t, secret)
-	kill := time.AfterFunc(1500*time.Millisecond, func() { _ = victim.Kill() })
-	defer kill.Stop()
-	code, out, errOut := bench("controller", "--agents", one+","+two, "--secret-file", secret, "chat", "--url", chatServer(t, chatserver.Faults{}), "--key", keyFile(t),
-		"--pairs", "4", "--rate", "200", "--warmup", "0s", "--duration", "1h", "--json", path)
-	if code != exitCannotRun || !strings.Contains(errOut, "agent "+two+" is lost after ") || !strings.Contains(out, "INCOMPLETE") || !strings.Contains(out, "2 pairs") {
-		t.Fatalf("%d\n%s\n%s", code, out, errOut)
+	var out strings.Builder
+	progress := &trigger{text: "measuring", do: func() { _ = victim.Kill() }}
+	code := run(t.Context(), []string{
+		"controller", "--agents", one + "," + two, "--secret-file", secret, "chat", "--url", chatServer(t, chatserver.Faults{}), "--key", keyFile(t),
+		"--pairs", "4", "--rate", "200", "--warmup", "0s", "--duration", "1h", "--json", path,
+	}, &out, progress)
+	errOut := progress.String()
+	if code != exitCannotRun || !strings.Contains(errOut, "agent "+two+" is lost after ") || !strings.Contains(out.String(), "INCOMPLETE") || !strings.Contains(out.String(), "2 pairs") {
+		t.Fatalf("%d\n%s\n%s", code, out.String(), errOut)
 	}
-	run, err := record.Read(path)
-	if err != nil || run.Bench.Passed || len(run.Bench.Failed) == 0 || run.Figures["sent"] == 0 {
-		t.Errorf("%+v, %v", run, err)
+	rec, err := record.Read(path)
+	if err != nil || rec.Bench.Passed || len(rec.Bench.Failed) == 0 || rec.Figures["sent"] == 0 {
+		t.Errorf("%+v, %v", rec, err)
 	}
 }
 

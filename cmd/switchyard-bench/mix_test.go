@@ -68,7 +68,7 @@ func TestAMixedRun(t *testing.T) {
 	if f["loads_talk_sent"] != 200 || f["loads_noise_messages"] == 0 || f["total_messages"] != 200+f["loads_noise_messages"] || f["total_delivered"] != 200 || f["total_violations"] != 0 {
 		t.Errorf("%v", f)
 	}
-	if run.Bench.Scenario != "run" || !run.Bench.Passed || run.Curves["talk deliver"].Count() < 190 || run.Curves["noise rtt"].Count() == 0 {
+	if run.Bench.Scenario != "run" || !run.Bench.Passed || run.Curves["talk deliver"].Count() < 100 || run.Curves["noise rtt"].Count() == 0 {
 		t.Errorf("%+v, %v", run.Bench, run.Curves)
 	}
 	began := map[string]float64{}

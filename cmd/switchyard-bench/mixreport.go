@@ -115,7 +115,9 @@ func (r *mixReport) Rows() (rows []report.Row) {
 	for i, p := range r.parts {
 		rows = append(rows, report.Row{Name: "LOAD " + r.names[i], Value: ""})
 		for _, row := range p.Rows() {
-			rows = append(rows, report.Row{Name: "  " + row.Name, Value: row.Value})
+			if row.Name != "server" { // which is measured for all loads together
+				rows = append(rows, report.Row{Name: "  " + row.Name, Value: row.Value})
+			}
 		}
 	}
 	t := r.Total

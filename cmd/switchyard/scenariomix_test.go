@@ -128,7 +128,7 @@ func TestBenchExamples(t *testing.T) {
 	p.wait()
 	t.Setenv(asCommand, "1")
 	serve := fmt.Sprintf("%s serve --dev --data %s --listen %s --admin 127.0.0.1:0 --set overload.max_delay=1m", os.Args[0], i.dir, i.listen)
-	if f := run("run", benchExample(t, "trouble.yaml", 30, url, key, serve), "--processes", "2"); f["chaos_kill9_times"] == 0 || f["loads_talk_reconnects"] == 0 {
+	if f := run("run", benchExample(t, "trouble.yaml", 15, url, key, serve), "--processes", "2"); f["chaos_kill9_times"] == 0 || f["loads_talk_reconnects"] == 0 {
 		t.Errorf("no trouble: %v", f)
 	}
 }
