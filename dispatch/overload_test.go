@@ -41,7 +41,7 @@ func TestTwiceTheLoad(t *testing.T) {
 				probe(c, agent, writers[0], now)
 				look.look(now)
 			}
-			time.Sleep(begin.Add(now + time.Millisecond).Sub(time.Now()))
+			time.Sleep(time.Until(begin.Add(now + time.Millisecond)))
 		}
 		look.check(calm)
 		checkGoodput(t, writers, calm, total)

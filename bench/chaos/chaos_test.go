@@ -173,8 +173,9 @@ func TestClientsThatAreAwayAreWaitedFor(t *testing.T) {
 		t.Errorf("%d cuts, and everybody is back though one is not: %+v", g.cuts, rep.Cut)
 	}
 	g.offline = 0
-	rep := g.until(func(r *Report) bool { return r.Cut.Back.Max > 0 })
-	if rep = g.leave(); rep.Connections != int64(7*g.cuts) || rep.Outages[0].Connections != 7 {
+	g.until(func(r *Report) bool { return r.Cut.Back.Max > 0 })
+	rep := g.leave()
+	if rep.Connections != int64(7*g.cuts) || rep.Outages[0].Connections != 7 {
 		t.Errorf("%d cuts: %+v", g.cuts, rep)
 	}
 	if len(g.events) != rep.Cut.Times || g.events[0] != "cut" { // nobody adds to them now
@@ -278,7 +279,9 @@ func TestTheSeedRepeatsARun(t *testing.T) {
 		}
 		return at
 	}
-	if times(5) != times(5) || times(5) == times(6) || times(0) == times(0) {
+	five, again := times(5), times(5)
+	some, others := times(0), times(0) // each with a seed at random
+	if five != again || five == times(6) || some == others {
 		t.Error("the seed does not say when")
 	}
 }
