@@ -29,7 +29,7 @@ type Config struct {
 	Size       int           // bytes of a message, at least 8; default 128
 	Warmup     time.Duration // before the measured window; default none
 	Duration   time.Duration // the measured window; default 10 s
-	Drain      time.Duration // open loop: how long to wait at the end for what is under way; default 10 s
+	Drain      time.Duration // how long to wait at the end for what is under way; default 10 s
 	OpenWithin time.Duration // for opening all connections; default 60 s
 	Threads    int           // event loops; default 1
 	PerSource  int           // connections on each loopback source address; default 4,000
@@ -55,7 +55,7 @@ type Report struct {
 	Seconds          float64            `json:"seconds" merge:"max"`
 	Rate             float64            `json:"rate"`       // messages per second
 	Errors           int64              `json:"errors"`     // wrong answers, lost connections, and messages without an answer
-	Unanswered       int64              `json:"unanswered"` // open loop: due in the run, and not answered when it ended
+	Unanswered       int64              `json:"unanswered"` // due in the run, or in the closed loop sent, and not answered when it ended
 	FirstError       string             `json:"first_error,omitempty"`
 	RTT              report.Percentiles `json:"rtt_ms"`  // closed loop: from sent to answered; open: from due to answered
 	Late             report.Percentiles `json:"late_ms"` // open loop: how late the generator itself was, which is part of that

@@ -88,9 +88,9 @@ func TestBurst(t *testing.T) {
 			}
 			return nil
 		})
-		rep, err := Run(ctx, Config{URL: s.URL(), Conns: 1, Inflight: 4, Burst: c.burst, Duration: time.Hour})
+		rep, err := Run(ctx, Config{URL: s.URL(), Conns: 1, Inflight: 4, Burst: c.burst, Duration: time.Hour, Drain: 10 * time.Millisecond})
 		cancel()
-		if err != nil || rep.Errors != 0 || heard.Load() != c.want {
+		if err != nil || rep.Errors != c.want-1 || heard.Load() != c.want {
 			t.Errorf("burst %t: %d messages came, want %d; %+v, %v", c.burst, heard.Load(), c.want, rep, err)
 		}
 	}
@@ -119,6 +119,29 @@ func TestRunCountsWrongAnswers(t *testing.T) {
 				t.Errorf("%d errors, %q; want one", rep.Errors, rep.FirstError)
 			}
 		})
+	}
+}
+
+// TestAnAnswerThatNeverComesIsAnError, in the closed loop too, whose connection then waits for it to the end.
+func TestAnAnswerThatNeverComesIsAnError(t *testing.T) {
+	for name, swallowed := range map[string]func(n int64) bool{
+		"one": func(n int64) bool { return n == 100 }, "all": func(int64) bool { return true },
+	} {
+		var heard atomic.Int64
+		s := start(t, func(_ ws.OpCode, p []byte) [][]byte {
+			if swallowed(heard.Add(1)) {
+				return nil
+			}
+			return [][]byte{p}
+		})
+		rep, err := Run(context.Background(), Config{URL: s.URL(), Conns: 4, Duration: 100 * time.Millisecond, Drain: 100 * time.Millisecond})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := map[string]int64{"one": 1, "all": 4}[name]
+		if rep.OK() || rep.Unanswered != want || rep.Errors != want || !strings.Contains(rep.FirstError, "not answered") {
+			t.Errorf("%s swallowed: %d unanswered, %d errors (%q) of %d", name, rep.Unanswered, rep.Errors, rep.FirstError, rep.Messages)
+		}
 	}
 }
 

@@ -24,6 +24,7 @@ type peer struct {
 	number int // among all active ones of the run
 	sent   uint64
 	echoed uint64
+	gone   bool    // the connection ended or answered wrongly, which is an error already
 	at     []int64 // closed loop: when message n was sent, at n modulo the number in flight
 }
 
@@ -49,6 +50,9 @@ func (p *peer) Flush() {
 		return
 	}
 	now := client.Now()
+	if !s.openLoop() && now >= s.end {
+		return
+	}
 	for ; p.sent-p.echoed < uint64(s.cfg.Inflight); p.sent++ {
 		if s.openLoop() {
 			if p.due(p.sent) >= min(now, s.end) {
@@ -71,6 +75,7 @@ func (p *peer) Message(op ws.OpCode, payload []byte) {
 	if op != ws.OpBinary || p.echoed == p.sent || len(payload) != minSize+len(s.filler) ||
 		binary.LittleEndian.Uint64(payload) != p.echoed || !bytes.Equal(payload[minSize:], s.filler) {
 		s.fail(fmt.Errorf("echo: want message %d of %d bytes back, got opcode %d with %d bytes", p.echoed, minSize+len(s.filler), op, len(payload)))
+		p.gone = true
 		p.conn.Close(ws.StatusProtocolError)
 		return
 	}
@@ -81,6 +86,7 @@ func (p *peer) Message(op ws.OpCode, payload []byte) {
 
 // Closed implements client.Handler. A connection that ends is not replaced: it counts as an error.
 func (p *peer) Closed(err error) {
+	p.gone = true
 	p.share.open-- // or it never was open, which ends the run
 	if !p.share.stopped {
 		p.share.fail(err)

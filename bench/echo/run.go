@@ -94,7 +94,7 @@ func (r *run) do(ctx context.Context) (*Report, error) {
 	return rep, nil
 }
 
-// drained tells whether everything that was due is answered; the closed loop does not wait.
+// drained tells whether everything that was due, or sent, is answered.
 func (r *run) drained() bool {
 	done := make([]bool, len(r.shares))
 	r.fleet.Each(func(i int, _ *client.Loop) { done[i] = r.shares[i].admitted() && r.shares[i].unanswered() == 0 })

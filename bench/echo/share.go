@@ -28,7 +28,7 @@ type share struct {
 	begin  int64 // of the load
 
 	// The state of the load.
-	end      int64 // open loop: nothing is due after this; far away until it is known
+	end      int64 // nothing is due or sent anew after this; far away until it is known
 	schedule client.Timer
 	slot     int64 // open loop: messages that were due so far, which the active peers take in turn
 	stopped  bool
@@ -134,7 +134,7 @@ func (s *share) answered(p *peer) {
 // measure starts the measured window: what was counted before is warm-up.
 func (s *share) measure(from int64) { s.from = from }
 
-// finish ends the window. Nothing more becomes due, in the open loop; what was due before is still sent. A schedule that is so far behind that nothing of the
+// finish ends the window. Nothing more becomes due; in the open loop, what was due before is still sent. A schedule that is so far behind that nothing of the
 // window was looked at is late by that.
 func (s *share) finish(at int64) {
 	s.to, s.end = at, at
@@ -143,12 +143,18 @@ func (s *share) finish(at int64) {
 	}
 }
 
-// unanswered is how many messages of the open loop were admitted and did not come back.
-func (s *share) unanswered() int64 {
-	if !s.openLoop() {
-		return 0
+// unanswered is how many messages did not come back: in the open loop of those that were admitted, in the closed one of those that were sent on connections
+// that still are.
+func (s *share) unanswered() (n int64) {
+	if s.openLoop() {
+		return s.slot - s.all
 	}
-	return s.slot - s.all
+	for _, p := range s.active {
+		if !p.gone {
+			n += int64(p.sent - p.echoed)
+		}
+	}
+	return n
 }
 
 func (s *share) stop() {

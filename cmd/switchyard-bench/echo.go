@@ -19,7 +19,7 @@ type echoCommand struct {
 	Size     int           `default:"128" help:"Bytes of a message."`
 	Warmup   time.Duration `default:"1s" help:"Time before the measured window."`
 	Duration time.Duration `default:"10s" help:"The measured window."`
-	Wait     time.Duration `default:"10s" help:"Open loop: how long to wait at the end for what is under way."`
+	Wait     time.Duration `default:"10s" help:"How long to wait at the end for what is under way."`
 	Threads  int           `default:"1" help:"Event loops of the generator."`
 	outputFlags
 	serverFlags
