@@ -9,7 +9,7 @@ import (
 
 // Figures returns the numbers of a report by name. A name is the path of JSON names, joined with "_": server.cpu_us_per_message is
 // server_cpu_us_per_message. Percentiles lose the unit of their own name: deliver_ms.p99 is deliver_p99, in milliseconds. Elements of lists are left out, as they
-// have no name, and what a run could not tell.
+// have no name, and what a run could not tell: percentiles of nothing among it, or a threshold would hold because nothing was measured.
 func Figures(report any) map[string]float64 {
 	figures := map[string]float64{}
 	walk(reflect.ValueOf(report), "", func(name string, v reflect.Value) {
@@ -45,6 +45,9 @@ func walk(v reflect.Value, name string, visit func(string, reflect.Value)) {
 			walk(v.Elem(), name, visit)
 		}
 	case reflect.Struct:
+		if v.Type() == reflect.TypeFor[Percentiles]() && v.IsZero() {
+			return
+		}
 		for i := range v.NumField() {
 			if part, ok := fieldName(v.Type(), i); ok {
 				walk(v.Field(i), join(name, part), visit)

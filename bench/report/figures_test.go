@@ -58,6 +58,21 @@ func TestFigures(t *testing.T) {
 	}
 }
 
+// TestPercentilesOfNothingAreNoFigures: nothing was measured, so nothing is known of it, and a threshold on it is not kept.
+func TestPercentilesOfNothingAreNoFigures(t *testing.T) {
+	got := Figures(&sampleReport{Again: &sampleReport{Deliver: Percentiles{Max: 1}}})
+	if v, ok := got["deliver_p99"]; ok || got["again_deliver_max"] != 1 {
+		t.Errorf("deliver_p99 is %v of %v", v, got)
+	}
+	limit, err := ParseThreshold("deliver_p99>50ms", []string{"deliver_p99"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v := limit.Judge(got); !v.Failed {
+		t.Errorf("%+v", v)
+	}
+}
+
 func TestUnits(t *testing.T) {
 	for figure, want := range map[string]string{
 		"deliver_p99": "ms", "deliver_p9999": "ms", "accept_max": "ms", "max_p99_ms": "ms", "server_cpu_us_per_message": "us", "open_seconds": "s",

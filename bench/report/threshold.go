@@ -140,7 +140,7 @@ func (t Threshold) Judge(figures map[string]float64) Verdict {
 	v := Verdict{Threshold: t.text}
 	value, ok := figures[t.Figure]
 	if !ok {
-		v.Failed, v.text = true, "the run could not tell (figures of the server need --server-pid or --admin)"
+		v.Failed, v.text = true, "the run could not tell: nothing of it was measured (figures of the server need --server-pid or --admin)"
 		return v
 	}
 	v.Value = &value

@@ -32,6 +32,9 @@ var errUsage = errors.New("usage")
 // errThreshold ends a run that passed but for --fail-if; the table has told.
 var errThreshold = errors.New("a threshold of --fail-if was met")
 
+// errNothing ends a run in whose measured window nothing came, so that nothing is known of the server.
+var errNothing = errors.New("nothing was measured: the window was too short, the rate zero, the run interrupted before, or no answer came")
+
 // thresholds reads --fail-if for a scenario with reports of this type, so that a mistake is told before the run.
 func (f *outputFlags) thresholds(rep reflect.Type) ([]report.Threshold, error) {
 	names := report.FigureNames(rep)
@@ -51,7 +54,7 @@ func (f *outputFlags) thresholds(rep reflect.Type) ([]report.Threshold, error) {
 type outcome interface{ Rows() []report.Row }
 
 // measure runs a scenario, with whatever watches it, and ends its command: it writes the table and the files of f. The
-// error is errViolation if a promise was broken, errThreshold if a threshold was met, or that of a run that could not take place.
+// error is errViolation if a promise was broken, errThreshold if a threshold was met, errNothing if nothing was measured, or that of a run that could not take place.
 func measure[R outcome](ctx context.Context, t *terminal, f *outputFlags, server watched, run func(*recording) (R, error)) error {
 	if t.part != nil {
 		return t.part.run(t, func(rec *recording) (outcome, error) { return run(rec) })
@@ -138,15 +141,28 @@ func judge(rep outcome, r *record.Run, thresholds []report.Threshold) (verdict e
 	if verdict == nil && len(r.Bench.Failed) > 0 {
 		verdict = fmt.Errorf("%w: %s", errThreshold, strings.Join(r.Bench.Failed, "; "))
 	}
+	if curves, ok := rep.(interface {
+		Curves() map[string]*report.Latency
+	}); ok {
+		r.Curves = curves.Curves()
+		if verdict == nil && empty(r.Curves) {
+			r.Bench.Failed, verdict = append(r.Bench.Failed, errNothing.Error()), errNothing
+		}
+	}
 	r.Bench.Passed = verdict == nil
 	if limited, ok := rep.(interface{ Limits() []string }); ok {
 		r.Bench.Limits = append(r.Bench.Limits, limited.Limits()...)
 	}
 	r.Bench.GeneratorLimited = len(r.Bench.Limits) > 0
-	if curves, ok := rep.(interface {
-		Curves() map[string]*report.Latency
-	}); ok {
-		r.Curves = curves.Curves()
-	}
 	return verdict
+}
+
+// empty tells whether there are curves, and none has a single value.
+func empty(curves map[string]*report.Latency) bool {
+	for _, l := range curves {
+		if l.Count() > 0 {
+			return false
+		}
+	}
+	return len(curves) > 0
 }

@@ -84,6 +84,22 @@ func TestThresholdsDecideTheExitCode(t *testing.T) {
 	}
 }
 
+// TestARunThatMeasuredNothingHasNotPassed, although nobody broke a promise.
+func TestARunThatMeasuredNothingHasNotPassed(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "run.json")
+	args := []string{"chat", "--url", chatServer(t, chatserver.Faults{}), "--key", keyFile(t), "--pairs", "2", "--warmup", "0s", "--duration", "100ms", "--rate", "0s:0,60s:0,60s:10", "--json", path}
+	code, out, errOut := bench(args...)
+	if code != exitCannotRun || !strings.Contains(errOut, "nothing was measured") {
+		t.Errorf("%d\n%s\n%s", code, out, errOut)
+	}
+	if run, err := record.Read(path); err != nil || run.Bench.Passed || len(run.Bench.Failed) != 1 {
+		t.Errorf("%+v, %v", run, err)
+	}
+	if code, out, errOut := bench(append(args, "--fail-if", "deliver_p99>50ms")...); code != exitViolation || !strings.Contains(out, "could not tell") {
+		t.Errorf("%d\n%s\n%s", code, out, errOut)
+	}
+}
+
 // readCSV returns the rows of a file by the names of their columns.
 func readCSV(t *testing.T, path string) (rows []map[string]string) {
 	t.Helper()
