@@ -35,10 +35,10 @@ type installation struct {
 	api    string   // the address of the interface for applications, once it was started; or off
 }
 
-// newInstallation is one whose servers bear a machine that is busy with other tests, which is no overload that a test is about. One about it sets the
-// default again.
+// newInstallation is one whose servers bear a machine that is busy with other tests, which is no overload that a test is about, and sockets that answer no
+// pings, as those of wire. A test about either sets it back.
 func newInstallation(t *testing.T, args ...string) *installation {
-	args = append([]string{"--set", "overload.max_delay=1m"}, args...)
+	args = append([]string{"--set", "overload.max_delay=1m", "--set", "websocket.close_after=10m"}, args...)
 	return &installation{t: t, dir: filepath.Join(t.TempDir(), "data"), listen: "127.0.0.1:0", args: args}
 }
 
