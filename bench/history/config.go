@@ -36,6 +36,7 @@ type Config struct {
 	Warmup   time.Duration // load before the measured window; default none
 	Duration time.Duration // the measured window; default 10 s
 	Within   time.Duration // for writing everything; default 5 min
+	Drain    time.Duration // how long to wait at the end for the pages that are under way over WebSockets; default 30 s
 
 	Threads   int // event loops; default 1
 	PerSource int // connections on each loopback source address; default 4,000
@@ -70,6 +71,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.Page, 50)
 	setDefault(&c.Duration, 10*time.Second)
 	setDefault(&c.Within, 5*time.Minute)
+	setDefault(&c.Drain, 30*time.Second)
 	setDefault(&c.Threads, 1)
 	setDefault(&c.Of, 1)
 	return c
@@ -101,7 +103,7 @@ func (c *Config) validate() error {
 		return fmt.Errorf("history: a page of %d messages is out of range, use 1 to %d", c.Page, api.MaxLimit)
 	case c.Forwards && c.API == "":
 		return errors.New("history: over WebSockets pages go backwards only: give the URL of the HTTP interface (api.listen) too")
-	case c.Duration < 0 || c.Warmup < 0 || c.Within < 0:
+	case c.Duration < 0 || c.Warmup < 0 || c.Within < 0 || c.Drain < 0:
 		return errors.New("history: durations must not be negative")
 	}
 	return nil

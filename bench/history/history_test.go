@@ -3,6 +3,10 @@ package history
 import (
 	"bytes"
 	"context"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -78,6 +82,58 @@ func TestRefusalsAreWaitedFor(t *testing.T) {
 	}}))
 	if err != nil || !rep.OK() || rep.Walks == 0 {
 		t.Errorf("%+v, %v", rep, err)
+	}
+}
+
+// TestPagesThatNobodyHadTimeForCount: a server that is too slow for the rate is not shown faster by those that were never asked for.
+func TestPagesThatNobodyHadTimeForCount(t *testing.T) {
+	_, cfg := quick(t, chatserver.Faults{History: func(log []frame.Message) []frame.Message {
+		time.Sleep(10 * time.Millisecond)
+		return log
+	}})
+	for _, rate := range []float64{1000, 1e8} {
+		cfg.Rate, cfg.Duration = schedule.MustConstant(rate), 300*time.Millisecond
+		rep, err := Run(t.Context(), cfg)
+		if err != nil || !rep.OK() {
+			t.Fatalf("%+v, %v", rep, err)
+		}
+		due := rate * rep.Seconds
+		if n := float64(rep.Curves()["page"].Count()); n < 0.9*due || n > 1.1*due || float64(rep.Unasked) < 0.5*due || rep.Page.P50 < 50 {
+			t.Errorf("%.0f pages in the curve, %d not asked for, %.0f were due: %v", n, rep.Unasked, due, rep.Page)
+		}
+	}
+}
+
+// TestTheEndOfARunIsNotWaitedFor by those whose page is due, or to be asked for again, long after.
+func TestTheEndOfARunIsNotWaitedFor(t *testing.T) {
+	_, cfg := quick(t, chatserver.Faults{})
+	base, err := url.Parse(cfg.API)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pages atomic.Int64
+	behind := httputil.NewSingleHostReverseProxy(base)
+	busy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if pages.Add(1) > 20 {
+			w.Header().Set("Retry-After", "60")
+			w.WriteHeader(http.StatusTooManyRequests)
+			return
+		}
+		behind.ServeHTTP(w, r)
+	}))
+	defer busy.Close()
+	defer http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+	cfg.Duration = 200 * time.Millisecond
+	for name, change := range map[string]func(*Config){
+		"refused": func(c *Config) { c.API = busy.URL },
+		"due":     func(c *Config) { c.Rate = schedule.MustConstant(0.02) },
+	} {
+		c := cfg
+		change(&c)
+		began := time.Now()
+		if rep, err := Run(t.Context(), c); err != nil || !rep.OK() || time.Since(began) > 30*time.Second {
+			t.Errorf("%s: %+v, %v after %s", name, rep, err, time.Since(began))
+		}
 	}
 }
 

@@ -55,6 +55,24 @@ func (p *pager) turn() {
 	p.ask()
 }
 
+// rest is called when the load is over: a page that is not asked for, or was refused, is left.
+func (p *pager) rest() {
+	if p.timer.Armed() {
+		p.loop.Disarm(&p.timer)
+		p.busy = false
+		p.shelf.walked(p.ledger, false)
+	}
+}
+
+// giveUp is called when nothing is waited for any more: a page that has not come never comes.
+func (p *pager) giveUp() {
+	if p.busy {
+		p.busy = false
+		p.walk.Unread("the page was never answered")
+		p.shelf.walked(p.ledger, false)
+	}
+}
+
 func (p *pager) ask() {
 	p.shelf.asks(p.due, client.Now())
 	p.repeat()

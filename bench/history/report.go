@@ -25,6 +25,7 @@ type Report struct {
 	Walks        int64   `json:"walks"`    // conversations that were read from one end to the other
 	Partial      int64   `json:"partial"`  // pages that lacked older messages, because ClickHouse was away
 	Refusals     int64   `json:"refusals"` // answers that told a reader to come later
+	Unasked      int64   `json:"unasked"`  // open loop: pages that were due at the end, and that no reader had the time for; what they had waited is in the latencies
 
 	Missing    int64    `json:"missing"` // messages that no page had
 	Duplicated int64    `json:"duplicated"`
@@ -95,6 +96,7 @@ func (r *Report) collected(s *shelf) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r.Pages, r.Read, r.Walks, r.Partial, r.Refusals = s.tally.pages, s.tally.messages, s.tally.walks, s.tally.partial, s.tally.refusals
+	r.Unasked = s.unasked
 	for kind, field := range map[oracle.Kind]*int64{
 		oracle.NotInHistory: &r.Missing, oracle.HistoryDuplicated: &r.Duplicated, oracle.HistoryReordered: &r.Reordered, oracle.HistoryAltered: &r.Altered,
 		oracle.HistoryMisplaced: &r.Misplaced, oracle.HistoryBadSequence: &r.Gaps, oracle.HistoryUnread: &r.Unread,
@@ -133,7 +135,7 @@ func (r *Report) Rows() []report.Row {
 		{Name: "generator", Value: fmt.Sprintf("%.0f us of CPU per page; %s", r.GeneratorUSPerPage, &r.Generator)},
 	}
 	if r.Target != "" {
-		rows = append(rows, report.Row{Name: "", Value: fmt.Sprintf("asked late by p50 %.3f  p99 %.3f  max %.3f ms", r.Late.P50, r.Late.P99, r.Late.Max)})
+		rows = append(rows, report.Row{Name: "", Value: fmt.Sprintf("asked late by p50 %.3f  p99 %.3f  max %.3f ms; %d not at all", r.Late.P50, r.Late.P99, r.Late.Max, r.Unasked)})
 	}
 	for _, v := range r.Violations {
 		rows = append(rows, report.Row{Name: "violation", Value: v})

@@ -139,11 +139,11 @@ func (r *run) sum(figure func(a *crowd.Author) int64) int64 {
 
 // readWeb reads by the HTTP interface, with a goroutine for each reader.
 func (r *run) readWeb(ctx context.Context, rep *Report) error {
-	client, err := api.New(r.cfg.API)
+	server, err := api.New(r.cfg.API)
 	if err != nil {
 		return err
 	}
-	defer client.Close()
+	defer server.Close()
 	var books []book
 	for _, a := range r.authors {
 		signed, err := r.cfg.Key.Sign(crowd.Visitor, a.Name(), "", time.Now(), 24*time.Hour)
@@ -156,7 +156,7 @@ func (r *run) readWeb(ctx context.Context, rep *Report) error {
 	defer stop()
 	var readers sync.WaitGroup
 	for n := range r.cfg.Readers { // they end with the shelf, or with ctx
-		w := &web{cfg: &r.cfg, shelf: r.shelf, api: client, books: books, number: n * len(books) / r.cfg.Readers}
+		w := &web{cfg: &r.cfg, shelf: r.shelf, api: server, books: books, number: n * len(books) / r.cfg.Readers}
 		readers.Go(func() {
 			if err := w.read(ctx); err != nil && ctx.Err() == nil {
 				r.scene.Fail(err)
@@ -164,7 +164,7 @@ func (r *run) readWeb(ctx context.Context, rep *Report) error {
 		})
 	}
 	err = r.measure(ctx, rep)
-	r.shelf.end()
+	r.shelf.end(client.Now())
 	if err != nil {
 		stop()
 	}
@@ -184,15 +184,12 @@ func (r *run) readSockets(ctx context.Context, rep *Report) error {
 		p := r.pagers[i+k/len(loops)%mine*len(loops)]
 		p.authors = append(p.authors, a)
 	}
-	r.scene.Fleet.Each(func(i int, _ *client.Loop) {
-		for n := i; n < len(r.pagers); n += len(loops) {
-			r.pagers[n].begin()
-		}
-	})
+	r.eachPager((*pager).begin)
 	if err := r.measure(ctx, rep); err != nil {
 		return err
 	}
-	r.shelf.end()
+	r.shelf.end(client.Now())
+	r.eachPager((*pager).rest)
 	idle := func() bool {
 		return r.scene.Sum(func(i int) (n int64) {
 			for k := i; k < len(r.pagers); k += len(loops) {
@@ -203,14 +200,23 @@ func (r *run) readSockets(ctx context.Context, rep *Report) error {
 			return n
 		}) == 0
 	}
-	return r.wait(context.WithoutCancel(ctx), "draining", drain, idle)
+	err := r.wait(context.WithoutCancel(ctx), "draining", r.cfg.Drain, idle)
+	r.eachPager((*pager).giveUp)
+	return err
 }
 
-// How long the end of a run waits for pages under way, and for the conversations to be closed, which nothing depends on.
-const (
-	drain  = 30 * time.Second
-	closes = 2 * time.Second
-)
+// eachPager runs fn on every pager's loop and waits.
+func (r *run) eachPager(fn func(p *pager)) {
+	loops := r.scene.Fleet.Loops
+	r.scene.Fleet.Each(func(i int, _ *client.Loop) {
+		for n := i; n < len(r.pagers); n += len(loops) {
+			fn(r.pagers[n])
+		}
+	})
+}
+
+// closes is how long the end of a run waits for the conversations to be closed, which nothing depends on.
+const closes = 2 * time.Second
 
 // close leaves no open conversations behind for the next run on this server.
 func (r *run) close(ctx context.Context) error {

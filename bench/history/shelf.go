@@ -1,6 +1,7 @@
 package history
 
 import (
+	"sort"
 	"sync"
 
 	"github.com/switchyard-im/switchyard/bench/client"
@@ -23,7 +24,10 @@ type shelf struct {
 	pages    meter.Interval
 	lates    meter.Interval
 	asked    int64 // pages that somebody has taken on
+	unasked  int64 // pages that were due at the end, and that nobody had taken on
 	ended    bool
+
+	done chan struct{} // closed with ended
 }
 
 // tally counts what was read since the run began.
@@ -37,7 +41,7 @@ type tally struct {
 const never = int64(1) << 62
 
 func newShelf() *shelf {
-	return &shelf{from: never, to: never, page: report.NewLatency(), late: report.NewLatency()}
+	return &shelf{from: never, to: never, page: report.NewLatency(), late: report.NewLatency(), done: make(chan struct{})}
 }
 
 // due is when the next page is to be asked for, and its number is taken; ok is false at the end.
@@ -106,10 +110,31 @@ func (s *shelf) walked(l *oracle.Ledger, whole bool) {
 }
 
 // end lets nobody begin another page.
-func (s *shelf) end() {
+func (s *shelf) end(now int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ended = true
+	close(s.done)
+	if s.rate != nil {
+		s.waitedLocked(now)
+	}
+}
+
+// maxWaited bounds how many pages that nobody took on are looked at one by one; of more, each stands for those behind it.
+const maxWaited = 10_000
+
+// waitedLocked counts what the pages have waited that are due and that no reader had the time for: without them the longest waits would be left out.
+func (s *shelf) waitedLocked(now int64) {
+	due := int64(sort.Search(1<<40, func(n int) bool { return s.rate(int64(n)) >= now }))
+	s.unasked = max(due-s.asked, 0)
+	step := s.unasked/maxWaited + 1
+	for n := s.asked; n < due; n += step {
+		if at := s.rate(n); at >= s.from && at < s.to {
+			some := min(step, due-n)
+			s.page.RecordN(now-at, some)
+			s.late.RecordN(now-at, some)
+		}
+	}
 }
 
 // sample is what was read since the last one.

@@ -47,11 +47,14 @@ func (w *web) walk(ctx context.Context, b *book, walk *oracle.Walk) (whole bool,
 		if !ok {
 			return false, nil
 		}
-		if err := sleep(ctx, due-client.Now()); err != nil {
+		if err := w.sleep(ctx, due-client.Now()); err != nil || due > client.Now() {
 			return false, err
 		}
 		w.shelf.asks(due, client.Now())
 		page, came, err := w.page(ctx, b, walk.At())
+		if errors.Is(err, errOver) {
+			return false, nil
+		}
 		if err != nil {
 			return false, err
 		}
@@ -68,7 +71,11 @@ func (w *web) walk(ctx context.Context, b *book, walk *oracle.Walk) (whole bool,
 // again is how long a reader waits after an answer that names no time.
 const again = 100 * time.Millisecond
 
-// page gets one page, however often the server says that it has no time for it. Came is when it had arrived: reading it is the generator's work.
+// errOver is the end of the run before a page that was refused for now could be asked for again.
+var errOver = errors.New("history: the run is over")
+
+// page gets one page, however often the server says that it has no time for it, or until the run is over. Came is when it had arrived: reading it is the
+// generator's work.
 func (w *web) page(ctx context.Context, b *book, at uint64) (page *api.Page, came int64, err error) {
 	get := w.api.Before
 	if w.cfg.Forwards {
@@ -80,22 +87,27 @@ func (w *web) page(ctx context.Context, b *book, at uint64) (page *api.Page, cam
 		if err == nil {
 			return page, asked + int64(page.Took), nil
 		}
-		if ctx.Err() != nil || !api.Temporary(err) || w.shelf.over() {
+		answer := (*api.Error)(nil)
+		refused := errors.As(err, &answer)
+		if ctx.Err() != nil || !api.Temporary(err) || !refused && w.shelf.over() {
 			return nil, 0, err
 		}
 		w.shelf.refused()
 		wait := again
-		if answer := (*api.Error)(nil); errors.As(err, &answer) {
+		if refused {
 			wait = max(wait, answer.RetryAfter)
 		}
-		if err := sleep(ctx, int64(wait)); err != nil {
+		if err := w.sleep(ctx, int64(wait)); err != nil {
 			return nil, 0, err
+		}
+		if refused && w.shelf.over() {
+			return nil, 0, errOver
 		}
 	}
 }
 
-// sleep waits so many nanoseconds, or until ctx ends.
-func sleep(ctx context.Context, ns int64) error {
+// sleep waits so many nanoseconds, or until ctx or the run ends; the error is ctx's.
+func (w *web) sleep(ctx context.Context, ns int64) error {
 	if ns <= 0 {
 		return ctx.Err()
 	}
@@ -103,6 +115,8 @@ func sleep(ctx context.Context, ns int64) error {
 	defer t.Stop()
 	select {
 	case <-t.C:
+		return nil
+	case <-w.shelf.done:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

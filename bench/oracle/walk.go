@@ -46,7 +46,7 @@ func (w *Walk) At() uint64 { return w.at }
 // reading on.
 func (w *Walk) Page(messages []frame.Message, more bool) (goOn bool) {
 	if len(messages) == 0 && more {
-		w.ledger.violation(HistoryUnread, w.of.Number, "an empty page at sequence %d says that there are more", w.at)
+		w.Unread("an empty page says that there are more")
 		return false
 	}
 	w.links(messages)
@@ -64,6 +64,11 @@ func (w *Walk) Page(messages []frame.Message, more bool) (goOn bool) {
 		w.end()
 	}
 	return more
+}
+
+// Unread says that the walk cannot go on, and why, so that nothing is known of the rest.
+func (w *Walk) Unread(why string) {
+	w.ledger.violation(HistoryUnread, w.of.Number, "at sequence %d: %s", w.at, why)
 }
 
 // links checks that nothing is left out inside of the page, and between it and the one before.

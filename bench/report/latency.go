@@ -22,6 +22,9 @@ func NewLatency() *Latency { return &Latency{hdrhistogram.New(lowest, highest, d
 // Record adds a duration in nanoseconds. It does not allocate.
 func (l *Latency) Record(ns int64) { _ = l.h.RecordValue(min(max(ns, 0), highest)) }
 
+// RecordN adds a duration in nanoseconds n times.
+func (l *Latency) RecordN(ns, n int64) { _ = l.h.RecordValues(min(max(ns, 0), highest), n) }
+
 // Merge adds what another one collected.
 func (l *Latency) Merge(other *Latency) { l.h.Merge(other.h) }
 
