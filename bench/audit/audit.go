@@ -193,9 +193,13 @@ func (a *audit) done(c *Conversation, l *oracle.Ledger, messages int64) {
 	a.report.Messages += messages
 }
 
+// atLeast is how long one conversation that cannot be read is tried, although others took all the time there was; but not longer than Config.Within.
+const atLeast = 5 * time.Second
+
 // settle reads a conversation until all is there or the time is over. What is wrong in the last reading counts: what was accepted may be on its way
 // from one store to the other. The error is ctx's.
 func (a *audit) settle(ctx context.Context, c *Conversation, signed string) (*oracle.Ledger, int64, error) {
+	own := time.Now().Add(min(atLeast, a.cfg.Within))
 	for {
 		ledger := &oracle.Ledger{}
 		reading := c.Past.Read(ledger)
@@ -203,13 +207,18 @@ func (a *audit) settle(ctx context.Context, c *Conversation, signed string) (*or
 		if ctx.Err() != nil {
 			return nil, 0, ctx.Err()
 		}
+		until, unfinished := a.until, false
 		if err != nil {
 			reading.Unread(err)
+			unfinished = api.Temporary(err)
+			if until.Before(own) {
+				until = own
+			}
 		} else {
 			reading.Finish()
+			unfinished = ledger.Count(oracle.NotInHistory) > 0
 		}
-		unfinished := err != nil && api.Temporary(err) || ledger.Count(oracle.NotInHistory) > 0
-		if !unfinished || time.Now().Add(wait).After(a.until) {
+		if !unfinished || time.Now().Add(wait).After(until) {
 			return ledger, messages, nil
 		}
 		select {

@@ -166,6 +166,36 @@ func TestServersThatDoNotAnswer(t *testing.T) {
 	}
 }
 
+// TestARefusalLateInALongAudit is waited for too: what others took of the time is not its own.
+func TestARefusalLateInALongAudit(t *testing.T) {
+	t.Parallel() // it mostly waits
+	const within = time.Second
+	var asked atomic.Int64
+	rep, err := run(t, chatserver.Faults{}, func(cfg *audit.Config) {
+		target, err := url.Parse(cfg.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		transport := &http.Transport{DisableKeepAlives: true}
+		proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }, Transport: transport}
+		front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			switch asked.Add(1) {
+			case 1:
+				time.Sleep(within + 100*time.Millisecond)
+			case 2:
+				w.WriteHeader(http.StatusTooManyRequests)
+				return
+			}
+			proxy.ServeHTTP(w, r)
+		}))
+		t.Cleanup(front.Close)
+		cfg.URL, cfg.Within, cfg.Readers = front.URL, within, 1
+	})
+	if err != nil || !rep.OK() || asked.Load() != 4 {
+		t.Errorf("%+v %q, %v after %d requests", rep.History, rep.Violations, err, asked.Load())
+	}
+}
+
 func TestConfigurationsThatCannotBeUsed(t *testing.T) {
 	for want, change := range map[string]func(*audit.Config){
 		"api.listen": func(c *audit.Config) { c.URL = "ws://127.0.0.1:1" },
