@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"reflect"
 	"strings"
@@ -25,6 +26,40 @@ type outputFlags struct {
 }
 
 func (f *outputFlags) output() *outputFlags { return f }
+
+// writable tells before the run which of the files could not be written after it. It changes none of them.
+func (f *outputFlags) writable() error {
+	named := map[string]string{} // flags by path
+	for _, o := range []struct{ flag, path string }{{"--json", f.JSON}, {"--csv", f.CSV}, {"--html", f.HTML}} {
+		if o.path == "" {
+			continue
+		}
+		if other := named[o.path]; other != "" {
+			return fmt.Errorf("%w: %s and %s name the same file, %s", errUsage, other, o.flag, o.path)
+		}
+		named[o.path] = o.flag
+		if err := openable(o.path); err != nil {
+			return fmt.Errorf("%s: %w: name a file in a directory that you may write to", o.flag, err)
+		}
+	}
+	return nil
+}
+
+// openable opens a file as it will be written, and leaves things as they were.
+func openable(path string) error {
+	was, err := os.Stat(path)
+	if err == nil && !was.IsDir() && !was.Mode().IsRegular() {
+		return nil // a pipe or a device: whoever is at its other end would notice
+	}
+	f, failed := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o644)
+	if failed != nil {
+		return failed
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		failed = os.Remove(path)
+	}
+	return errors.Join(failed, f.Close())
+}
 
 // errUsage is for what the command line got wrong in ways that its parser does not know.
 var errUsage = errors.New("usage")
@@ -68,6 +103,9 @@ func (t *terminal) measure(ctx context.Context, f *outputFlags, server watched, 
 	if err != nil {
 		return err
 	}
+	if err := f.writable(); err != nil {
+		return err
+	}
 	rec, err := newRecording(ctx, t, f, server)
 	if err != nil {
 		return err
@@ -75,13 +113,14 @@ func (t *terminal) measure(ctx context.Context, f *outputFlags, server watched, 
 	rep, err := run(rec)
 	rec.stop()
 	t.progress.done()
+	var unwritten error
 	if f.CSV != "" { // also of a run that could not go on
-		err = errors.Join(err, record.WriteCSV(f.CSV, rec.series.Points, rec.series.Events))
+		unwritten = record.WriteCSV(f.CSV, rec.series.Points, rec.series.Events)
 	}
-	if err != nil {
-		return err
+	if err == nil {
+		err = t.finish(rep, rec, f, thresholds)
 	}
-	return t.finish(rep, rec, f, thresholds)
+	return errors.Join(err, unwritten)
 }
 
 // finish makes the outcome known.
@@ -108,10 +147,7 @@ func (t *terminal) finish(rep outcome, rec *recording, f *outputFlags, threshold
 	if f.HTML != "" {
 		err = errors.Join(err, writeFile(f.HTML, func(w io.Writer) error { return page.Run(w, r) }))
 	}
-	if err != nil {
-		return err
-	}
-	return verdict
+	return errors.Join(verdict, err)
 }
 
 // writeFile makes a file of what write writes.

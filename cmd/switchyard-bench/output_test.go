@@ -2,6 +2,8 @@ package main
 
 import (
 	"encoding/csv"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -97,6 +99,58 @@ func TestARunThatMeasuredNothingHasNotPassed(t *testing.T) {
 	}
 	if code, out, errOut := bench(append(args, "--fail-if", "deliver_p99>50ms")...); code != exitViolation || !strings.Contains(out, "could not tell") {
 		t.Errorf("%d\n%s\n%s", code, out, errOut)
+	}
+}
+
+// TestFilesAreTriedBeforeTheRun names files that cannot be written: that is told before the load, and what is there stays.
+func TestFilesAreTriedBeforeTheRun(t *testing.T) {
+	server, err := echoserver.Start(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Close)
+	dir := t.TempDir()
+	old, fresh := filepath.Join(dir, "old"), filepath.Join(dir, "fresh")
+	if err := os.WriteFile(old, []byte("kept"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		code int
+		say  string
+		args []string
+	}{
+		{exitCannotRun, "--json: open", []string{"--html", fresh, "--json", filepath.Join(dir, "none", "x")}},
+		{exitCannotRun, "--csv: open", []string{"--json", old, "--csv", filepath.Join(old, "x")}},
+		{exitCannotRun, "--html: open", []string{"--json", old, "--html", dir}},
+		{exitUsage, "--json and --html name the same file", []string{"--json", fresh, "--html", fresh}},
+	} {
+		code, out, errOut := bench(append([]string{"echo", "--url", server.URL(), "--conns", "2", "--warmup", "0s", "--duration", "50ms"}, c.args...)...)
+		if code != c.code || !strings.Contains(errOut, c.say) || out != "" || strings.Count(errOut, "\n") != 1 {
+			t.Errorf("%v: %d\n%s\n%s", c.args, code, out, errOut)
+		}
+	}
+	if text, err := os.ReadFile(old); string(text) != "kept" {
+		t.Errorf("the file of an earlier run is %q now, %v", text, err)
+	}
+	if _, err := os.Stat(fresh); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a run that did not take place left a file: %v", err)
+	}
+}
+
+// TestAFullDisk has files that cannot be written to their ends: the table is printed, and a violation stays one.
+func TestAFullDisk(t *testing.T) {
+	server, err := echoserver.Start(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Close)
+	for _, flag := range []string{"--json", "--csv", "--html"} {
+		for threshold, want := range map[string]int{"rtt_p99>10s": exitCannotRun, "rtt_p99<10s": exitViolation} {
+			code, out, errOut := bench("echo", "--url", server.URL(), "--conns", "2", "--warmup", "0s", "--duration", "50ms", "--fail-if", threshold, flag, "/dev/full")
+			if code != want || !strings.Contains(out, "rtt") || !strings.Contains(errOut, "no space left on device") {
+				t.Errorf("%s %s: %d\n%s\n%s", flag, threshold, code, out, errOut)
+			}
+		}
 	}
 }
 
