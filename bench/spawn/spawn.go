@@ -20,14 +20,15 @@ type Process struct {
 }
 
 // Start runs a command line by the shell, which becomes the command itself, so that signals reach it. Its output goes to out, its input stays
-// open and empty until it ends; it is killed with this process.
+// open and empty until it ends; it is killed with this process. It has a process group of its own: a Ctrl-C at the terminal is for the run, whose clients need the
+// server until what is under way has come.
 func Start(command string, out io.Writer) (*Process, error) {
 	cmd := exec.Command("/bin/sh", "-c", "exec "+command)
 	cmd.Stdout, cmd.Stderr = out, out
 	if _, err := cmd.StdinPipe(); err != nil { // Wait closes it
 		return nil, fmt.Errorf("spawn: %w", err)
 	}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	cmd.WaitDelay = time.Second
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("spawn: cannot run %q: %w", command, err)

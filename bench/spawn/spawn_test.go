@@ -44,6 +44,20 @@ func TestAProcessRunsUntilItIsKilled(t *testing.T) {
 	}
 }
 
+// TestAnInterruptIsForTheRun has the terminal's Ctrl-C, which reaches the whole group of processes in front, leave a server alone.
+func TestAnInterruptIsForTheRun(t *testing.T) {
+	p, err := Start("sleep 100", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if group, err := syscall.Getpgid(p.PID()); err != nil || group == syscall.Getpgrp() {
+		t.Errorf("the process is in the group %d of this one: %v", group, err)
+	}
+	if err := p.Kill(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestListening(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
