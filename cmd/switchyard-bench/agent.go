@@ -67,6 +67,9 @@ type controllerCommand struct {
 
 // Run is called by kong.
 func (c *controllerCommand) Run(ctx context.Context, t *terminal) error {
+	if len(c.Agents) == 0 {
+		return fmt.Errorf("%w: --agents names none: give HOST:PORT of at least one", errUsage)
+	}
 	secret, err := cluster.LoadSecret(c.SecretFile)
 	if err != nil {
 		return err

@@ -175,6 +175,8 @@ func TestAgentsThatAreNotForUs(t *testing.T) {
 		code          int
 		want          string
 	}{
+		{"", secret, echo, exitUsage, "--agents names none"},
+		{address, secret, append([]string{"echo", "--processes", "2"}, echo[1:]...), exitUsage, "--processes are of this machine"},
 		{address, secret, echo, exitCannotRun, "it is version another (protocol 1), the controller is " + version},
 		{address, secretFile(t, "another secret, as long"), echo, exitCannotRun, "it has another secret"},
 		{address, secretFile(t, "short"), echo, exitCannotRun, "at least 16 are needed"},

@@ -84,6 +84,9 @@ func (f *outputFlags) thresholds(rep reflect.Type) ([]report.Threshold, error) {
 	return list, nil
 }
 
+// errInterrupted ends a run that a signal cut short; the table has told.
+var errInterrupted = errors.New("the run was interrupted: what was found is of a part of it")
+
 // outcome is a scenario's report. It may have more methods: OK judges its promises, Curves are its latencies, Limits say why the generator itself set
 // the figures.
 type outcome interface{ Rows() []report.Row }
@@ -118,6 +121,9 @@ func (t *terminal) measure(ctx context.Context, f *outputFlags, server watched, 
 		unwritten = record.WriteCSV(f.CSV, rec.series.Points, rec.series.Events)
 	}
 	if err == nil {
+		if ctx.Err() != nil && rec.lost == nil {
+			rec.lost = errInterrupted
+		}
 		err = t.finish(rep, rec, f, thresholds)
 	}
 	return errors.Join(err, unwritten)
@@ -130,8 +136,13 @@ func (t *terminal) finish(rep outcome, rec *recording, f *outputFlags, threshold
 	verdict := judge(rep, r, thresholds)
 	rows := rep.Rows()
 	if rec.lost != nil {
-		r.Bench.Passed, r.Bench.Failed, verdict = false, append(r.Bench.Failed, rec.lost.Error()), rec.lost
+		r.Bench.Passed, r.Bench.Failed = false, append(r.Bench.Failed, rec.lost.Error())
 		rows = append(rows, report.Row{Name: "INCOMPLETE", Value: rec.lost})
+		if errors.Is(verdict, errViolation) {
+			verdict = errors.Join(verdict, rec.lost)
+		} else {
+			verdict = rec.lost // of a part alone a threshold says nothing
+		}
 	}
 	for _, text := range r.Bench.Limits {
 		rows = append(rows, report.Row{Name: "generator limited", Value: text})

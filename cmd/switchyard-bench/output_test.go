@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"encoding/csv"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -150,6 +152,42 @@ func TestAFullDisk(t *testing.T) {
 			if code != want || !strings.Contains(out, "rtt") || !strings.Contains(errOut, "no space left on device") {
 				t.Errorf("%s %s: %d\n%s\n%s", flag, threshold, code, out, errOut)
 			}
+		}
+	}
+}
+
+// cue calls a function when what is written to it has some text. It is for the one goroutine that writes.
+type cue struct {
+	strings.Builder
+	text string
+	do   func()
+}
+
+func (o *cue) Write(b []byte) (int, error) {
+	if strings.Contains(string(b), o.text) {
+		o.do()
+	}
+	return o.Builder.Write(b)
+}
+
+// TestAnInterruptedRunHasNotPassed: what it found is told and kept, and that it is not all.
+func TestAnInterruptedRunHasNotPassed(t *testing.T) {
+	server, err := echoserver.Start(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Close)
+	path := filepath.Join(t.TempDir(), "run.json")
+	for url, want := range map[string]int{server.URL(): exitCannotRun, liar(t): exitViolation} {
+		ctx, cancel := context.WithCancel(context.Background())
+		errOut, out := &cue{text: "measuring", do: cancel}, &strings.Builder{}
+		code := run(ctx, []string{"echo", "--url", url, "--conns", "2", "--warmup", "0s", "--duration", "1h", "--fail-if", "messages>0", "--json", path}, out, errOut)
+		cancel()
+		if code != want || !strings.Contains(out.String(), "INCOMPLETE") || !strings.Contains(errOut.String(), "interrupted") {
+			t.Errorf("%d, want %d\n%s\n%s", code, want, out, errOut)
+		}
+		if kept, err := record.Read(path); err != nil || kept.Bench.Passed || !slices.Contains(kept.Bench.Failed, errInterrupted.Error()) {
+			t.Errorf("%+v, %v", kept, err)
 		}
 	}
 }

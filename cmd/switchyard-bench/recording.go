@@ -26,7 +26,7 @@ type recording struct {
 	part, of int                         // which part; 0 of 0: all
 	gate     func(context.Context) error // where all parts begin together; nil: at once
 
-	lost error // of the goroutine that runs: a member that the figures are without
+	lost error // of the goroutine that runs: why the figures are of a part of the run: a member is gone, or a signal came
 
 	mu     sync.Mutex
 	series meter.Series  // guarded by mu

@@ -33,6 +33,9 @@ var errCutAway = errors.New("--cut resets connections of this process, and here 
 
 // run drives the loads while trouble is made and the server is watched.
 func (w *whole) run(ctx context.Context, t *terminal) (err error) {
+	if t.agents != nil && w.flags.Processes > 1 {
+		return fmt.Errorf("%w: --processes are of this machine, and here agents have the load: leave it out, and name more agents", errUsage)
+	}
 	away := t.agents != nil || w.flags.Processes > 1
 	if away && w.flags.Cut.Every > 0 {
 		return fmt.Errorf("%w: %w", errUsage, errCutAway)
