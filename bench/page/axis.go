@@ -23,18 +23,22 @@ func (a axis) at(v float64) float64 {
 	return a.from + part*(a.to-a.from)
 }
 
+// greatest is what an axis may show: round numbers above it, which a damaged file may ask for, are infinite.
+const greatest = 1e300
+
 // linear is an axis from 0 up to a round number that is more than most.
 func linear(most, from, to float64) axis {
 	if most <= 0 || math.IsNaN(most) {
 		most = 1
 	}
+	most = min(most, greatest)
 	step := roundStep(most / 4)
 	return axis{Min: 0, Max: step * math.Ceil(most/step*1.0001), from: from, to: to}
 }
 
 // logarithmic is an axis of round numbers around positive values.
 func logarithmic(least, most, from, to float64) axis {
-	least, most = math.Max(least, 1e-3), math.Max(most, 1e-3)
+	least, most = min(math.Max(least, 1e-3), greatest), min(math.Max(most, 1e-3), greatest)
 	a := axis{Log: true, from: from, to: to, Min: floor125(least), Max: ceil125(most)}
 	if a.Max/a.Min < 10 {
 		a.Max = a.Min * 10
@@ -143,11 +147,15 @@ func round(v float64) float64 { return math.Round(v*10) / 10 }
 
 // timeTicks are round times up to an end in seconds.
 func timeTicks(a axis) (list []tick) {
+	a.Max = min(a.Max, greatest)
 	step := 1.0
 	for _, s := range []float64{1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400} {
 		if step = s; a.Max/s <= 8 {
 			break
 		}
+	}
+	for a.Max/step > 8 {
+		step *= 2
 	}
 	for v := 0.0; v <= a.Max; v += step {
 		list = append(list, tick{round(a.at(v)), clock(v, a.Max)})

@@ -237,3 +237,16 @@ func TestAMixedRunIsShownLoadByLoad(t *testing.T) {
 		t.Errorf("%d charts", len(h))
 	}
 }
+
+// TestAxesHaveFewTicks, whatever a damaged file says that a run was.
+func TestAxesHaveFewTicks(t *testing.T) {
+	for _, most := range []float64{1, 1e9, 1e300, math.MaxFloat64, math.Inf(1)} {
+		for name, list := range map[string][]tick{
+			"time": timeTicks(axis{Max: most}), "linear": linear(most, 0, 1).ticks("B"), "logarithmic": logarithmic(1, most, 0, 1).ticks("ms"),
+		} {
+			if len(list) < 2 || len(list) > 400 { // the logarithmic one has one for each power of ten
+				t.Errorf("%d ticks on the axis of %s up to %g", len(list), name, most)
+			}
+		}
+	}
+}
