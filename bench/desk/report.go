@@ -25,6 +25,8 @@ type Report struct {
 	Assigned         int64 `json:"assigned"`
 	Finished         int64 `json:"finished"`
 	TurnedAway       int64 `json:"turned_away"` // closed by the server before they had an agent
+	CutShort         int64 `json:"cut_short"`   // closed by the server, by its rules for idle users, after they had an agent
+	NeverCame        int64 `json:"never_came"`  // open loop: were due, and there was no room for them to the end of the load; what they had waited is in the latencies
 	GaveUp           int64 `json:"gave_up"`     // still waited for their agent at the end of the run
 	Transferred      int64 `json:"transferred"`
 	TransfersRefused int64 `json:"transfers_refused"`
@@ -116,7 +118,7 @@ func (r *Report) tallied(s *share) {
 		sum *int64
 		n   int64
 	}{
-		{&r.Assigned, s.assigned}, {&r.Finished, s.finished}, {&r.TurnedAway, s.turnedAway}, {&r.GaveUp, s.gaveUp}, {&r.Transferred, s.transferred},
+		{&r.Assigned, s.assigned}, {&r.Finished, s.finished}, {&r.TurnedAway, s.turnedAway}, {&r.CutShort, s.cutShort}, {&r.NeverCame, s.neverCame}, {&r.GaveUp, s.gaveUp}, {&r.Transferred, s.transferred},
 		{&r.TransfersRefused, s.transfersRefused}, {&r.Reopened, s.reopened}, {&r.ReopensRefused, s.reopensRefused}, {&r.Rated, s.rated},
 		{&r.Positions, s.positions}, {&r.Reconnects, s.reconnects}, {&r.Resent, s.resent}, {&r.Refusals, s.refusals}, {&r.Marks, s.marks},
 		{&r.Notices, s.notices},
@@ -157,7 +159,7 @@ func (r *Report) Rows() []report.Row {
 	}
 	rows := []report.Row{
 		{Name: "load", Value: fmt.Sprintf("%s; %d agents for %d each, in %d groups; %d messages of %d B", load, r.Agents, r.Capacity, r.Groups, r.Messages, r.Size)},
-		{Name: "conversations", Value: fmt.Sprintf("%d opened, %d assigned, %d finished, %d turned away, %d still waiting at the end", r.Opened, r.Assigned, r.Finished, r.TurnedAway, r.GaveUp)},
+		{Name: "conversations", Value: fmt.Sprintf("%d opened, %d assigned, %d finished, %d turned away, %d cut short, %d still waiting at the end", r.Opened, r.Assigned, r.Finished, r.TurnedAway, r.CutShort, r.GaveUp)},
 		{Name: "", Value: fmt.Sprintf("%d transferred (%d refused), %d reopened (%d refused), %d rated", r.Transferred, r.TransfersRefused, r.Reopened, r.ReopensRefused, r.Rated)},
 	}
 	rows = append(rows, r.Verdict.Rows()...)
@@ -174,7 +176,7 @@ func (r *Report) Rows() []report.Row {
 		{Name: "generator", Value: fmt.Sprintf("%.2f us of CPU per message; %s", r.GeneratorUSPerMessage, &r.Generator)},
 	}...)
 	if r.Target != "" {
-		rows = append(rows, report.Row{Name: "", Value: fmt.Sprintf("visitors came late by p50 %.3f  p99 %.3f  max %.3f ms", r.Late.P50, r.Late.P99, r.Late.Max)})
+		rows = append(rows, report.Row{Name: "", Value: fmt.Sprintf("visitors came late by p50 %.3f  p99 %.3f  max %.3f ms; %d not at all", r.Late.P50, r.Late.P99, r.Late.Max, r.NeverCame)})
 	}
 	return append(rows, r.Chaos.Rows()...)
 }

@@ -57,6 +57,8 @@ type tally struct {
 	assigned         int64 // conversations that had an agent
 	finished         int64
 	turnedAway       int64
+	cutShort         int64 // closed by a rule of the server's after they had an agent
+	neverCame        int64 // open loop: visitors for whom there was no room to the end
 	gaveUp           int64 // waited until the end of the run
 	transferred      int64
 	transfersRefused int64
@@ -243,9 +245,29 @@ func (s *share) thinkTime() int64 {
 func (s *share) finish() {
 	s.hurry = true
 	s.loop.Disarm(&s.arrive)
+	if s.running && !s.closedLoop() {
+		s.missed(client.Now())
+	}
 	for _, v := range s.seats {
 		if v.talk != nil {
 			v.talk.step()
+		}
+	}
+}
+
+// maxMissed bounds how many visitors for whom there was no room are looked at; a schedule that is more behind shows by that.
+const maxMissed = 1_000_000
+
+// missed counts what those have waited who were due and for whom there was no room: without them the longest waits would be left out.
+func (s *share) missed(now int64) {
+	for ; s.neverCame < maxMissed; s.arrivals++ {
+		due := s.arrivalDue()
+		if due >= now {
+			return
+		}
+		s.neverCame++
+		for _, kind := range []string{"late", "open", "assign"} {
+			s.notes.note(kind, due, now)
 		}
 	}
 }

@@ -140,6 +140,7 @@ func (t *talk) waits() {
 func (t *talk) event(p *part, e *oracle.Event, seq uint64) {
 	switch {
 	case e.Name == "closed":
+		t.unbidden(p, e)
 		t.ended(p)
 	case p != t.mine:
 	case e.Name == "assigned":
@@ -294,6 +295,17 @@ func (t *talk) end() {
 		t.agent.ask(closing)
 	} else {
 		t.mine.ask(closing)
+	}
+}
+
+// unbidden looks at a close that the visitor is told of: either somebody here has asked for it, or the server has a rule for it and names it.
+func (t *talk) unbidden(p *part, e *oracle.Event) {
+	switch {
+	case p != t.mine || t.asked || t.stage >= closed:
+	case e.Reason == "":
+		t.judge.Unserved(fmt.Sprintf("it was closed by %q, and nobody asked for that, with %d messages to be written", e.By, t.left))
+	case t.served:
+		t.share.cutShort++
 	}
 }
 

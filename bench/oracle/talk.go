@@ -164,6 +164,9 @@ type Event struct {
 	Agent string `msgpack:"agent"`
 	From  string `msgpack:"from"`
 	Group string `msgpack:"group"`
+
+	By     string `msgpack:"by"`     // who did it; empty: the server
+	Reason string `msgpack:"reason"` // of what the server did by its rules
 }
 
 // Load judges how many conversations an agent has at a time, as it knows for sure: those that it is told are its own, and that nobody has asked to

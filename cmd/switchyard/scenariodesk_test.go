@@ -69,6 +69,20 @@ func TestDeskScenario(t *testing.T) {
 	}
 }
 
+// TestVisitorsForWhomThereIsNoRoomCount: those who are due and cannot come wait, too.
+func TestVisitorsForWhomThereIsNoRoomCount(t *testing.T) {
+	_, _, cfg := desks(t)
+	cfg.Rate, cfg.Visitors, cfg.Think, cfg.Drain = schedule.MustConstant(1000), 4, 100*time.Millisecond, patience
+	rep, err := desk.Run(t.Context(), cfg)
+	if err != nil || !rep.OK() {
+		t.Fatalf("%+v, %v", rep, err)
+	}
+	due := 1000 * rep.Seconds
+	if n := float64(rep.Curves()["assign"].Count()); rep.NeverCame == 0 || n < 0.9*due || n > 1.1*due || rep.Assign.P50 < 50 {
+		t.Errorf("%.0f of %.0f who were due waited, %d never came: %v", n, due, rep.NeverCame, rep.Assign)
+	}
+}
+
 // TestDeskIsKilled kills the server three times in the middle of that.
 func TestDeskIsKilled(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())

@@ -128,6 +128,35 @@ var deskLies = map[string]func() deskLie{
 	},
 }
 
+// TestACloseThatNobodyAskedForIsNoticed, even if everybody is told of it as it must be.
+func TestACloseThatNobodyAskedForIsNoticed(t *testing.T) {
+	_, _, cfg := desks(t)
+	cfg.Duration, cfg.Drain, cfg.Server, cfg.History = 250*time.Millisecond, 400*time.Millisecond, nil, nil
+	signals := 0
+	p, err := liar.Start(cfg.URL, liar.Lies{ToServer: func(typ frame.Type, f []byte) []byte {
+		var m frame.Signal
+		if signals++; typ != frame.TypeSignal || signals%3 != 0 || m.Parse(f) != nil {
+			return f
+		}
+		return (&frame.Close{Ref: 1 << 40, Conv: m.Conv}).Append(nil)
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	cfg.URL = p.URL()
+	var rep *desk.Report
+	for range 10 { // in a short run on a busy machine the lie may not be told
+		if rep, err = desk.Run(t.Context(), cfg); err != nil {
+			t.Fatal(err)
+		}
+		if !rep.OK() && rep.Unserved > 0 && strings.Contains(strings.Join(rep.Violations, "\n"), "nobody asked for that") {
+			return
+		}
+	}
+	t.Errorf("%+v", rep)
+}
+
 // TestDeskNoticesLies has a proxy before a real server change what it tells, once in a run: each lie is found under its name, and without lies there is nothing.
 func TestDeskNoticesLies(t *testing.T) {
 	_, _, base := desks(t)
