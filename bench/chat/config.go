@@ -96,13 +96,28 @@ func (c *Config) retry() retry.Policy {
 const maxInflight = 2048
 
 func (c *Config) validate() error {
-	switch {
-	case c.Key == nil:
+	if c.Key == nil {
 		return errors.New("chat: no key to sign tokens with: give the server's key file")
+	}
+	if err := c.options(); err != nil {
+		return err
+	}
+	if c.Part < 0 || c.Part >= c.Of || c.Of > c.Pairs {
+		return fmt.Errorf("chat: no part %d of %d in %d pairs: each process needs a pair", c.Part, c.Of, c.Pairs)
+	}
+	return client.CheckDescriptors(2 * c.own())
+}
+
+// Check tells what is wrong with the options alone, before there is a server or a key, and for all parts of the load.
+func (c Config) Check() error {
+	c = c.withDefaults()
+	return c.options()
+}
+
+func (c *Config) options() error {
+	switch {
 	case c.Pairs < 1 || c.Inflight < 1 || c.Threads < 1 || c.PerSource < 1:
 		return errors.New("chat: pairs, inflight, threads and connections per source must be positive")
-	case c.Part < 0 || c.Part >= c.Of || c.Of > c.Pairs:
-		return fmt.Errorf("chat: no part %d of %d in %d pairs: each process needs a pair", c.Part, c.Of, c.Pairs)
 	case c.Duration < 0 || c.Warmup < 0 || c.Drain < 0 || c.MarkDelay < 0 || c.RetryMin < 0 || c.RetryMax < 0 || c.RetryJitter < 0:
 		return errors.New("chat: durations must not be negative")
 	case c.Inflight > maxInflight:
@@ -111,11 +126,9 @@ func (c *Config) validate() error {
 		return fmt.Errorf("chat: a size of %d bytes is out of range, use %d to %d", c.Size, oracle.MinBody, oracle.MaxBody)
 	}
 	if c.History != nil {
-		if err := c.History.Validate(); err != nil {
-			return err
-		}
+		return c.History.Validate()
 	}
-	return client.CheckDescriptors(2 * c.own())
+	return nil
 }
 
 // own is how many pairs this process drives.

@@ -109,6 +109,12 @@ func (c *Config) loops() int { return c.Threads * c.Of }
 // maxMessages keeps a conversation within what a server replays at once, and a message's index within a ref.
 const maxMessages = 1000
 
+// Check tells what is wrong with the options, before there is a server or a key.
+func (c Config) Check() error {
+	c = c.withDefaults()
+	return c.validate()
+}
+
 func (c *Config) validate() error {
 	share := func(f float64) bool { return f >= 0 && f <= 1 }
 	switch {

@@ -114,11 +114,25 @@ func (c Config) withDefaults() Config {
 }
 
 func (c *Config) validate() error {
+	if err := c.options(); err != nil {
+		return err
+	}
+	if c.Part < 0 || c.Part >= c.Of || c.Of > c.Conns {
+		return fmt.Errorf("echo: no part %d of %d in %d connections: each process needs one", c.Part, c.Of, c.Conns)
+	}
+	return client.CheckDescriptors(c.own())
+}
+
+// Check tells what is wrong with the options alone, before there is a server, and for all parts of the load.
+func (c Config) Check() error {
+	c = c.withDefaults()
+	return c.options()
+}
+
+func (c *Config) options() error {
 	switch {
 	case c.Conns < 1 || c.Inflight < 1 || c.Threads < 1 || c.PerSource < 1 || c.Duration < 0 || c.Warmup < 0 || c.Drain < 0:
 		return errors.New("echo: conns, inflight, threads and durations must be positive")
-	case c.Part < 0 || c.Part >= c.Of || c.Of > c.Conns:
-		return fmt.Errorf("echo: no part %d of %d in %d connections: each process needs one", c.Part, c.Of, c.Conns)
 	case c.Active < 0 || c.Active > c.Conns:
 		return fmt.Errorf("echo: %d active of %d connections is out of range", c.Active, c.Conns)
 	case c.Inflight > 4096:
@@ -128,7 +142,7 @@ func (c *Config) validate() error {
 	case c.Size < minSize || c.Size > maxSize:
 		return fmt.Errorf("echo: a size of %d bytes is out of range, use %d to %d", c.Size, minSize, maxSize)
 	}
-	return client.CheckDescriptors(c.own())
+	return nil
 }
 
 // own is how many connections this process has.

@@ -39,6 +39,22 @@ func (c *chatCommand) kind() kind       { return kindOf[chat.Report]() }
 func (c *chatCommand) keyFile() *string { return &c.Key }
 func (c *chatCommand) address() string  { return c.URL }
 
+// config is what the flags say.
+func (c *chatCommand) config() chat.Config {
+	return chat.Config{
+		URL: c.URL, Pairs: c.Pairs, Rate: c.Rate, Inflight: c.Inflight, Size: c.Size, VisitorOnly: c.Direction == "visitor",
+		Warmup: c.Warmup, Duration: c.Duration, Drain: c.Wait,
+		MarkDelay: c.MarkDelay, RetryMin: c.RetryMin, RetryMax: c.RetryMax, RetryJitter: c.RetryJitter,
+		Threads: c.Threads,
+	}
+}
+
+// Validate is called by kong, also for a load that begins much later.
+func (c *chatCommand) Validate() error {
+	return errors.Join(notZero("pairs", c.Pairs, "size", c.Size, "threads", c.Threads),
+		notZero("duration", c.Duration, "wait", c.Wait, "mark-delay", c.MarkDelay), c.config().Check())
+}
+
 // Run is called by kong.
 func (c *chatCommand) Run(ctx context.Context, t *terminal) (err error) {
 	trouble, err := t.trouble(ctx, &c.chaosFlags, c.URL)
@@ -55,13 +71,10 @@ func (c *chatCommand) Run(ctx context.Context, t *terminal) (err error) {
 		if err := preflight.Check(ctx, preflight.Config{URL: c.URL, Protocol: crowd.Subprotocol, Key: key, Conns: rec.own(2 * c.Pairs), Server: trouble.source(c.source()), History: c.History}); err != nil {
 			return nil, err
 		}
-		rep, err := chat.Run(ctx, chat.Config{
-			URL: c.URL, Key: key, Pairs: c.Pairs, Rate: c.Rate, Inflight: c.Inflight, Size: c.Size, VisitorOnly: c.Direction == "visitor",
-			Warmup: c.Warmup, Duration: c.Duration, Drain: c.Wait,
-			MarkDelay: c.MarkDelay, RetryMin: c.RetryMin, RetryMax: c.RetryMax, RetryJitter: c.RetryJitter,
-			Threads: c.Threads, Server: trouble.source(c.source()), History: c.audit(), Chaos: trouble.Run, Watch: rec.sample,
-			Part: rec.part, Of: rec.of, Gate: rec.gate,
-		})
+		cfg := c.config()
+		cfg.Key, cfg.Server, cfg.History, cfg.Chaos, cfg.Watch = key, trouble.source(c.source()), c.audit(), trouble.Run, rec.sample
+		cfg.Part, cfg.Of, cfg.Gate = rec.part, rec.of, rec.gate
+		rep, err := chat.Run(ctx, cfg)
 		if err == nil {
 			rep.Chaos = trouble.report()
 		}

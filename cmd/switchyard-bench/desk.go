@@ -66,6 +66,22 @@ func (s *share) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// config is what the flags say.
+func (c *deskCommand) config() desk.Config {
+	return desk.Config{
+		URL: c.URL, Groups: c.Groups, GroupNames: c.Group, Agents: c.Agents, Capacity: c.Capacity, Rate: c.Rate, Visitors: c.Visitors,
+		Messages: c.Messages, Size: c.Size, Think: c.Think, Transfers: float64(c.Transfers), Ratings: float64(c.Ratings), Reopens: float64(c.Reopens),
+		Warmup: c.Warmup, Duration: c.Duration, Drain: c.Wait, MarkDelay: c.MarkDelay,
+		Retry: retry.Policy{Min: c.RetryMin, Max: c.RetryMax, Jitter: c.RetryJitter}, Threads: c.Threads,
+	}
+}
+
+// Validate is called by kong, also for a load that begins much later.
+func (c *deskCommand) Validate() error {
+	return errors.Join(notZero("groups", c.Groups, "agents", c.Agents, "capacity", c.Capacity, "messages", c.Messages, "size", c.Size, "threads", c.Threads),
+		notZero("duration", c.Duration, "wait", c.Wait, "mark-delay", c.MarkDelay), c.config().Check())
+}
+
 // Run is called by kong.
 func (c *deskCommand) Run(ctx context.Context, t *terminal) (err error) {
 	trouble, err := t.trouble(ctx, &c.chaosFlags, c.URL)
@@ -82,13 +98,10 @@ func (c *deskCommand) Run(ctx context.Context, t *terminal) (err error) {
 		if err := preflight.Check(ctx, preflight.Config{URL: c.URL, Protocol: crowd.Subprotocol, Key: key, Conns: rec.own(c.Agents + c.Visitors), Server: trouble.source(c.source()), History: c.History}); err != nil {
 			return nil, err
 		}
-		rep, err := desk.Run(ctx, desk.Config{
-			URL: c.URL, Key: key, Groups: c.Groups, GroupNames: c.Group, Agents: c.Agents, Capacity: c.Capacity, Rate: c.Rate, Visitors: c.Visitors,
-			Messages: c.Messages, Size: c.Size, Think: c.Think, Transfers: float64(c.Transfers), Ratings: float64(c.Ratings), Reopens: float64(c.Reopens),
-			Warmup: c.Warmup, Duration: c.Duration, Drain: c.Wait, MarkDelay: c.MarkDelay,
-			Retry: retry.Policy{Min: c.RetryMin, Max: c.RetryMax, Jitter: c.RetryJitter}, Threads: c.Threads, Server: trouble.source(c.source()),
-			History: c.audit(), Chaos: trouble.Run, Watch: rec.sample, Part: rec.part, Of: rec.of, Gate: rec.gate,
-		})
+		cfg := c.config()
+		cfg.Key, cfg.Server, cfg.History, cfg.Chaos, cfg.Watch = key, trouble.source(c.source()), c.audit(), trouble.Run, rec.sample
+		cfg.Part, cfg.Of, cfg.Gate = rec.part, rec.of, rec.gate
+		rep, err := desk.Run(ctx, cfg)
 		if err == nil {
 			rep.Chaos = trouble.report()
 		}

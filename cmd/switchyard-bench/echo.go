@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/switchyard-im/switchyard/bench/echo"
@@ -31,16 +32,29 @@ func (c *echoCommand) troubles() *chaosFlags { return &chaosFlags{} }
 func (c *echoCommand) keyFile() *string      { return nil }
 func (c *echoCommand) address() string       { return c.URL }
 
+// config is what the flags say.
+func (c *echoCommand) config() echo.Config {
+	return echo.Config{
+		URL: c.URL, Conns: c.Conns, Active: c.Active, Rate: c.Rate, Inflight: c.Inflight, Burst: c.Burst, Size: c.Size, Warmup: c.Warmup,
+		Duration: c.Duration, Drain: c.Wait, Threads: c.Threads,
+	}
+}
+
+// Validate is called by kong, also for a load that begins much later.
+func (c *echoCommand) Validate() error {
+	return errors.Join(notZero("conns", c.Conns, "size", c.Size, "threads", c.Threads),
+		notZero("duration", c.Duration, "wait", c.Wait), c.config().Check())
+}
+
 // Run is called by kong.
 func (c *echoCommand) Run(ctx context.Context, t *terminal) error {
 	return measure(ctx, t, &c.outputFlags, c.watched(), func(rec *recording) (*echo.Report, error) {
 		if err := preflight.Check(ctx, preflight.Config{URL: c.URL, Conns: rec.own(c.Conns), Server: c.source()}); err != nil {
 			return nil, err
 		}
-		return echo.Run(ctx, echo.Config{
-			URL: c.URL, Conns: c.Conns, Active: c.Active, Rate: c.Rate, Inflight: c.Inflight, Burst: c.Burst, Size: c.Size, Warmup: c.Warmup,
-			Duration: c.Duration, Drain: c.Wait, Threads: c.Threads, Server: c.source(), Watch: rec.sample,
-			Part: rec.part, Of: rec.of, Gate: rec.gate,
-		})
+		cfg := c.config()
+		cfg.Server, cfg.Watch = c.source(), rec.sample
+		cfg.Part, cfg.Of, cfg.Gate = rec.part, rec.of, rec.gate
+		return echo.Run(ctx, cfg)
 	})
 }

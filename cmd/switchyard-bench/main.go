@@ -113,6 +113,8 @@ func (t *terminal) execute(ctx context.Context, args []string) error {
 	l, shared := command.(load)
 	_, isRun := command.(*runCommand)
 	switch {
+	case shared && l.shares().Processes < 0:
+		return fmt.Errorf("%w: --processes: %d is out of range", errUsage, l.shares().Processes)
 	case shared && (t.agents != nil || l.shares().Processes > 1):
 		return t.spread(ctx, l)
 	case t.agents != nil && !isRun:

@@ -140,6 +140,33 @@ func TestALoadThatCannotGoOn(t *testing.T) {
 }
 
 // liar is a server of wrong echoes.
+// TestOptionsAreCheckedBeforeAnythingRuns, those of a load that begins in an hour too.
+func TestOptionsAreCheckedBeforeAnythingRuns(t *testing.T) {
+	key := keyFile(t)
+	for scenario, all := range map[string]map[string]string{
+		"chat": {"--pairs": "0", "--size": "5", "--duration": "0s", "--wait": "0s", "--threads": "-1", "--warmup": "-1s", "--inflight": "5000"},
+		"desk": {"--agents": "0", "--messages": "2000", "--mark-delay": "0s", "--duration": "-1s", "--groups": "50"},
+		"echo": {"--conns": "0", "--active": "200", "--size": "0", "--inflight": "-1", "--processes": "-1"},
+	} {
+		url := []string{"--url", "ws://127.0.0.1:1/"}
+		if scenario != "echo" {
+			url = append(url, "--key", key)
+		}
+		for flag, value := range all {
+			code, out, errOut := bench(append([]string{scenario, flag + "=" + value}, url...)...)
+			if code != exitUsage || out != "" || !strings.Contains(errOut, "usage: ") {
+				t.Errorf("%s %s=%s: %d\n%s\n%s", scenario, flag, value, code, out, errOut)
+			}
+		}
+	}
+	file := mixFile(t, "loads:\n  - {scenario: echo, url: 'ws://127.0.0.1:1/'}\n  - {scenario: chat, url: 'ws://127.0.0.1:1/', key: "+key+", start: 1h, size: 5}\n")
+	for _, command := range []string{"run", "check"} {
+		if code, out, errOut := bench(command, file); code != exitUsage || !strings.Contains(errOut, "line 3: ") || !strings.Contains(errOut, "use 32 to") {
+			t.Errorf("%s: %d\n%s\n%s", command, code, out, errOut)
+		}
+	}
+}
+
 func liar(t *testing.T) string {
 	t.Helper()
 	s, err := echoserver.Start(func(ws.OpCode, []byte) [][]byte { return [][]byte{[]byte("no")} })
