@@ -7,7 +7,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/switchyard-im/switchyard/bench/meter"
@@ -83,6 +85,9 @@ func Write(path string, rep any, run *Run) error {
 	return nil
 }
 
+// errDamaged is for a file with numbers that no run has.
+var errDamaged = errors.New("its numbers are out of range: it was changed since it was written")
+
 // errForeign is for a file that is JSON, but of something else.
 var errForeign = errors.New("it was not written by switchyard-bench --json of this version")
 
@@ -99,5 +104,40 @@ func Read(path string) (*Run, error) {
 	if run.Bench.Scenario == "" {
 		return nil, fmt.Errorf("record: %s: %w", path, errForeign)
 	}
+	if !run.sane() {
+		return nil, fmt.Errorf("record: %s: %w", path, errDamaged)
+	}
 	return &run, nil
+}
+
+// maxSeconds and maxValue bound what a run has, some thirty years and far from what arithmetic turns into infinities.
+const (
+	maxSeconds = 1e9
+	maxValue   = 1e200
+)
+
+// sane tells whether the numbers of a file that somebody may have changed can be drawn.
+func (r *Run) sane() bool {
+	fine := func(v float64) bool { return math.Abs(v) <= maxValue }
+	for _, p := range r.Samples {
+		if p.Seconds < 0 || p.Seconds > maxSeconds {
+			return false
+		}
+		for _, v := range p.Gauges {
+			if !fine(v) {
+				return false
+			}
+		}
+		for _, l := range p.Latencies {
+			if !fine(l.P50) || !fine(l.P99) || !fine(l.Max) {
+				return false
+			}
+		}
+	}
+	for _, v := range r.Figures {
+		if !fine(v) {
+			return false
+		}
+	}
+	return !slices.ContainsFunc(r.Events, func(e meter.Event) bool { return e.Seconds < 0 || e.Seconds > maxSeconds })
 }

@@ -79,6 +79,14 @@ func TestWhatIsNoRun(t *testing.T) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
+	for _, text := range []string{
+		`"samples":[{"seconds":1e308}]`, `"samples":[{"seconds":-1}]`, `"samples":[{"gauges":{"x":-1e308}}]`, `"samples":[{"latencies_ms":{"x":{"max":1e308}}}]`,
+		`"figures":{"x":1e308}`, `"events":[{"seconds":1e308}]`,
+	} {
+		if _, err := Read(file(`{"bench":{"scenario":"chat"},` + text + `}`)); !errors.Is(err, errDamaged) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
 	if _, err := Read(file(`{"rate":5}`)); !errors.Is(err, errForeign) {
 		t.Error(err)
 	}
