@@ -55,11 +55,13 @@ func (c *Config) Validate() error {
 	return err
 }
 
-// Chosen tells which of n conversations are read back: all, or as many as the sample has, at random.
-func (c *Config) Chosen(n int) []bool {
+// Chosen tells which of n conversations are read back: all, or as many as the sample has, at random. Of a load that is shared (0 of 1: it is not), each part
+// chooses its share of the sample among the conversations whose number modulo of is part.
+func (c *Config) Chosen(n, part, of int) []bool {
 	chosen := make([]bool, n)
-	for i, at := range rand.Perm(n) {
-		chosen[at] = c.Sample == 0 || i < c.Sample
+	own := c.Sample*(part+1)/of - c.Sample*part/of
+	for i, k := range rand.Perm((n - part + of - 1) / of) {
+		chosen[k*of+part] = c.Sample == 0 || c.Sample >= n || i < own
 	}
 	return chosen
 }

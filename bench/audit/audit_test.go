@@ -112,6 +112,43 @@ func TestWhatIsOnItsWayIsWaitedFor(t *testing.T) {
 	}
 }
 
+// before is the URL of a server that stands in front of another and hands on the requests that handle has not done.
+func before(t *testing.T, behind string, handle func(w http.ResponseWriter, r *http.Request) (done bool)) string {
+	t.Helper()
+	target, err := url.Parse(behind)
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := &http.Transport{DisableKeepAlives: true}
+	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }, Transport: transport}
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !handle(w, r) {
+			proxy.ServeHTTP(w, r)
+		}
+	}))
+	t.Cleanup(front.Close)
+	return front.URL + "/"
+}
+
+// TestASampleOfASharedLoad has as many conversations as one that is not, whichever parts have them.
+func TestASampleOfASharedLoad(t *testing.T) {
+	for _, c := range []struct{ n, of, sample, want int }{{10, 1, 0, 10}, {10, 1, 3, 3}, {10, 3, 1, 1}, {10, 3, 5, 5}, {10, 3, 0, 10}, {10, 4, 10, 10}, {10, 4, 99, 10}} {
+		cfg, total := audit.Config{Sample: c.sample}, 0
+		for part := range c.of {
+			for i, chosen := range cfg.Chosen(c.n, part, c.of) {
+				if chosen && i%c.of != part {
+					t.Errorf("%+v: part %d has chosen %d", c, part, i)
+				} else if chosen {
+					total++
+				}
+			}
+		}
+		if total != c.want {
+			t.Errorf("%+v: %d chosen", c, total)
+		}
+	}
+}
+
 // TestServersThatDoNotAnswer: for a while that is waited for; for good, it is no proof.
 func TestServersThatDoNotAnswer(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -140,21 +177,13 @@ func TestServersThatDoNotAnswer(t *testing.T) {
 			t.Parallel()
 			var asked atomic.Int64
 			rep, err := run(t, chatserver.Faults{}, func(cfg *audit.Config) {
-				target, err := url.Parse(cfg.URL)
-				if err != nil {
-					t.Fatal(err)
-				}
-				transport := &http.Transport{DisableKeepAlives: true}
-				proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }, Transport: transport}
-				front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-					if asked.Add(1) <= c.refusals {
-						c.handle(w, r)
-						return
+				cfg.URL, cfg.Within = before(t, cfg.URL, func(w http.ResponseWriter, r *http.Request) (done bool) {
+					if asked.Add(1) > c.refusals {
+						return false
 					}
-					proxy.ServeHTTP(w, r)
-				}))
-				t.Cleanup(front.Close)
-				cfg.URL, cfg.Within = front.URL+"/", c.within
+					c.handle(w, r)
+					return true
+				}), c.within
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -172,24 +201,17 @@ func TestARefusalLateInALongAudit(t *testing.T) {
 	const within = time.Second
 	var asked atomic.Int64
 	rep, err := run(t, chatserver.Faults{}, func(cfg *audit.Config) {
-		target, err := url.Parse(cfg.URL)
-		if err != nil {
-			t.Fatal(err)
-		}
-		transport := &http.Transport{DisableKeepAlives: true}
-		proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }, Transport: transport}
-		front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		cfg.URL = before(t, cfg.URL, func(w http.ResponseWriter, r *http.Request) (done bool) {
 			switch asked.Add(1) {
 			case 1:
 				time.Sleep(within + 100*time.Millisecond)
 			case 2:
 				w.WriteHeader(http.StatusTooManyRequests)
-				return
+				return true
 			}
-			proxy.ServeHTTP(w, r)
-		}))
-		t.Cleanup(front.Close)
-		cfg.URL, cfg.Within, cfg.Readers = front.URL, within, 1
+			return false
+		})
+		cfg.Within, cfg.Readers = within, 1
 	})
 	if err != nil || !rep.OK() || asked.Load() != 4 {
 		t.Errorf("%+v %q, %v after %d requests", rep.History, rep.Violations, err, asked.Load())

@@ -58,7 +58,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	}
 	r := &run{cfg: cfg, id: rand.Uint32() | 1, target: target, fleet: fleet, failed: make(chan error, 1), began: time.Now()}
 	if cfg.History != nil {
-		r.audited = cfg.History.Chosen(cfg.Pairs)
+		r.audited = cfg.History.Chosen(cfg.Pairs, cfg.Part, cfg.Of)
 	}
 	for _, l := range fleet.Loops {
 		r.shares = append(r.shares, newShare(r, l))

@@ -83,7 +83,7 @@ func newShare(cfg *Config, scene *crowd.Scene, l *client.Loop, index int) *share
 	}
 	s.arrive.Fire = s.admit
 	s.details = details()
-	s.past = cfg.History.NewSample(cfg.Threads)
+	s.past = cfg.History.NewSample(cfg.loops())
 	return s
 }
 
